@@ -1,0 +1,86 @@
+"""Files that appear whole or not at all, and their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from unet_med.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PARTIAL_PREFIX = ".unet_med-partial-"
+"""Start of the name of every file that is still being written."""
+
+_BLOCK_BYTES = 1 << 20
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """Yield a hidden sibling to write to; rename it onto the target when the block succeeds.
+
+    The sibling keeps the target's ending, since writers choose the format by it. It is
+    flushed to disk before the rename and removed when the block fails.
+
+    Args:
+        target: The final path; its folder is created.
+
+    Yields:
+        The path to write to.
+
+    Raises:
+        OutputError: The folder or the file cannot be written.
+    """
+    partial = target.with_name(f"{PARTIAL_PREFIX}{uuid.uuid4().hex}.{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        _flush_to_disk(partial)
+        partial.replace(target)
+        _flush_to_disk(target.parent)
+    except OSError as exc:
+        if exc.errno is None:  # raised by a library with a text of its own
+            raise
+        msg = f"cannot write {target}: {exc.strerror or exc}; check the folder, rights and free space"
+        raise OutputError(msg) from exc
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 - anything json can hold
+    """Write JSON atomically, indented, ending in a newline; NaN and infinity are refused.
+
+    Raises:
+        ValueError: The content holds NaN or infinity.
+        OutputError: The file cannot be written.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_path(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Fsync a file or a folder; folders cannot be opened on Windows and are left alone there."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
