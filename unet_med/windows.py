@@ -1,0 +1,139 @@
+"""Tiling a slice into overlapping windows and blending their logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+SIGMA_SCALE = 0.125
+"""Gaussian sigma as a share of the window's side, as in MONAI and nnU-Net."""
+
+WEIGHT_FLOOR = 1e-3
+"""Smallest weight relative to the peak, so that a pixel seen by one corner only still counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRule:
+    """When a slice is cut into windows, and how.
+
+    Attributes:
+        size: Rows and columns of a window.
+        overlap: Share of a window that the next one covers again, 0 ≤ overlap < 1.
+        max_pixels: Slices of at most this many pixels are run whole, which has no seams.
+        mode: ``gaussian`` or ``constant`` weights.
+    """
+
+    size: tuple[int, int] = (512, 512)
+    overlap: float = 0.5
+    max_pixels: int = 1 << 20
+    mode: str = "gaussian"
+
+    def __post_init__(self) -> None:
+        """Refuse rules that cannot be carried out."""
+        if min(self.size) < 1 or not 0 <= self.overlap < 1:
+            msg = f"windows need size >= 1 and 0 <= overlap < 1, got {self.size}, {self.overlap}"
+            raise ValueError(msg)
+        if self.mode not in {"gaussian", "constant"}:
+            msg = f"window mode must be gaussian or constant, got {self.mode!r}"
+            raise ValueError(msg)
+
+    def is_needed(self, shape: tuple[int, int]) -> bool:
+        """Tell whether slices of this shape are cut into windows."""
+        return shape[0] * shape[1] > self.max_pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A tile of a slice: rows [row, row + height), columns [column, column + width)."""
+
+    row: int
+    column: int
+    height: int
+    width: int
+
+    def of(self, slices: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the view (..., height, width) of slices (..., H, W)."""
+        return slices[
+            ..., self.row : self.row + self.height, self.column : self.column + self.width
+        ]
+
+
+def window_starts(length: int, size: int, overlap: float) -> list[int]:
+    """Return ascending starts of windows that cover ``range(length)``; the last one is flush.
+
+    Example:
+        >>> window_starts(10, 4, 0.5)
+        [0, 2, 4, 6]
+        >>> window_starts(3, 4, 0.5)
+        [0]
+    """
+    if length <= size:
+        return [0]
+    step = max(1, int(size * (1.0 - overlap)))
+    return [*range(0, length - size, step), length - size]
+
+
+def tile(shape: tuple[int, int], rule: WindowRule) -> Iterator[Window]:
+    """Yield the windows of a slice, row by row; a slice smaller than a window gives itself."""
+    height, width = min(shape[0], rule.size[0]), min(shape[1], rule.size[1])
+    for row in window_starts(shape[0], height, rule.overlap):
+        for column in window_starts(shape[1], width, rule.overlap):
+            yield Window(row, column, height, width)
+
+
+def blend_weights(shape: tuple[int, int], mode: str) -> NDArray[np.float32]:
+    """Return the weights (height, width) float32 of one window, peak 1, all > 0."""
+    if mode == "constant":
+        return np.ones(shape, np.float32)
+    profiles = [_gaussian(length) for length in shape]
+    weights = np.maximum(np.outer(profiles[0], profiles[1]), WEIGHT_FLOOR)
+    return weights.astype(np.float32)
+
+
+def _gaussian(length: int) -> NDArray[np.float64]:
+    distance = np.arange(length) - (length - 1) / 2
+    profile = np.exp(-0.5 * (distance / (SIGMA_SCALE * length)) ** 2)
+    return np.asarray(profile / profile.max())
+
+
+def predict_by_windows(
+    slices: NDArray[np.float32],
+    predict: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    *,
+    rule: WindowRule,
+    batch: int,
+) -> NDArray[np.float32]:
+    """Run a predictor over windows and blend the logits.
+
+    Args:
+        slices: (N, C, H, W) float32.
+        predict: (n, C, h, w) float32 to logits (n, K, h, w) float32; its output is not changed.
+        rule: Size, overlap and weights of the windows.
+        batch: Windows given to the predictor at once.
+
+    Returns:
+        Logits (N, K, H, W) float32.
+    """
+    windows = list(tile((slices.shape[-2], slices.shape[-1]), rule))
+    weights = blend_weights((windows[0].height, windows[0].width), rule.mode)
+    jobs = [(n, window) for n in range(slices.shape[0]) for window in windows]
+    total: NDArray[np.float32] | None = None
+    weight_sum = np.zeros(slices.shape[-2:], np.float32)
+    for window in windows:
+        window.of(weight_sum)[...] += weights
+    for first in range(0, len(jobs), batch):
+        part = jobs[first : first + batch]
+        logits = predict(np.stack([window.of(slices[n]) for n, window in part]))
+        if total is None:
+            total = np.zeros((slices.shape[0], logits.shape[1], *slices.shape[-2:]), np.float32)
+        for (n, window), tile_logits in zip(part, logits, strict=True):
+            window.of(total[n])[...] += tile_logits * weights
+    assert total is not None
+    return total / weight_sum
