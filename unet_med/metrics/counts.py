@@ -1,0 +1,139 @@
+"""True positive, false positive and false negative voxels per slice and label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unet_med.errors import GeometryError
+from unet_med.metrics.values import LabelArray, LabelCodes, label_values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceCounts:
+    """Voxel counts, one row per slice, one column per label.
+
+    Attributes:
+        tp: In the label in both masks, shape (n_slices, n_labels), int64.
+        fp: In the label in the prediction only, same shape.
+        fn: In the label in the reference only, same shape.
+    """
+
+    tp: Counts
+    fp: Counts
+    fn: Counts
+
+    def __post_init__(self) -> None:
+        if self.tp.ndim != 2 or not self.tp.shape == self.fp.shape == self.fn.shape:  # noqa: PLR2004 - slices and labels
+            msg = (
+                "counts need three arrays of one shape (n_slices, n_labels), "
+                f"got {self.tp.shape}, {self.fp.shape}, {self.fn.shape}"
+            )
+            raise ValueError(msg)
+
+    @classmethod
+    def zeros(cls, n_slices: int, n_labels: int) -> SliceCounts:
+        """Counts of nothing."""
+        tp, fp, fn = np.zeros((3, n_slices, n_labels), np.int64)
+        return cls(tp, fp, fn)
+
+    @property
+    def n_slices(self) -> int:
+        """Number of rows."""
+        return int(self.tp.shape[0])
+
+    @property
+    def n_labels(self) -> int:
+        """Number of columns."""
+        return int(self.tp.shape[1])
+
+    def __add__(self, other: SliceCounts) -> SliceCounts:
+        """Add counts of the same slices and labels, taken from different voxels."""
+        return SliceCounts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
+
+    def sums(self) -> tuple[Counts, Counts, Counts]:
+        """Sum over the slices: tp, fp, fn of the volume, shape (n_labels,) each."""
+        return self.tp.sum(axis=0), self.fp.sum(axis=0), self.fn.sum(axis=0)
+
+
+def slice_counts(
+    prediction: NDArray[Any], reference: NDArray[Any], *, labels: Sequence[int]
+) -> SliceCounts:
+    """Count the overlap of two label arrays, slice by slice, in one pass.
+
+    Each slice costs one ``bincount`` of the pair (predicted label, reference label); working
+    memory is that of one slice.
+
+    Args:
+        prediction: Label values, shape (n_slices, H, W) or (n_slices, …).
+        reference: Label values, same shape.
+        labels: Distinct values to count, any order, gaps allowed; others are background.
+
+    Returns:
+        Counts, columns in the order of ``labels``.
+
+    Raises:
+        GeometryError: The shapes differ.
+        LabelError: A value is no label, or ``labels`` repeats one.
+
+    Example:
+        >>> counts = slice_counts(np.array([[0, 5, 5]]), np.array([[0, 0, 5]]), labels=[5])
+        >>> counts.tp.tolist(), counts.fp.tolist(), counts.fn.tolist()
+        ([[1]], [[1]], [[0]])
+    """
+    if prediction.shape != reference.shape:
+        msg = (
+            f"prediction and reference differ in shape: {prediction.shape} and "
+            f"{reference.shape}; bring them onto one grid first"
+        )
+        raise GeometryError(msg)
+    codes = LabelCodes.of(labels)
+    counts = SliceCounts.zeros(prediction.shape[0], len(codes.labels))
+    for index, (predicted, true) in enumerate(zip(prediction, reference, strict=True)):
+        both, in_prediction, in_reference = _overlap(
+            label_values(predicted, name="the prediction"),
+            label_values(true, name="the reference"),
+            codes,
+        )
+        counts.tp[index] = both
+        counts.fp[index] = in_prediction - both
+        counts.fn[index] = in_reference - both
+    return counts
+
+
+def _overlap(
+    predicted: LabelArray, true: LabelArray, codes: LabelCodes
+) -> tuple[Counts, Counts, Counts]:
+    """Return voxels per label in both, in the prediction, in the reference."""
+    n = codes.n_codes
+    if n * n <= np.iinfo(np.uint8).max + 1:
+        dtype: type[np.unsignedinteger[Any]] = np.uint8
+    elif n * n <= np.iinfo(np.uint16).max + 1:
+        dtype = np.uint16
+    else:
+        dtype = np.uint32
+    rows, columns = codes.encode(predicted, dtype=dtype), codes.encode(true, dtype=dtype)
+    if n * n > max(rows.size, n):
+        return _overlap_of_many_labels(rows.ravel(), columns.ravel(), n)
+    pairs = rows * dtype(n)
+    pairs += columns
+    table = np.bincount(pairs.ravel(), minlength=n * n).reshape(n, n)
+    return table.diagonal()[1:], table.sum(axis=1)[1:], table.sum(axis=0)[1:]
+
+
+def _overlap_of_many_labels(
+    rows: LabelArray, columns: LabelArray, n: int
+) -> tuple[Counts, Counts, Counts]:
+    """The same where a table of all pairs would be larger than the slice."""
+    both = np.bincount(rows[rows == columns], minlength=n)
+    in_prediction = np.bincount(rows, minlength=n)
+    in_reference = np.bincount(columns, minlength=n)
+    return both[1:], in_prediction[1:], in_reference[1:]
