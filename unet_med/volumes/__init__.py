@@ -1,0 +1,47 @@
+"""Volumes: read lazily in the file's own order, written back with their header proven."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from unet_med.volumes.formats import OPENERS, open_volume, volume_ending
+from unet_med.volumes.volume import ArrayVolume, Volume, array_volume, stack_volumes
+
+if TYPE_CHECKING:
+    from unet_med.volumes.itk import from_sitk, to_sitk
+    from unet_med.volumes.nifti import from_nibabel
+    from unet_med.volumes.nifti_mask import mask_image, write_mask
+    from unet_med.volumes.verify import verify_mask
+
+_LAZY = {  # names whose modules load nibabel or SimpleITK
+    "from_nibabel": "nifti",
+    "from_sitk": "itk",
+    "mask_image": "nifti_mask",
+    "to_sitk": "itk",
+    "verify_mask": "verify",
+    "write_mask": "nifti_mask",
+}
+
+__all__ = [
+    "OPENERS",
+    "ArrayVolume",
+    "Volume",
+    "array_volume",
+    "from_nibabel",
+    "from_sitk",
+    "mask_image",
+    "open_volume",
+    "stack_volumes",
+    "to_sitk",
+    "verify_mask",
+    "volume_ending",
+    "write_mask",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names in _LAZY
+    if name not in _LAZY:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

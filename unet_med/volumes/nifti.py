@@ -1,0 +1,231 @@
+"""NIfTI volumes, read lazily: the header at once, voxels slab by slab."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+
+from unet_med.errors import VolumeError
+from unet_med.volumes.nifti_header import (
+    NiftiHeader,
+    open_stream,
+    parse_header,
+    read_header,
+    reading,
+    warn_of_doubtful_affine,
+)
+from unet_med.volumes.volume import ArrayVolume, array_volume, check_slab, slab_index
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from unet_med.geometry import Geometry
+    from unet_med.volumes.volume import Volume
+
+
+class NiftiVolume:
+    """A NIfTI file whose voxels are read when asked for.
+
+    Uncompressed files are mapped into memory. A compressed file is read forward through one
+    open stream while slabs lie along its last axis; any other request decompresses it whole
+    once and keeps the stored values.
+
+    Args:
+        path: The file to name in messages.
+        header: Its header.
+        data_path: The file with the voxels, when it is another one.
+        channel: Take only this channel.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        header: NiftiHeader,
+        *,
+        data_path: Path | None = None,
+        channel: int | None = None,
+    ) -> None:
+        self.path = path
+        self._header = header
+        self._data_path = data_path or path
+        self._channels = (
+            range(header.n_channels) if channel is None else range(channel, channel + 1)
+        )
+        self._lock = threading.Lock()
+        self._stream: IO[bytes] | None = None
+        self._stored: NDArray[Any] | None = None
+
+    @property
+    def geometry(self) -> Geometry:
+        """The grid."""
+        return self._header.geometry
+
+    @property
+    def n_channels(self) -> int:
+        """Channels that `read` returns."""
+        return len(self._channels)
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Type of the voxels in the file, before scaling."""
+        return self._header.dtype
+
+    @property
+    def nifti_header(self) -> bytes:
+        """The header's bytes, as they stand in the file."""
+        return self._header.raw
+
+    def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
+        """Return the slab [start, stop) along an axis as (C, i, j, k) float32; see `Volume`.
+
+        Scaling is done in float64.
+        """
+        check_slab(self, start, stop, axis=axis)
+        with self._lock, reading(self.path):
+            stored = self._read_stored(start, stop, axis=axis)
+        return self._scaled(stored)
+
+    def close(self) -> None:
+        """Close the file and forget stored voxels; reading opens it again."""
+        with self._lock:
+            self._stored = None
+            if self._stream is not None:
+                self._stream.close()
+                self._stream = None
+
+    def __del__(self) -> None:
+        stream = getattr(self, "_stream", None)
+        if stream is not None:
+            stream.close()
+
+    def _scaled(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        header = self._header
+        if (header.slope, header.inter) == (1.0, 0.0):
+            return np.array(stored, dtype=np.float32, order="F")
+        values = np.multiply(stored, header.slope, dtype=np.float64, order="F")
+        values += header.inter
+        return np.asarray(values, dtype=np.float32)
+
+    def _read_stored(self, start: int, stop: int, *, axis: int) -> NDArray[Any]:
+        """Return the slab (C, i, j, k) as stored, by the cheapest way that this file allows."""
+        compressed = self._data_path.suffix.lower() == ".gz"
+        if self._stored is None and compressed and axis == 2 and self.n_channels == 1:  # noqa: PLR2004 - k, the file's slowest
+            return self._read_forward(start, stop)
+        if self._stored is None:
+            self._stored = self._decompress() if compressed else self._map()
+        return self._stored[slab_index(start, stop, axis=axis)]
+
+    def _map(self) -> NDArray[Any]:
+        header = self._header
+        shape = (*header.geometry.shape, header.n_channels)
+        mapped = np.memmap(
+            self._data_path, header.dtype, mode="r", offset=header.offset, shape=shape, order="F"
+        )
+        return np.moveaxis(mapped, 3, 0)[self._channels.start : self._channels.stop]
+
+    def _decompress(self) -> NDArray[Any]:
+        """Read the wanted channels whole."""
+        header = self._header
+        shape = header.geometry.shape
+        stored = self._read_voxels(0, shape[2] * self.n_channels)
+        return np.moveaxis(stored.reshape((*shape, self.n_channels), order="F"), 3, 0)
+
+    def _read_forward(self, start: int, stop: int) -> NDArray[Any]:
+        return self._read_voxels(start, stop)[np.newaxis]
+
+    def _read_voxels(self, start: int, stop: int) -> NDArray[Any]:
+        """Read planes [start, stop) of the first wanted channel, and on into the next ones."""
+        header = self._header
+        rows, columns, n_planes = header.geometry.shape
+        plane_bytes = rows * columns * header.dtype.itemsize
+        if self._stream is None:
+            self._stream = open_stream(self._data_path)
+        first = self._channels.start * n_planes + start
+        self._stream.seek(header.offset + first * plane_bytes)
+        needed = (stop - start) * plane_bytes
+        data = self._stream.read(needed)
+        if header.offset + first * plane_bytes + needed == header.offset + header.n_bytes:
+            self._stream.read(1)  # the end of the stream is where gzip checks its checksum
+        if len(data) < needed:
+            msg = (
+                f"{self.path} is cut off: {needed - len(data)} bytes of voxels are missing of the "
+                f"{header.n_bytes} that its header says; copy or download it again"
+            )
+            raise VolumeError(msg)
+        voxels = np.frombuffer(data, header.dtype)
+        return voxels.reshape((rows, columns, stop - start), order="F")
+
+
+def open_nifti(path: Path, *, channel: int | None = None) -> Volume:
+    """Open a .nii, .nii.gz, .hdr or .img file; only its header is read.
+
+    Args:
+        path: The file; of a pair, either one.
+        channel: Take only this channel of a 4D file, counted from 0.
+
+    Raises:
+        VolumeError: The file cannot be used, or has no such channel.
+    """
+    header_path, data_path = _pair(path)
+    header = read_header(header_path, data_path=data_path)
+    warn_of_doubtful_affine(header, name=str(path))
+    if channel is not None and not 0 <= channel < header.n_channels:
+        msg = f"{path} has no channel {channel}: it has {header.n_channels}, counted from 0"
+        raise VolumeError(msg)
+    return NiftiVolume(path, header, data_path=data_path, channel=channel)
+
+
+def from_nibabel(image: nib.spatialimages.SpatialImage) -> Volume:
+    """Make a volume of a nibabel image; masks of it copy its header if it is a NIfTI image.
+
+    An image that nibabel has not loaded yet is read slab by slab from its file.
+
+    Raises:
+        VolumeError: The image has no affine, or voxels that are not real numbers.
+    """
+    name = image.get_filename() or "nibabel image"
+    if image.affine is None:
+        msg = f"{name} has no affine, so its voxels have no place; give it one"
+        raise VolumeError(msg)
+    if not isinstance(image, nib.Nifti1Pair):
+        with reading(Path(name)):
+            return array_volume(np.asanyarray(image.dataobj), image.affine, name=name)
+    with reading(Path(name)):
+        header = type(image)(image.dataobj, image.affine, image.header).header
+        said = parse_header(header.binaryblock, name=name)
+        warn_of_doubtful_affine(said, name=name)
+        proxy = image.dataobj
+        if nib.is_proxy(proxy) and isinstance(proxy.file_like, str):
+            return _proxy_volume(Path(name), said, proxy=proxy)
+        voxels = np.asanyarray(proxy).reshape((*said.geometry.shape, said.n_channels))
+    channels_first = np.moveaxis(voxels, 3, 0)
+    return ArrayVolume(channels_first, said.geometry, name=name, nifti_header=said.raw)
+
+
+def _proxy_volume(path: Path, header: NiftiHeader, *, proxy: nib.arrayproxy.ArrayProxy) -> Volume:
+    """Read the file behind an unloaded image; its header in memory no longer says how."""
+    stored = replace(
+        header,
+        dtype=np.dtype(proxy.dtype),
+        slope=float(proxy.slope),
+        inter=float(proxy.inter),
+        offset=int(proxy.offset),
+    )
+    return NiftiVolume(path, stored, data_path=Path(proxy.file_like))
+
+
+def _pair(path: Path) -> tuple[Path, Path | None]:
+    """Return the header's path and, for a pair of files, the voxels' path."""
+    if path.suffix.lower() not in {".hdr", ".img"}:
+        return path, None
+    return path.with_suffix(".hdr"), path.with_suffix(".img")

@@ -1,0 +1,243 @@
+"""NIfTI headers: what a file says about its voxels, checked before any is read."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+
+from unet_med.errors import GeometryError, VolumeError
+from unet_med.geometry import Geometry, corner_displacement_mm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+QFORM_TOLERANCE_MM = 0.1
+"""Corner displacement from which a qform and an sform are called conflicting.
+
+The quaternion's first part is recovered as sqrt(1 - b² - c² - d²) from float32 numbers: near half
+turns that alone moves the corners of a 500 mm field of view by up to 0.05 mm.
+"""
+
+_HEADER_CLASSES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+_MAGICS = {b"n+1", b"ni1", b"n+2", b"ni2"}
+_SPATIAL_AXES = 3
+_CHANNEL_AXIS = 3  # of (i, j, k, C)
+_VECTOR_AXIS = 4  # of (i, j, k, 1, C)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NiftiHeader:
+    """What a NIfTI header says.
+
+    Attributes:
+        raw: The header's bytes as they stand in the file, 348 (NIfTI-1) or 540 (NIfTI-2).
+        geometry: The grid; the affine as `best_affine` chooses it.
+        n_channels: Voxels per grid point.
+        dtype: Type of the stored voxels, byte order included.
+        slope: Factor of the stored values.
+        inter: Added after the factor.
+        offset: Byte at which the voxels start.
+    """
+
+    raw: bytes
+    geometry: Geometry
+    n_channels: int
+    dtype: np.dtype[Any]
+    slope: float
+    inter: float
+    offset: int
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the voxels in bytes."""
+        voxels = np.prod(self.geometry.shape, dtype=np.int64)
+        return int(voxels) * self.n_channels * self.dtype.itemsize
+
+
+def header_class(raw: bytes) -> type[nib.Nifti1Header]:
+    """Return nibabel's class for a raw header, by its length."""
+    return _HEADER_CLASSES[len(raw)]  # type: ignore[no-any-return] # nibabel is untyped here
+
+
+def open_stream(path: Path) -> IO[bytes]:
+    """Open a file for reading, through gzip when its name ends in .gz."""
+    if path.suffix.lower() == ".gz":
+        return cast("IO[bytes]", gzip.open(path))
+    return path.open("rb")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what the system, gzip and nibabel raise while reading a file into one VolumeError."""
+    try:
+        yield
+    except FileNotFoundError as exc:
+        msg = f"{path} does not exist; check the path"
+        raise VolumeError(msg) from exc
+    except IsADirectoryError as exc:
+        msg = f"{path} is a folder, not a NIfTI file; check the path"
+        raise VolumeError(msg) from exc
+    except EOFError as exc:
+        msg = f"{path} is cut off: its gzip stream has no end; copy or download it again"
+        raise VolumeError(msg) from exc
+    except (zlib.error, gzip.BadGzipFile) as exc:
+        msg = f"{path} is not intact gzip data ({_one_line(exc)}); copy or download it again"
+        raise VolumeError(msg) from exc
+    except OSError as exc:
+        msg = f"{path} cannot be read: {exc.strerror or _one_line(exc)}; check rights and the disk"
+        raise VolumeError(msg) from exc
+    except (HeaderDataError, WrapStructError, GeometryError, KeyError, ValueError) as exc:
+        if isinstance(exc, VolumeError):
+            raise
+        msg = f"{path} has a header that cannot be used: {_one_line(exc)}; convert the scan again"
+        raise VolumeError(msg) from exc
+
+
+def read_header(path: Path, *, data_path: Path | None = None) -> NiftiHeader:
+    """Read and check the header of a NIfTI file; no voxel is read.
+
+    Args:
+        path: The .nii, .nii.gz or .hdr file.
+        data_path: The file with the voxels, when it is another one.
+
+    Raises:
+        VolumeError: The file is missing, unreadable, no NIfTI file, or says what cannot be.
+    """
+    with reading(path):
+        raw = _raw_header(path)
+        header = parse_header(raw, name=str(path))
+        if data_path is None and header.offset < len(raw) + 4:
+            msg = f"voxels would start at byte {header.offset}, inside the header"
+            raise HeaderDataError(msg)
+        _check_size(data_path or path, header)
+    return header
+
+
+def parse_header(raw: bytes, *, name: str) -> NiftiHeader:
+    """Interpret raw header bytes as nibabel does, and check what nibabel leaves to the reader.
+
+    Raises:
+        VolumeError: The shape or the voxel type is none that this package reads.
+        HeaderDataError: nibabel refuses the header.
+    """
+    header = header_class(raw)(raw)
+    shape, n_channels = _shape_and_channels(header.get_data_shape(), name=name)
+    dtype = header.get_data_dtype()
+    if dtype.kind not in "iuf":
+        kind = "colours" if dtype.kind == "V" else f"{dtype.name} numbers"
+        msg = f"{name} holds {kind}, not one real number per voxel; convert it first"
+        raise VolumeError(msg)
+    slope, inter = _scaling(header)
+    geometry = Geometry(shape, best_affine(header, shape=shape))
+    offset = int(header.get_data_offset())
+    return NiftiHeader(raw, geometry, n_channels, dtype, slope, inter, offset)
+
+
+def best_affine(header: nib.Nifti1Header, *, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Choose the affine: the sform if its code is > 0, else the qform if coded, else pixdim."""
+    if int(header["sform_code"]) > 0:
+        return _spanning(header.get_sform(), shape=shape)
+    if int(header["qform_code"]) > 0:
+        return np.asarray(header.get_qform(), dtype=np.float64)
+    return np.asarray(header.get_base_affine(), dtype=np.float64)
+
+
+def warn_of_doubtful_affine(header: NiftiHeader, *, name: str) -> None:
+    """Log a warning where the affine is a guess, or one of two that disagree."""
+    said = header_class(header.raw)(header.raw)
+    sform_code, qform_code = int(said["sform_code"]), int(said["qform_code"])
+    if sform_code <= 0 and qform_code <= 0:
+        logger.warning(
+            "%s: neither sform nor qform is coded; the affine is made from pixdim alone, so the "
+            "orientation, left and right included, is a guess",
+            name,
+        )
+    if sform_code <= 0 or qform_code <= 0:
+        return
+    try:
+        qform = Geometry(header.geometry.shape, said.get_qform())
+    except (HeaderDataError, ValueError):
+        logger.warning("%s: the qform is not valid; the sform is used", name)
+        return
+    apart = corner_displacement_mm(header.geometry, qform)
+    if apart > QFORM_TOLERANCE_MM:
+        logger.warning(
+            "%s: sform and qform disagree by up to %.4g mm; the sform is used", name, apart
+        )
+
+
+def _spanning(affine: NDArray[np.float64], *, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Give a single slice whose sform lacks the third column a normal of 1 mm."""
+    if shape[2] == 1 and not affine[:3, 2].any():
+        normal = np.cross(affine[:3, 0], affine[:3, 1])
+        affine[:3, 2] = normal / (np.linalg.norm(normal) or 1)
+    return affine
+
+
+def _raw_header(path: Path) -> bytes:
+    with open_stream(path) as stream:
+        start = stream.read(max(_HEADER_CLASSES))
+    if not start:
+        msg = f"{path} is empty; copy or download it again"
+        raise VolumeError(msg)
+    size = {int.from_bytes(start[:4], order) for order in ("little", "big")} & set(_HEADER_CLASSES)
+    if not size or len(start) < min(size):
+        msg = f"{path} is not a NIfTI file: it starts with {start[:8]!r}; check what it is"
+        raise VolumeError(msg)
+    raw = start[: size.pop()]
+    magic = header_class(raw)(raw, check=False)["magic"].item()[:3]
+    if magic not in _MAGICS:
+        msg = f"{path} is not a NIfTI file: its magic is {magic!r} (Analyze 7.5?); convert it first"
+        raise VolumeError(msg)
+    return raw
+
+
+def _check_size(path: Path, header: NiftiHeader) -> None:
+    """Compare an uncompressed file's size with the header; gzip files are checked when read."""
+    if path.suffix.lower() == ".gz":
+        with path.open("rb"):
+            return
+    needed, found = header.offset + header.n_bytes, path.stat().st_size
+    if found < needed:
+        msg = f"{path} is cut off: {found} bytes, its header needs {needed}; copy it again"
+        raise VolumeError(msg)
+
+
+def _shape_and_channels(dims: tuple[int, ...], *, name: str) -> tuple[tuple[int, int, int], int]:
+    """Split NIfTI dimensions into a spatial shape and channels."""
+    sizes = list(dims)
+    while len(sizes) > _SPATIAL_AXES and sizes[-1] == 1:
+        sizes.pop()
+    vector = len(sizes) == _VECTOR_AXIS + 1 and sizes[_CHANNEL_AXIS] == 1
+    if not (2 <= len(sizes) <= _SPATIAL_AXES + 1 or vector) or min(sizes) < 1:  # noqa: PLR2004 - 2D
+        msg = f"{name} has shape {dims}; 2D, 3D and 4D (channels last) can be read: split it first"
+        raise VolumeError(msg)
+    first, second, third = (*sizes, 1)[:_SPATIAL_AXES]
+    return (first, second, third), sizes[-1] if len(sizes) > _SPATIAL_AXES else 1
+
+
+def _scaling(header: nib.Nifti1Header) -> tuple[float, float]:
+    """Return slope and intercept; a slope of 0 or NaN means "as stored", as nibabel has it."""
+    if np.isinf(header["scl_slope"]):
+        msg = f"scl_slope is {float(header['scl_slope'])}"
+        raise HeaderDataError(msg)
+    slope, inter = header.get_slope_inter()
+    return (1.0, 0.0) if slope is None else (slope, inter)
+
+
+def _one_line(exc: BaseException) -> str:
+    return " ".join(str(exc).split()) or type(exc).__name__

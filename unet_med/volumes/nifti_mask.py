@@ -1,0 +1,151 @@
+"""Masks as NIfTI files that carry the scan's header, proven by reading them back."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import nibabel as nib
+import numpy as np
+
+from unet_med._files import atomic_path
+from unet_med.errors import GeometryError, OutputError, VolumeError
+from unet_med.geometry import grid_difference
+from unet_med.volumes.mask_header import header_differences, label_dtype, mask_header
+from unet_med.volumes.nifti_header import open_stream, read_header, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from unet_med.volumes.volume import Volume
+
+GZIP_LEVEL = 1
+"""Compression level of masks: TODO measure."""
+
+_BLOCK_BYTES = 1 << 22
+
+
+def mask_image(
+    labels: NDArray[Any], *, like: Volume, label_names: Mapping[int, str]
+) -> nib.Nifti1Image:
+    """Make the NIfTI image of a mask in memory.
+
+    Args:
+        labels: Label values, (i, j, k), integers from 0.
+        like: The scan.
+        label_names: Name per value; written into a header extension.
+
+    Returns:
+        A ``Nifti1Image``, or a ``Nifti2Image`` for a NIfTI-2 scan.
+
+    Raises:
+        GeometryError: The labels are not on the scan's grid.
+        LabelError: The labels are no integers from 0.
+    """
+    dtype = label_dtype(labels, like=like, label_names=label_names)
+    header = mask_header(like, dtype=dtype, label_names=label_names)
+    extensions = list(header.extensions)
+    checked = type(header)(header.binaryblock, extensions=extensions)  # mended as on loading
+    image_class = nib.Nifti2Image if isinstance(checked, nib.Nifti2Header) else nib.Nifti1Image
+    voxels = np.array(labels, dtype=dtype).reshape(checked.get_data_shape())
+    return image_class(voxels, checked.get_best_affine(), checked)
+
+
+def write_mask(
+    labels: NDArray[Any], path: Path, *, like: Volume, label_names: Mapping[int, str]
+) -> None:
+    """Write a mask with the scan's header, and prove it before it appears.
+
+    The file is written under another name, flushed and read back. Its header must be the one
+    meant, equal to the scan's in every field of `mask_header.GEOMETRY_FIELDS`, and lie on the
+    scan's grid; its voxels must have the digest of those written. Only then is it renamed.
+    Equal labels give equal bytes: gzip's time stamp is 0 and no file name is stored.
+
+    Args:
+        labels: Label values, (i, j, k), integers from 0.
+        path: The target, ending in .nii.gz or .nii; its folder is created.
+        like: The scan. A volume without a NIfTI header gets a fresh one, sform code 1.
+        label_names: Name per value; written into a header extension. Fixes the voxel type, the
+            smallest unsigned one that holds every value.
+
+    Raises:
+        GeometryError: The labels are not on the scan's grid, or the scan's affine does not
+            survive in the header.
+        LabelError: The labels are no integers from 0.
+        OutputError: The file cannot be written, or what was read back is not what was written.
+    """
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        msg = f"cannot write {path}: a mask is a NIfTI file; end its name in .nii.gz or .nii"
+        raise OutputError(msg)
+    dtype = label_dtype(labels, like=like, label_names=label_names)
+    header = mask_header(like, dtype=dtype, label_names=label_names)
+    stream = io.BytesIO()
+    header.write_to(stream)
+    start, stored_dtype = stream.getvalue(), header.get_data_dtype()
+    with atomic_path(path) as partial:
+        digest = _write(partial, start, _blocks(labels, stored_dtype))
+        _prove(partial, start, digest=digest, like=like)
+
+
+def _blocks(labels: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[bytes]:
+    """Yield the voxels as NIfTI stores them, first axis fastest, some planes at a time."""
+    plane_bytes = labels.shape[0] * labels.shape[1] * dtype.itemsize
+    step = max(1, _BLOCK_BYTES // plane_bytes)
+    for first in range(0, labels.shape[2], step):
+        yield np.asarray(labels[..., first : first + step], dtype=dtype).tobytes(order="F")
+
+
+def _write(path: Path, start: bytes, blocks: Iterator[bytes]) -> str:
+    digest = hashlib.sha256()
+    with _writable(path) as stream:
+        stream.write(start)
+        for block in blocks:
+            digest.update(block)
+            stream.write(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[IO[bytes]]:
+    with path.open("wb") as plain:
+        if path.suffix.lower() != ".gz":
+            yield plain
+            return
+        with gzip.GzipFile(
+            filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=plain, mtime=0
+        ) as stream:
+            yield cast("IO[bytes]", stream)
+
+
+def _prove(path: Path, start: bytes, *, digest: str, like: Volume) -> None:
+    """Read a written mask back and compare it with what was meant and with the scan.
+
+    Raises:
+        OutputError: The bytes differ.
+        GeometryError: The grid or a header field differs from the scan's.
+    """
+    found = hashlib.sha256()
+    try:
+        with reading(path), open_stream(path) as stream:
+            same_start = stream.read(len(start)) == start
+            while block := stream.read(_BLOCK_BYTES):
+                found.update(block)
+    except VolumeError as exc:
+        msg = f"the mask cannot be read back: {exc}"
+        raise OutputError(msg) from exc
+    if not same_start or found.hexdigest() != digest:
+        msg = f"{path} was read back with other bytes than were written; check the disk"
+        raise OutputError(msg)
+    mask = read_header(path)
+    differences = header_differences(like.nifti_header, mask.raw)
+    apart = grid_difference(like.geometry, mask.geometry)
+    if differences or apart:
+        reasons = "; ".join([*differences, *([apart] if apart else [])])
+        msg = f"a NIfTI mask cannot keep the place of {like.name}: {reasons}"
+        raise GeometryError(msg)

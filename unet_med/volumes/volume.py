@@ -1,0 +1,211 @@
+"""What every volume offers, and volumes that live in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from unet_med.errors import GeometryError, VolumeError
+from unet_med.geometry import Geometry, grid_difference
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+_READABLE_KINDS = "biuf"  # NumPy's kinds of bool, integers and floats
+
+
+class Volume(Protocol):
+    """Voxels with a place in the patient, read slab by slab.
+
+    Attributes are read-only; array axes are in the file's own order.
+    """
+
+    @property
+    def geometry(self) -> Geometry:
+        """The grid (i, j, k); a 2D file has one slice."""
+        ...
+
+    @property
+    def n_channels(self) -> int:
+        """Channels C: frames of a 4D file, or volumes stacked together."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What to call the volume in messages."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The file it comes from, if one."""
+        ...
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Type of the stored voxels, before any scaling."""
+        ...
+
+    @property
+    def nifti_header(self) -> bytes | None:
+        """Raw NIfTI header (348 or 540 bytes) that masks copy, if there is one."""
+        ...
+
+    def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
+        """Read the slab [start, stop) along one array axis.
+
+        Args:
+            start: First index along ``axis``, in the file's own order.
+            stop: One past the last.
+            axis: Array axis, 0, 1 or 2.
+
+        Returns:
+            Voxel values after scaling, (C, i, j, k) float32, with ``stop - start`` along ``axis``.
+
+        Raises:
+            VolumeError: The voxels cannot be read.
+        """
+        ...
+
+
+class ArrayVolume:
+    """A volume held in memory as an array.
+
+    Args:
+        voxels: Values (C, i, j, k); any boolean, integer or float type; not copied.
+        geometry: The grid.
+        name: What to call it in messages.
+        nifti_header: Raw NIfTI header for masks to copy.
+
+    Raises:
+        VolumeError: The array is no real-valued (C, i, j, k).
+        GeometryError: The array's shape is not the grid's.
+    """
+
+    path = None
+
+    def __init__(
+        self,
+        voxels: NDArray[Any],
+        geometry: Geometry,
+        *,
+        name: str = "array",
+        nifti_header: bytes | None = None,
+    ) -> None:
+        if voxels.ndim != 4 or voxels.dtype.kind not in _READABLE_KINDS:  # noqa: PLR2004 - C, i, j, k
+            msg = (
+                f"{name}: voxels must be real numbers with axes (i, j, k), "
+                f"got {voxels.dtype} with shape {voxels.shape}"
+            )
+            raise VolumeError(msg)
+        if voxels.shape[1:] != geometry.shape:
+            msg = f"{name}: array shape {voxels.shape[1:]} is not the grid's {geometry.shape}"
+            raise GeometryError(msg)
+        self._voxels = voxels
+        self.geometry = geometry
+        self.name = name
+        self.nifti_header = nifti_header
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels C."""
+        return int(self._voxels.shape[0])
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Type of the array."""
+        return self._voxels.dtype
+
+    def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
+        """Return the slab [start, stop) along an axis as (C, i, j, k) float32; see `Volume`."""
+        check_slab(self, start, stop, axis=axis)
+        slab = self._voxels[slab_index(start, stop, axis=axis)]
+        return np.array(slab, dtype=np.float32, order="F")
+
+
+class StackedVolume:
+    """Volumes on one grid, their channels joined in order; see `stack_volumes`."""
+
+    def __init__(self, volumes: Sequence[Volume]) -> None:
+        self._volumes = tuple(volumes)
+        first = self._volumes[0]
+        self.geometry = first.geometry
+        self.name = first.name
+        self.path = first.path
+        self.nifti_header = first.nifti_header
+        self.stored_dtype = np.result_type(*(volume.stored_dtype for volume in self._volumes))
+
+    @property
+    def n_channels(self) -> int:
+        """Sum of the members' channels."""
+        return sum(volume.n_channels for volume in self._volumes)
+
+    def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
+        """Return the slab [start, stop) along an axis as (C, i, j, k) float32; see `Volume`."""
+        return np.concatenate([volume.read(start, stop, axis=axis) for volume in self._volumes])
+
+
+def array_volume(array: ArrayLike, affine: ArrayLike, *, name: str = "array") -> ArrayVolume:
+    """Make a volume from an array and its affine.
+
+    Args:
+        array: Values, (i, j, k), or (i, j, k, C) with channels last as in NIfTI files.
+        affine: Voxel index to RAS+ mm, shape (4, 4).
+        name: What to call it in messages.
+
+    Raises:
+        VolumeError: The array is not real-valued with three or four axes.
+        GeometryError: The affine is not invertible.
+    """
+    voxels = np.asarray(array)
+    if voxels.ndim not in (3, 4):
+        msg = f"{name}: an array needs axes (i, j, k) or (i, j, k, C), got shape {voxels.shape}"
+        raise VolumeError(msg)
+    channels_first = voxels[np.newaxis] if voxels.ndim == 3 else np.moveaxis(voxels, 3, 0)  # noqa: PLR2004 - no channels
+    first, second, third = (int(size) for size in channels_first.shape[1:])
+    grid = Geometry((first, second, third), np.asarray(affine, dtype=np.float64))
+    return ArrayVolume(channels_first, grid, name=name)
+
+
+def stack_volumes(volumes: Sequence[Volume]) -> Volume:
+    """Join volumes on one grid into one volume with all their channels.
+
+    Masks of the result copy the first volume's header.
+
+    Raises:
+        VolumeError: There are no volumes.
+        GeometryError: The grids differ.
+    """
+    if not volumes:
+        msg = "no channels: a volume needs at least one"
+        raise VolumeError(msg)
+    first = volumes[0]
+    for other in volumes[1:]:
+        difference = grid_difference(first.geometry, other.geometry)
+        if difference:
+            msg = (
+                f"{other.name} is not on the grid of {first.name}: {difference}; resample it first"
+            )
+            raise GeometryError(msg)
+    return first if len(volumes) == 1 else StackedVolume(volumes)
+
+
+def slab_index(start: int, stop: int, *, axis: int) -> tuple[slice, ...]:
+    """Return the index of a slab of an array (C, i, j, k)."""
+    index = [slice(None)] * 4
+    index[axis + 1] = slice(start, stop)
+    return tuple(index)
+
+
+def check_slab(volume: Volume, start: int, stop: int, *, axis: int) -> None:
+    """Refuse slabs outside the volume: a slice index would clip them silently.
+
+    Raises:
+        ValueError: The axis or the range does not exist.
+    """
+    if axis not in (0, 1, 2) or not 0 <= start < stop <= volume.geometry.shape[axis]:
+        msg = f"{volume.name}: no slab [{start}, {stop}) on axis {axis} of {volume.geometry.shape}"
+        raise ValueError(msg)
