@@ -118,7 +118,7 @@ class Recipe:
             RecipeError: The file cannot be read, is no JSON, has unknown keys or wrong values.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
             return cls.from_dict(content)
         except OSError as exc:
             msg = f"cannot read the recipe {path}: {exc.strerror or exc}; name a bundle folder"
@@ -152,6 +152,11 @@ class Recipe:
     def save(self, path: Path) -> None:
         """Write the recipe atomically as JSON."""
         write_json(path, self.to_dict())
+
+
+def _refuse_constant(text: str) -> None:
+    msg = f"{text} is no JSON number; use null"
+    raise RecipeError(msg)
 
 
 def _problems(recipe: Recipe) -> typing.Iterator[str]:

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from unet_med._files import sha256_file
+from unet_med.errors import WeightsError
+from unet_med.networks import UNet2D
+from unet_med.weights import load_weights, save_weights
+
+
+def make_network(seed=0, **arguments):
+    torch.manual_seed(seed)
+    return UNet2D(**{"in_channels": 2, "out_channels": 3, "sizes": (2, 4), **arguments}).eval()
+
+
+def test_save_and_load_give_the_same_network(tmp_path):
+    network, other = make_network(0), make_network(1)
+    digest = save_weights(network, tmp_path / "models" / "model.pt")
+    assert digest == sha256_file(tmp_path / "models" / "model.pt")
+    load_weights(other, tmp_path / "models" / "model.pt", sha256=digest)
+    slices = torch.randn(1, 2, 9, 7)
+    assert torch.equal(network(slices), other(slices))
+
+
+def test_equal_tensors_give_equal_bytes_whatever_the_name(tmp_path):
+    network = make_network()
+    assert save_weights(network, tmp_path / "a.pt") == save_weights(network, tmp_path / "other.pt")
+
+
+def test_the_file_is_a_plain_state_dict(tmp_path):
+    save_weights(make_network(), tmp_path / "model.pt")
+    content = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert set(content) == set(make_network().state_dict())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"in_channels": 1}, r"down\.0\.block\.0\.weight has shape \(2, 1, 3, 3\)"),
+        ({"sizes": (2, 4, 8)}, r"unexpected .*more"),
+        ({"sizes": (2,)}, "missing"),
+    ],
+)
+def test_other_shapes_and_keys_are_named(tmp_path, arguments, text):
+    save_weights(make_network(**arguments), tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match=text):
+        load_weights(make_network(), tmp_path / "model.pt")
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.system, ("touch exploded",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"state_dict": {"last.weight": torch.zeros(1)}, "epoch": 3},
+        {"last.weight": np.zeros(3)},
+        torch.zeros(3),
+        {},
+        {"a": Bomb()},
+        torch.nn.Conv2d(1, 1, 1),
+    ],
+)
+def test_anything_but_a_state_dict_is_refused(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match="state dict|state_dict"):
+        load_weights(make_network(), tmp_path / "model.pt")
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a file of torch", pickle.dumps(Bomb())])
+def test_foreign_bytes_are_refused(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(WeightsError, match="not a plain tensor file"):
+        load_weights(make_network(), tmp_path / "model.pt")
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_another_digest_is_refused(tmp_path):
+    save_weights(make_network(), tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match="not the file its recipe names"):
+        load_weights(make_network(), tmp_path / "model.pt", sha256="0" * 64)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="no weights at"):
+        load_weights(make_network(), tmp_path / "model.pt")

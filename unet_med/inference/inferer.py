@@ -1,0 +1,197 @@
+"""MONAI's face of the slice stream: an ``Inferer`` that any config can name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.inferers.inferer import Inferer
+
+from unet_med.backends.torch_backend import TorchPredictor
+from unet_med.errors import InputError
+from unet_med.geometry import Geometry, slice_layout
+from unet_med.inference.labels import labels_from_logits
+from unet_med.inference.pipeline import SlicePipeline, batch_size
+from unet_med.inference.slices import ArraySlices
+from unet_med.inference.stream import iter_logits
+from unet_med.preprocessing import InPlaneResampler
+from unet_med.windows import WindowRule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from unet_med.backends import Execution
+    from unet_med.recipe import Recipe
+
+_BATCHED_NDIM = 5
+
+
+class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
+    """Run any 2D network over volumes, slice by slice across a named anatomical axis.
+
+    Inputs are (B, C, i, j, k) in the file's own order; a ``MetaTensor``'s affine says which
+    array axis is which, a plain tensor counts as RAS. Slices reach the network as
+    (N, C·context, rows, columns), padded with zeros to ``multiple``; logits come back on the
+    input's grid. Slices are run whole unless ``roi_size`` asks for windows or a slice has more
+    pixels than the budget.
+
+    With a ``recipe`` the slice axis, context, in-plane spacing, multiple and windows are the
+    recipe's, and ``output="labels"`` gives its label values: the same stream as the command
+    line runs.
+
+    Args:
+        roi_size: Rows and columns of a window; ``None`` = whole slices up to the pixel budget.
+        sw_batch_size: Slices or windows per network call; ``None`` = the fixed default.
+        overlap: Share of a window that the next one covers again.
+        mode: ``gaussian`` or ``constant`` window weights.
+        slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``.
+        multiple: Padding multiple of the network, 2^levels.
+        recipe: Takes over ``slice_axis``, ``multiple`` and, without ``roi_size``, the windows.
+        execution: Precision and threads; ``None`` = fp32 and torch's own threads.
+        output: ``logits`` (B, K, i, j, k) float32, or ``labels`` (B, 1, i, j, k), which needs a
+            recipe: uint8 where the values fit, else int64.
+
+    Raises:
+        InputError: The settings or the input do not fit.
+    """
+
+    def __init__(  # noqa: PLR0913 - MONAI's argument names, and one per setting
+        self,
+        roi_size: Sequence[int] | None = None,
+        sw_batch_size: int | None = None,
+        overlap: float = 0.5,
+        mode: str = "gaussian",
+        *,
+        slice_axis: str = "axial",
+        multiple: int = 16,
+        recipe: Recipe | None = None,
+        execution: Execution | None = None,
+        output: Literal["logits", "labels"] = "logits",
+    ) -> None:
+        super().__init__()
+        if output == "labels" and recipe is None:
+            msg = "output='labels' needs a recipe, which says what the channels mean"
+            raise InputError(msg)
+        if execution is not None and execution.backend != "torch":
+            msg = f"a torch network cannot run on backend {execution.backend!r}: use torch or auto"
+            raise InputError(msg)
+        self._window = _window_rule(roi_size, overlap, mode, recipe)
+        self._batch = sw_batch_size
+        self._slice_axis = slice_axis if recipe is None else recipe.slice_axis
+        self._multiple = multiple
+        self._recipe = recipe
+        self._execution = execution
+        self._output = output
+
+    def __call__(
+        self,
+        inputs: torch.Tensor,
+        network: Callable[..., torch.Tensor],
+        *args: Any,  # noqa: ANN401 - handed on to the network
+        **kwargs: Any,  # noqa: ANN401 - handed on to the network
+    ) -> torch.Tensor:
+        """Return logits or labels of volumes (B, C, i, j, k) on the same grid and device."""
+        if inputs.ndim != _BATCHED_NDIM:
+            msg = f"SlicewiseInferer needs volumes (B, C, i, j, k), got shape {tuple(inputs.shape)}"
+            raise InputError(msg)
+        predictor = self._predictor(network, inputs.device, args, kwargs)
+        results = [
+            self._run(volume, affine, predictor)
+            for volume, affine in zip(inputs, _affines(inputs), strict=True)
+        ]
+        result = torch.from_numpy(np.stack(results)).to(inputs.device)
+        if isinstance(inputs, MetaTensor):
+            return MetaTensor(result).copy_meta_from(inputs)  # type: ignore[no-any-return]
+        return result
+
+    def _predictor(
+        self,
+        network: Callable[..., torch.Tensor],
+        device: torch.device,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> TorchPredictor:
+        def call(batch: torch.Tensor) -> torch.Tensor:
+            return network(batch, *args, **kwargs)
+
+        if self._execution is None:
+            return TorchPredictor(call, device=str(device))
+        if isinstance(network, torch.nn.Module):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return TorchPredictor(
+            call,
+            device=str(device),
+            precision=self._execution.precision,
+            threads=self._execution.threads,
+        )
+
+    def _run(
+        self, volume: torch.Tensor, affine: np.ndarray, predictor: TorchPredictor
+    ) -> np.ndarray:
+        array = np.asarray(volume.detach().cpu().numpy(), np.float32)
+        i, j, k = array.shape[1:]
+        geometry = Geometry((i, j, k), affine)
+        source = ArraySlices(array, geometry, slice_layout(geometry, self._slice_axis))
+        pipeline = self._pipeline(source)
+        output: np.ndarray | None = None
+        for start, logits in iter_logits(source, pipeline, predictor):
+            part = self._reduce(logits)
+            if output is None:
+                output = np.zeros((part.shape[1], i, j, k), part.dtype)
+            source.layout.to_slices(output)[start : start + len(part)] = part
+        assert output is not None
+        return output
+
+    def _pipeline(self, source: ArraySlices) -> SlicePipeline:
+        geometry, layout = source.geometry, source.layout
+        if self._recipe is not None:
+            pipeline = SlicePipeline.for_scan(self._recipe, geometry, layout)
+            offsets, resampler, multiple = (
+                pipeline.offsets,
+                pipeline.resampler,
+                pipeline.multiple,
+            )
+        else:
+            _, row_mm, column_mm = layout.spacing(geometry)
+            _, rows, columns = layout.axes
+            shape = geometry.shape[rows], geometry.shape[columns]
+            offsets, multiple = (0,), self._multiple
+            resampler = InPlaneResampler(shape, (row_mm, column_mm), None)
+        batch = self._batch or batch_size(resampler.network_shape, self._window)
+        return SlicePipeline(offsets, resampler, multiple, self._window, batch)
+
+    def _reduce(self, logits: np.ndarray) -> np.ndarray:
+        if self._output == "logits":
+            return logits
+        assert self._recipe is not None
+        labels = labels_from_logits(
+            logits, tuple(self._recipe.labels), activation=self._recipe.activation
+        )
+        # torch's arithmetic knows few unsigned types beyond uint8.
+        return labels[:, None].astype(np.uint8 if labels.dtype == np.uint8 else np.int64)
+
+
+def _window_rule(
+    roi_size: Sequence[int] | None, overlap: float, mode: str, recipe: Recipe | None
+) -> WindowRule:
+    if roi_size is None:
+        if recipe is not None:
+            return recipe.window
+        return WindowRule(overlap=overlap, mode=mode)
+    if isinstance(roi_size, int) or len(roi_size) != 2:  # noqa: PLR2004 - rows and columns
+        msg = f"roi_size needs rows and columns of a window, got {roi_size!r}"
+        raise InputError(msg)
+    rows, columns = (int(size) for size in roi_size)
+    return WindowRule((rows, columns), overlap, max_pixels=rows * columns, mode=mode)
+
+
+def _affines(inputs: torch.Tensor) -> list[np.ndarray]:
+    """Return one voxel-to-world affine (4, 4) float64 per volume of the batch."""
+    if not isinstance(inputs, MetaTensor):
+        return [np.eye(4)] * len(inputs)
+    affine = np.asarray(inputs.affine.detach().cpu().numpy(), np.float64)
+    if affine.ndim == 2:  # noqa: PLR2004 - one affine for the whole batch
+        return [affine] * len(inputs)
+    return list(affine)

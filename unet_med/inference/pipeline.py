@@ -1,0 +1,105 @@
+"""What happens to a batch of slices between the scan's grid and its logits on that grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unet_med.errors import WeightsError
+from unet_med.preprocessing import InPlaneResampler, pad_to_multiple
+from unet_med.windows import WindowRule, predict_by_windows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from unet_med.backends import SlicePredictor
+    from unet_med.geometry import Geometry, SliceLayout
+    from unet_med.recipe import Recipe
+
+PIXELS_PER_BATCH = 1 << 18
+"""Pixels given to the network at once: one slice of 512×512, seven of 192×192. A fixed figure,
+never probed, since torch's logits change in the last bits with the batch."""
+
+
+@dataclass(frozen=True)
+class SlicePipeline:
+    """The steps around the network, fixed for one scan.
+
+    Attributes:
+        offsets: Context slices as offsets, ascending; ``(0,)`` = none.
+        resampler: To the recipe's in-plane spacing and back.
+        multiple: The network's padding multiple.
+        window: When and how slices are cut into windows.
+        batch: Slices (or windows) per network call.
+    """
+
+    offsets: tuple[int, ...]
+    resampler: InPlaneResampler
+    multiple: int
+    window: WindowRule
+    batch: int
+
+    @classmethod
+    def for_scan(cls, recipe: Recipe, geometry: Geometry, layout: SliceLayout) -> SlicePipeline:
+        """Fix the steps of a recipe for a scan's grid."""
+        slice_mm, row_mm, column_mm = layout.spacing(geometry)
+        _, rows, columns = layout.axes
+        resampler = InPlaneResampler(
+            (geometry.shape[rows], geometry.shape[columns]),
+            (row_mm, column_mm),
+            recipe.in_plane_spacing_mm,
+        )
+        return cls(
+            offsets=recipe.context.offsets(slice_mm),
+            resampler=resampler,
+            multiple=recipe.network.multiple,
+            window=recipe.window,
+            batch=batch_size(resampler.network_shape, recipe.window),
+        )
+
+    def logits(
+        self, slices: NDArray[np.float32], predictor: SlicePredictor
+    ) -> NDArray[np.float32]:
+        """Return logits on the scan's own grid.
+
+        Args:
+            slices: (N, C·context, H', W') float32 at the network's spacing.
+            predictor: The network.
+
+        Returns:
+            Logits (N, K, H, W) float32.
+
+        Raises:
+            WeightsError: The network's output has another size than its input.
+        """
+
+        def predict(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+            return _predict_padded(batch, predictor, self.multiple)
+
+        if self.window.is_needed((slices.shape[-2], slices.shape[-1])):
+            logits = predict_by_windows(slices, predict, rule=self.window, batch=self.batch)
+        else:
+            logits = predict(slices)
+        return self.resampler.to_native(logits)
+
+
+def batch_size(shape: tuple[int, int], window: WindowRule) -> int:
+    """Return how many slices of this shape (or windows of it) go into one network call."""
+    if window.is_needed(shape):
+        shape = (min(shape[0], window.size[0]), min(shape[1], window.size[1]))
+    return max(1, PIXELS_PER_BATCH // (shape[0] * shape[1]))
+
+
+def _predict_padded(
+    slices: NDArray[np.float32], predictor: SlicePredictor, multiple: int
+) -> NDArray[np.float32]:
+    padded = pad_to_multiple(slices, multiple)
+    logits = predictor(padded)
+    if logits.ndim != 4 or logits.shape[-2:] != padded.shape[-2:]:  # noqa: PLR2004 - N, K, H, W
+        msg = (
+            f"the network turned slices {padded.shape} into {logits.shape}: it must give one "
+            "logit per label and pixel"
+        )
+        raise WeightsError(msg)
+    return logits[..., : slices.shape[-2], : slices.shape[-1]]

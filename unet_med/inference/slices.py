@@ -1,0 +1,104 @@
+"""Slices of a scan, oriented and normalised, read a few at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from unet_med.preprocessing import IntensityStatistics, normalise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from unet_med.geometry import Geometry, SliceLayout
+    from unet_med.preprocessing import Normalisation
+    from unet_med.volumes import Volume
+
+FILE_SLICE_AXIS = 2
+"""The slowest array axis of a NIfTI file; statistics are taken plane by plane along it."""
+
+
+class SliceSource(Protocol):
+    """Slices in ascending world order along the slice axis."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """Grid of the scan."""
+        ...
+
+    @property
+    def layout(self) -> SliceLayout:
+        """How array axes become slices, rows and columns."""
+        ...
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return slices [start, stop) as (n, C, H, W) float32, normalised."""
+        ...
+
+
+@dataclass(frozen=True)
+class VolumeSlices:
+    """Slices of a volume, read slab by slab and normalised on the way.
+
+    Attributes:
+        volume: The scan.
+        layout: How its axes become slices.
+        rules: Normalisation per channel.
+        statistics: Whole-volume statistics per channel.
+    """
+
+    volume: Volume
+    layout: SliceLayout
+    rules: tuple[Normalisation, ...]
+    statistics: tuple[IntensityStatistics, ...]
+
+    @property
+    def geometry(self) -> Geometry:
+        """Grid of the scan."""
+        return self.volume.geometry
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return slices [start, stop) as (n, C, H, W) float32, normalised."""
+        first, last = file_range(self.layout, self.geometry, start, stop)
+        slab = self.volume.read(first, last, axis=self.layout.slice_axis)
+        channels = zip(slab, self.rules, self.statistics, strict=True)
+        return self.layout.to_slices(np.stack([normalise(*channel) for channel in channels]))
+
+
+@dataclass(frozen=True)
+class ArraySlices:
+    """Slices of an array that is normalised already.
+
+    Attributes:
+        array: (C, i, j, k) float32 in the file's own order.
+        geometry: Its grid.
+        layout: How its axes become slices.
+    """
+
+    array: NDArray[np.float32]
+    geometry: Geometry
+    layout: SliceLayout
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return slices [start, stop) as (n, C, H, W) float32."""
+        return self.layout.to_slices(self.array)[start:stop]
+
+
+def file_range(layout: SliceLayout, geometry: Geometry, start: int, stop: int) -> tuple[int, int]:
+    """Return the range of indices in the file's own order that holds slices [start, stop)."""
+    if layout.flips[0]:
+        n_slices = geometry.shape[layout.slice_axis]
+        return n_slices - stop, n_slices - start
+    return start, stop
+
+
+def volume_statistics(volume: Volume) -> tuple[IntensityStatistics, ...]:
+    """Take whole-volume statistics per channel in one forward pass over the file."""
+    statistics = tuple(IntensityStatistics() for _ in range(volume.n_channels))
+    for index in range(volume.geometry.shape[FILE_SLICE_AXIS]):
+        slab = volume.read(index, index + 1, axis=FILE_SLICE_AXIS)
+        for channel, counted in zip(slab, statistics, strict=True):
+            counted.add(channel[..., 0])
+    return statistics
