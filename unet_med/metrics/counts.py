@@ -125,7 +125,7 @@ def _overlap(
         return _overlap_of_many_labels(rows.ravel(), columns.ravel(), n)
     pairs = rows * dtype(n)
     pairs += columns
-    table = np.bincount(pairs.ravel(), minlength=n * n).reshape(n, n)
+    table = np.bincount(pairs.ravel(order="K"), minlength=n * n).reshape(n, n)
     return table.diagonal()[1:], table.sum(axis=1)[1:], table.sum(axis=0)[1:]
 
 

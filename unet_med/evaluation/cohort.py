@@ -1,0 +1,225 @@
+"""Score every case of a cohort, and name the ones that could not be scored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unet_med.errors import LabelError, UnetMedError
+from unet_med.evaluation.case import evaluate_case
+from unet_med.evaluation.columns import (
+    SLICE_COLUMNS,
+    Row,
+    case_columns,
+    case_rows,
+    failed_rows,
+    slice_rows,
+)
+from unet_med.evaluation.pairing import Pair, pair_cases
+from unet_med.evaluation.records import (
+    CaseScores,
+    CaseStatus,
+    EvaluationSettings,
+    ExtraPrediction,
+    FailedCase,
+)
+from unet_med.evaluation.summary import summarise
+from unet_med.evaluation.tables import (
+    CASES_FILE,
+    SLICES_FILE,
+    SUMMARY_FILE,
+    write_summary,
+    write_table,
+)
+from unet_med.evaluation.vocabulary import check_vocabulary, label_sets
+from unet_med.metrics import EmptyPolicy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, str], None]
+"""Called with cases done, cases in all and the id of the case just done."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CohortScores:
+    """The scores of all cases, each with the same labels.
+
+    Attributes:
+        scored: Cases with counts, missing predictions included, by case id.
+        failed: Cases that could not be compared, by case id.
+        extra: Predictions without a reference.
+        labels: Label values, ascending or as the settings give them.
+        label_names: Names by value.
+        settings: What decided the tables.
+    """
+
+    scored: tuple[CaseScores, ...]
+    failed: tuple[FailedCase, ...]
+    extra: tuple[ExtraPrediction, ...]
+    labels: tuple[int, ...]
+    label_names: Mapping[int, str]
+    settings: EvaluationSettings
+
+    @property
+    def slices(self) -> list[Row]:
+        """The rows of slices.csv: one per case, label and slice."""
+        return list(self._slice_rows())
+
+    @property
+    def cases(self) -> list[Row]:
+        """The rows of cases.csv: one per case and label, failed cases included."""
+        empty = self.settings.empty
+        rows = [
+            row for case in self.scored for row in case_rows(case, self.label_names, empty=empty)
+        ]
+        for case in self.failed:
+            rows += failed_rows(case, self.labels, names=self.label_names, empty=empty)
+        return sorted(rows, key=lambda row: str(row["case"]))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return summarise(self)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every reference was scored against a prediction, else 1."""
+        missing = any(case.status is CaseStatus.MISSING for case in self.scored)
+        return 1 if missing or self.failed else 0
+
+    def worst_slices(self, count: int) -> list[Row]:
+        """Return the slices with the lowest Dice; of equal ones, those with more wrong voxels."""
+        scored = (row for row in self._slice_rows() if row["dice"] is not None)
+        return sorted(scored, key=lambda row: (row["dice"], -row["fp"] - row["fn"]))[:count]
+
+    def write(self, output: Path) -> None:
+        """Write slices.csv, cases.csv and summary.json into a folder.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        write_table(output / SLICES_FILE, SLICE_COLUMNS, rows=self._slice_rows())
+        write_table(output / CASES_FILE, case_columns(self.settings.empty), rows=self.cases)
+        write_summary(output / SUMMARY_FILE, self.summary)
+
+    def _slice_rows(self) -> Iterator[Row]:
+        for case in self.scored:
+            yield from slice_rows(case, self.label_names)
+
+
+def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their names
+    predictions: Path,
+    references: Path,
+    *,
+    output: Path | None = None,
+    slice_axis: str = "thickest",
+    empty: EmptyPolicy = EmptyPolicy.SKIP,
+    labels: Sequence[int] | None = None,
+    label_names: Mapping[int, str] | None = None,
+    progress: Progress | None = None,
+) -> CohortScores:
+    """Score predictions against references of the same name.
+
+    A case that cannot be scored never stops the others: it is listed in ``failed``.
+
+    Args:
+        predictions: Folder of masks, or one mask.
+        references: The same.
+        output: Folder for slices.csv, cases.csv and summary.json; None writes nothing.
+        slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``, chosen per reference.
+        empty: What a slice without the label in either mask counts for in means over slices.
+        labels: Values to score; None for every value other than 0 that occurs in the cohort.
+        label_names: Names by value; they win over names that masks carry.
+        progress: Called after each case.
+
+    Returns:
+        All scores.
+
+    Raises:
+        InputError: A path does not exist, holds no mask, or nothing fits together.
+        OutputError: A table cannot be written.
+    """
+    settings = EvaluationSettings(
+        slice_axis=slice_axis,
+        empty=EmptyPolicy(empty),
+        labels=None if labels is None else tuple(labels),
+        label_names=dict(label_names or {}),
+    )
+    pairing = pair_cases(predictions, references)
+    scored, failed = [], list(pairing.failed)
+    for done, pair in enumerate(pairing.pairs, start=1):
+        result = _evaluate_pair(pair, settings)
+        if isinstance(result, CaseScores):
+            scored.append(result)
+        else:
+            failed.append(result)
+        if progress is not None:
+            progress(done, len(pairing.pairs), pair.case)
+    cohort = assemble_cohort(scored, failed=failed, extra=pairing.extra, settings=settings)
+    if output is not None:
+        cohort.write(output)
+    return cohort
+
+
+def assemble_cohort(
+    cases: Iterable[CaseScores],
+    *,
+    failed: Iterable[FailedCase] = (),
+    extra: Iterable[ExtraPrediction] = (),
+    settings: EvaluationSettings,
+) -> CohortScores:
+    """Put cases together: check their label values against each other, give all the same labels.
+
+    Args:
+        cases: Counts per case, of every label that the masks hold.
+        failed: Cases that failed before.
+        extra: Predictions without a reference.
+        settings: What decides the tables.
+    """
+    counted = list(cases)
+    known = label_sets(
+        [
+            settings.labels or (),
+            settings.label_names,
+            *(case.reference_values for case in counted),
+            *(case.label_names for case in counted),
+        ]
+    )
+    scored, unscored = [], list(failed)
+    for case in counted:
+        try:
+            check_vocabulary(case, known)
+        except LabelError as exc:
+            unscored.append(FailedCase(case.case, str(exc)))
+        else:
+            scored.append(case)
+    found = sorted({label for case in scored for label in case.labels})
+    labels = tuple(found) if settings.labels is None else settings.labels
+    names: dict[int, str] = {}
+    for source in (*(case.label_names for case in scored), settings.label_names):
+        names.update(source)
+    return CohortScores(
+        scored=tuple(sorted((c.with_labels(labels) for c in scored), key=lambda c: c.case)),
+        failed=tuple(sorted(unscored, key=lambda one: one.case)),
+        extra=tuple(extra),
+        labels=labels,
+        label_names=names,
+        settings=settings,
+    )
+
+
+def _evaluate_pair(pair: Pair, settings: EvaluationSettings) -> CaseScores | FailedCase:
+    try:
+        return evaluate_case(
+            pair.prediction, pair.reference, slice_axis=settings.slice_axis, case=pair.case
+        )
+    except UnetMedError as exc:
+        return FailedCase(pair.case, str(exc))
+    except Exception as exc:  # one unreadable case must not stop the others
+        logger.exception("%s failed", pair.case)
+        return FailedCase(pair.case, f"{type(exc).__name__}: {exc}; see the log")

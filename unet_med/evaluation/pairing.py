@@ -1,0 +1,164 @@
+"""Which prediction belongs to which reference: the same name in the same relative folder."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unet_med.errors import InputError
+from unet_med.evaluation.records import ExtraPrediction, FailedCase
+from unet_med.volumes import OPENERS, volume_ending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_MOST_LISTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One case to score.
+
+    Attributes:
+        case: Relative folder and name without ending, with forward slashes.
+        prediction: Mask file; None when it is missing.
+        reference: Mask file.
+    """
+
+    case: str
+    prediction: Path | None
+    reference: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """The cases of a cohort.
+
+    Attributes:
+        pairs: One per reference, by case id.
+        extra: Predictions without a reference.
+        failed: Cases whose file is not unique.
+    """
+
+    pairs: tuple[Pair, ...]
+    extra: tuple[ExtraPrediction, ...] = ()
+    failed: tuple[FailedCase, ...] = ()
+
+
+def pair_cases(predictions: Path, references: Path) -> Pairing:
+    """Pair prediction and reference files by case id.
+
+    Two folders are paired name by name, sub-folders included. A single file on one side chooses
+    that case alone; two files are a pair whatever their names, under the reference's id.
+
+    Args:
+        predictions: Folder or file.
+        references: Folder or file.
+
+    Raises:
+        InputError: A path does not exist, a folder holds no mask, or nothing fits together.
+    """
+    if predictions.is_file() and references.is_file():
+        return Pairing((Pair(case_id(references.name), predictions, references),))
+    predicted, true = find_masks(predictions), find_masks(references)
+    both = predicted.keys() & true.keys()
+    if not both:
+        raise InputError(_nothing_fits(predicted, true))
+    if predictions.is_file() or references.is_file():
+        predicted, true = _only(predicted, both), _only(true, both)
+    return _paired(predicted, true)
+
+
+def case_id(name: str) -> str:
+    """Return a file name without its ending.
+
+    Example:
+        >>> case_id("sub-01_T1w.nii.gz"), case_id("b.NII"), case_id("v1.2")
+        ('sub-01_T1w', 'b', 'v1.2')
+    """
+    return name.removesuffix(volume_ending(Path(name)) or "")
+
+
+def find_masks(root: Path) -> dict[str, list[Path]]:
+    """Return the mask files below a folder by case id; hidden files are left out.
+
+    A case with more than one file keeps them all. A path to a file gives that file.
+
+    Raises:
+        InputError: The path does not exist or holds no mask.
+    """
+    if root.is_file():
+        return {case_id(root.name): [root]}
+    if not root.is_dir():
+        msg = f"{root} does not exist; give a mask file or a folder of masks"
+        raise InputError(msg)
+    found: dict[str, list[Path]] = {}
+    for path in sorted(root.rglob("*")):
+        inside = path.relative_to(root)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        if hidden or volume_ending(path) is None or not path.is_file() or _is_header(path):
+            continue
+        found.setdefault(inside.with_name(case_id(path.name)).as_posix(), []).append(path)
+    if not found:
+        msg = f"{root} holds no mask ({' '.join(OPENERS)}); give a folder of masks"
+        raise InputError(msg)
+    return found
+
+
+def nearest_ids(wanted: str, ids: Iterable[str]) -> tuple[str, ...]:
+    """Return up to three ids that look like the wanted one, best first."""
+    ordered = list(ids)
+    alike = difflib.get_close_matches(wanted, ordered, n=3, cutoff=0.6)
+    within = [one for one in ordered if wanted in one or one in wanted]
+    return tuple(dict.fromkeys([*alike, *within]))[:3]
+
+
+def _is_header(path: Path) -> bool:
+    """Whether the file is the header of a pair; the pair counts once, as its .img file."""
+    return path.suffix.lower() == ".hdr" and path.with_suffix(".img").exists()
+
+
+def _paired(predicted: Mapping[str, list[Path]], true: Mapping[str, list[Path]]) -> Pairing:
+    missing = [case for case in true if case not in predicted]
+    pairs, failed = [], []
+    for case, references in sorted(true.items()):
+        candidates = predicted.get(case, [])
+        if len(references) > 1 or len(candidates) > 1:
+            failed.append(FailedCase(case, _not_unique(candidates, references)))
+        else:
+            pairs.append(Pair(case, candidates[0] if candidates else None, references[0]))
+    extra = tuple(
+        ExtraPrediction(case, nearest_ids(case, missing))
+        for case in sorted(predicted)
+        if case not in true
+    )
+    return Pairing(tuple(pairs), extra, tuple(failed))
+
+
+def _only(masks: Mapping[str, list[Path]], ids: set[str]) -> dict[str, list[Path]]:
+    return {case: paths for case, paths in masks.items() if case in ids}
+
+
+def _not_unique(predictions: list[Path], references: list[Path]) -> str:
+    role, paths = (
+        ("references", references) if len(references) > 1 else ("predictions", predictions)
+    )
+    names = ", ".join(path.name for path in paths)
+    return f"{len(paths)} {role} have this name: {names}; keep one of them"
+
+
+def _nothing_fits(predicted: Iterable[str], true: Iterable[str]) -> str:
+    wanted, offered = sorted(true), sorted(predicted)
+    near = [(case, found[0]) for case in wanted if (found := nearest_ids(case, offered))]
+    hint = ", ".join(f"{found} for {case}" for case, found in near[:_MOST_LISTED])
+    return (
+        f"no prediction has the name of a reference: predictions {_few(offered)}, references "
+        f"{_few(wanted)}; name them alike" + (f" (near: {hint})" if hint else "")
+    )
+
+
+def _few(ids: list[str]) -> str:
+    dots = ", …" if len(ids) > _MOST_LISTED else ""
+    return "{" + ", ".join(ids[:_MOST_LISTED]) + dots + "}"

@@ -1,0 +1,126 @@
+"""What the evaluation of one case and of a cohort leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from unet_med.errors import GeometryError, LabelError
+from unet_med.geometry import SLICE_AXIS_NAMES
+from unet_med.metrics import EmptyPolicy, SliceCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class CaseStatus(StrEnum):
+    """How a case of the references ended."""
+
+    SCORED = "scored"
+    MISSING = "missing"
+    """It has no prediction and scores 0 for each label of its reference."""
+    FAILED = "failed"
+    """It could not be compared; it has no score and the reason is listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    """Everything that decides what the tables say about given masks.
+
+    Attributes:
+        slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``.
+        empty: What a slice without the label in either mask counts for in means over slices.
+        labels: Values to score; None for every value other than 0 that a mask holds.
+        label_names: Names by value; they win over the names that masks carry.
+    """
+
+    slice_axis: str = "thickest"
+    empty: EmptyPolicy = EmptyPolicy.SKIP
+    labels: tuple[int, ...] | None = None
+    label_names: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.slice_axis not in SLICE_AXIS_NAMES:
+            names = ", ".join(SLICE_AXIS_NAMES)
+            msg = f"slice axis {self.slice_axis!r} is unknown; use one of {names}"
+            raise GeometryError(msg)
+        if self.labels is not None and len(set(self.labels)) != len(self.labels):
+            msg = f"labels must be distinct, got {list(self.labels)}"
+            raise LabelError(msg)
+        if self.labels is not None and 0 in self.labels:
+            msg = f"0 is the background and has no score; leave it out of {list(self.labels)}"
+            raise LabelError(msg)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CaseScores:
+    """The counts of one case, from which every score follows.
+
+    Attributes:
+        case: Id of the case.
+        slice_axis: ``axial``, ``coronal`` or ``sagittal``: what the slices are.
+        positions_mm: RAS+ coordinate of each slice along the slice axis, shape (n_slices,), in
+            the order of the reference file's array.
+        voxel_ml: Volume of one voxel in millilitres.
+        labels: Label values, the columns of ``counts``.
+        counts: Voxel counts, shape (n_slices, n_labels).
+        reference_values: Values other than 0 in the reference.
+        prediction_values: The same of the prediction; None when there is no prediction.
+        label_names: Names by value, as the reference carries them, else the prediction.
+    """
+
+    case: str
+    slice_axis: str
+    positions_mm: NDArray[np.float64]
+    voxel_ml: float
+    labels: tuple[int, ...]
+    counts: SliceCounts
+    reference_values: frozenset[int]
+    prediction_values: frozenset[int] | None
+    label_names: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def status(self) -> CaseStatus:
+        """Scored, or missing when there is no prediction."""
+        return CaseStatus.MISSING if self.prediction_values is None else CaseStatus.SCORED
+
+    def with_labels(self, labels: Sequence[int]) -> CaseScores:
+        """Return the case with these columns; a label that neither mask holds has counts of 0."""
+        chosen = SliceCounts.zeros(self.counts.n_slices, len(labels))
+        for column, label in enumerate(labels):
+            if label in self.labels:
+                source = self.labels.index(label)
+                chosen.tp[:, column] = self.counts.tp[:, source]
+                chosen.fp[:, column] = self.counts.fp[:, source]
+                chosen.fn[:, column] = self.counts.fn[:, source]
+        return replace(self, labels=tuple(labels), counts=chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCase:
+    """A case that could not be compared.
+
+    Attributes:
+        case: Id of the case.
+        error: One line: what is wrong, what was found, what to do.
+    """
+
+    case: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraPrediction:
+    """A prediction without a reference; it is listed, not scored.
+
+    Attributes:
+        case: Id of the prediction.
+        nearest: Ids of references without a prediction whose names are alike.
+    """
+
+    case: str
+    nearest: tuple[str, ...] = ()
