@@ -71,7 +71,7 @@ class Bomb:
 def test_anything_but_a_state_dict_is_refused(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     torch.save(content, tmp_path / "model.pt")
-    with pytest.raises(WeightsError, match="state dict|state_dict"):
+    with pytest.raises(WeightsError, match=r"state dict|state_dict"):
         load_weights(make_network(), tmp_path / "model.pt")
     assert not (tmp_path / "exploded").exists()
 

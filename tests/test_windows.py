@@ -93,7 +93,9 @@ def test_only_slices_above_the_budget_are_cut():
     assert len(list(tile((100, 120), WindowRule((512, 512))))) == 1
 
 
-@pytest.mark.parametrize("arguments", [{"size": (0, 4)}, {"overlap": 1.0}, {"overlap": -0.1}, {"mode": "hann"}])
+@pytest.mark.parametrize(
+    "arguments", [{"size": (0, 4)}, {"overlap": 1.0}, {"overlap": -0.1}, {"mode": "hann"}]
+)
 def test_impossible_rules_are_refused(arguments):
     with pytest.raises(ValueError, match="window"):
         WindowRule(**arguments)

@@ -47,7 +47,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
     except OSError as exc:
         if exc.errno is None:  # raised by a library with a text of its own
             raise
-        msg = f"cannot write {target}: {exc.strerror or exc}; check the folder, rights and free space"
+        msg = (
+            f"cannot write {target}: {exc.strerror or exc}; check the folder, rights and free space"
+        )
         raise OutputError(msg) from exc
     finally:
         with suppress(OSError):

@@ -132,7 +132,7 @@ class Segmenter:
 
         Args:
             source: A path; a nibabel or SimpleITK image; ``(array, affine)`` with the array
-                (i, j, k) or (C, i, j, k) in nibabel's order; or a list of one path or image per
+                (i, j, k) or (i, j, k, C) in nibabel's order; or a list of one path or image per
                 channel, in the recipe's order.
             channel: For a 4D file: which channel or frame to take.
             progress: Called with (slices done, slices in all).
@@ -217,10 +217,14 @@ def _as_volume(source: Any, channel: int | None) -> Volume:  # noqa: ANN401 - se
         return stack_volumes([_as_volume(part, channel) for part in source])
     if isinstance(source, tuple) and len(source) == 2:  # noqa: PLR2004 - (array, affine)
         return array_volume(np.asarray(source[0]), np.asarray(source[1]))
-    module = type(source).__module__.partition(".")[0]
-    if module == "SimpleITK":
+    return _image_volume(source)
+
+
+def _image_volume(source: Any) -> Volume:  # noqa: ANN401 - see segment
+    library = type(source).__module__.partition(".")[0]
+    if library == "SimpleITK":
         return from_sitk(source)
-    if module == "nibabel":
+    if library == "nibabel":
         return from_nibabel(source)
     if hasattr(source, "geometry") and hasattr(source, "read"):
         volume: Volume = source

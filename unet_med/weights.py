@@ -75,7 +75,7 @@ def load_weights(network: nn.Module, path: Path, *, sha256: str = "") -> None:
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as exc:  # noqa: BLE001 - torch raises many kinds for a foreign file
+    except Exception as exc:  # torch raises many kinds
         msg = (
             f"{path} is not a plain tensor file ({type(exc).__name__}): save it with "
             "torch.save(network.state_dict(), …); pickles with code are never loaded"
@@ -94,9 +94,7 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return content
 
 
-def _differences(
-    expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]
-) -> list[str]:
+def _differences(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> list[str]:
     """Return texts of missing, unexpected and differently shaped keys, in the network's order."""
     texts = [f"missing {key}" for key in expected if key not in found]
     texts += [f"unexpected {key}" for key in found if key not in expected]

@@ -40,7 +40,13 @@ def test_logits_that_are_no_numbers_are_refused(bad):
 
 @pytest.mark.parametrize(
     ("values", "dtype"),
-    [((1,), "uint8"), ((255,), "uint8"), ((256,), "uint16"), ((1, 70_000), "uint32"), ((), "uint8")],
+    [
+        ((1,), "uint8"),
+        ((255,), "uint8"),
+        ((256,), "uint16"),
+        ((1, 70_000), "uint32"),
+        ((), "uint8"),
+    ],
 )
 def test_the_smallest_unsigned_type_is_used(values, dtype):
     assert label_dtype(values) == np.dtype(dtype)

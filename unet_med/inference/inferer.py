@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from unet_med.backends import Execution
     from unet_med.recipe import Recipe
 
+DEFAULT_MULTIPLE = 16
+"""Padding multiple for networks that do not say theirs: four levels, MONAI's usual U-Net."""
+
 _BATCHED_NDIM = 5
 
 
@@ -47,7 +50,8 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         overlap: Share of a window that the next one covers again.
         mode: ``gaussian`` or ``constant`` window weights.
         slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``.
-        multiple: Padding multiple of the network, 2^levels.
+        multiple: Padding multiple of the network, 2^levels; ``None`` = the network's own
+            attribute ``multiple``, else 16.
         recipe: Takes over ``slice_axis``, ``multiple`` and, without ``roi_size``, the windows.
         execution: Precision and threads; ``None`` = fp32 and torch's own threads.
         output: ``logits`` (B, K, i, j, k) float32, or ``labels`` (B, 1, i, j, k), which needs a
@@ -65,7 +69,7 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         mode: str = "gaussian",
         *,
         slice_axis: str = "axial",
-        multiple: int = 16,
+        multiple: int | None = None,
         recipe: Recipe | None = None,
         execution: Execution | None = None,
         output: Literal["logits", "labels"] = "logits",
@@ -96,9 +100,10 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         if inputs.ndim != _BATCHED_NDIM:
             msg = f"SlicewiseInferer needs volumes (B, C, i, j, k), got shape {tuple(inputs.shape)}"
             raise InputError(msg)
+        multiple = self._multiple or int(getattr(network, "multiple", DEFAULT_MULTIPLE))
         predictor = self._predictor(network, inputs.device, args, kwargs)
         results = [
-            self._run(volume, affine, predictor)
+            self._run(volume, affine, predictor, multiple)
             for volume, affine in zip(inputs, _affines(inputs), strict=True)
         ]
         result = torch.from_numpy(np.stack(results)).to(inputs.device)
@@ -128,13 +133,13 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         )
 
     def _run(
-        self, volume: torch.Tensor, affine: np.ndarray, predictor: TorchPredictor
+        self, volume: torch.Tensor, affine: np.ndarray, predictor: TorchPredictor, multiple: int
     ) -> np.ndarray:
         array = np.asarray(volume.detach().cpu().numpy(), np.float32)
         i, j, k = array.shape[1:]
         geometry = Geometry((i, j, k), affine)
         source = ArraySlices(array, geometry, slice_layout(geometry, self._slice_axis))
-        pipeline = self._pipeline(source)
+        pipeline = self._pipeline(source, multiple)
         output: np.ndarray | None = None
         for start, logits in iter_logits(source, pipeline, predictor):
             part = self._reduce(logits)
@@ -144,20 +149,17 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         assert output is not None
         return output
 
-    def _pipeline(self, source: ArraySlices) -> SlicePipeline:
+    def _pipeline(self, source: ArraySlices, multiple: int) -> SlicePipeline:
         geometry, layout = source.geometry, source.layout
         if self._recipe is not None:
             pipeline = SlicePipeline.for_scan(self._recipe, geometry, layout)
-            offsets, resampler, multiple = (
-                pipeline.offsets,
-                pipeline.resampler,
-                pipeline.multiple,
-            )
+            offsets, resampler = pipeline.offsets, pipeline.resampler
+            multiple = pipeline.multiple
         else:
             _, row_mm, column_mm = layout.spacing(geometry)
             _, rows, columns = layout.axes
             shape = geometry.shape[rows], geometry.shape[columns]
-            offsets, multiple = (0,), self._multiple
+            offsets = (0,)
             resampler = InPlaneResampler(shape, (row_mm, column_mm), None)
         batch = self._batch or batch_size(resampler.network_shape, self._window)
         return SlicePipeline(offsets, resampler, multiple, self._window, batch)

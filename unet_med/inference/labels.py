@@ -48,11 +48,11 @@ def labels_from_logits(
         msg = "the network gave NaN or infinite logits: the weights are damaged; train anew"
         raise WeightsError(msg)
     dtype = label_dtype(values)
+    table = np.array([0, *values], dtype)
     if logits.shape[1] == 1:
-        return np.where(logits[:, 0] > 0, dtype.type(values[0]), dtype.type(0))
+        return np.asarray(table[(logits[:, 0] > 0).astype(np.intp)])
     if activation == "softmax":
-        table = np.array([0, *values], dtype)
-        return table[np.argmax(logits, axis=1)]
+        return np.asarray(table[np.argmax(logits, axis=1)])
     labels = np.zeros((logits.shape[0], *logits.shape[2:]), dtype)
     for channel, value in enumerate(values):
         labels[logits[:, channel] > 0] = value

@@ -58,9 +58,7 @@ class SlicePipeline:
             batch=batch_size(resampler.network_shape, recipe.window),
         )
 
-    def logits(
-        self, slices: NDArray[np.float32], predictor: SlicePredictor
-    ) -> NDArray[np.float32]:
+    def logits(self, slices: NDArray[np.float32], predictor: SlicePredictor) -> NDArray[np.float32]:
         """Return logits on the scan's own grid.
 
         Args:

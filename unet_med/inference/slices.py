@@ -61,7 +61,7 @@ class VolumeSlices:
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return slices [start, stop) as (n, C, H, W) float32, normalised."""
-        first, last = file_range(self.layout, self.geometry, start, stop)
+        first, last = self.layout.file_range(start, stop, geometry=self.geometry)
         slab = self.volume.read(first, last, axis=self.layout.slice_axis)
         channels = zip(slab, self.rules, self.statistics, strict=True)
         return self.layout.to_slices(np.stack([normalise(*channel) for channel in channels]))
@@ -84,14 +84,6 @@ class ArraySlices:
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return slices [start, stop) as (n, C, H, W) float32."""
         return self.layout.to_slices(self.array)[start:stop]
-
-
-def file_range(layout: SliceLayout, geometry: Geometry, start: int, stop: int) -> tuple[int, int]:
-    """Return the range of indices in the file's own order that holds slices [start, stop)."""
-    if layout.flips[0]:
-        n_slices = geometry.shape[layout.slice_axis]
-        return n_slices - stop, n_slices - start
-    return start, stop
 
 
 def volume_statistics(volume: Volume) -> tuple[IntensityStatistics, ...]:

@@ -33,7 +33,7 @@ def iter_logits(
     Yields:
         Index of the first slice and logits (n, K, H, W) float32 on the scan's own grid.
     """
-    n_slices = source.geometry.shape[source.layout.slice_axis]
+    n_slices = source.layout.n_slices(source.geometry)
     ready: dict[int, NDArray[np.float32]] = {}
     for start in range(0, n_slices, pipeline.batch):
         stop = min(start + pipeline.batch, n_slices)

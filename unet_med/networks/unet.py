@@ -6,10 +6,14 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DEFAULT_SIZES = (64, 128, 256, 512)
 """Channels per level of the notebook's network: 31,036,481 parameters."""
@@ -52,8 +56,6 @@ class UNet2D(nn.Module):
         >>> tuple(network(torch.zeros(2, 1, 5, 7)).shape)
         (2, 4, 5, 7)
     """
-
-    multiple: int
 
     def __init__(
         self,
@@ -121,9 +123,9 @@ def _check_arguments(
         msg = f"UNet2D segments slices: spatial_dims must be 2, got {spatial_dims}"
         raise ValueError(msg)
     if in_channels < 1 or out_channels < 1:
-        msg = f"channels must be at least 1, got in_channels={in_channels}, out_channels={out_channels}"
+        msg = f"channels must be at least 1, got in {in_channels} and out {out_channels}"
         raise ValueError(msg)
-    doubled = all(after == 2 * before for before, after in zip(sizes, sizes[1:], strict=False))
+    doubled = all(after == 2 * before for before, after in pairwise(sizes))
     if not sizes or sizes[0] < 1 or not doubled:
         msg = f"sizes must double per level, e.g. (64, 128, 256, 512), got {sizes}"
         raise ValueError(msg)

@@ -49,7 +49,7 @@ class Normalisation:
             msg = f"normalisation needs low < high, got {self.low} and {self.high}"
             raise ValueError(msg)
         if self.method == "percentile" and not self._has_percentiles():
-            msg = f"percentile normalisation needs 0 <= low < high <= 100, got {self.low}, {self.high}"
+            msg = f"percentile normalisation needs 0 <= low < high <= 100, not {self.low}, {self.high}"
             raise ValueError(msg)
         if self.method == "fixed" and (self.mean is None or not self.std or self.std <= 0):
             msg = f"fixed normalisation needs mean and std > 0, got {self.mean} and {self.std}"
@@ -58,7 +58,7 @@ class Normalisation:
     def _has_percentiles(self) -> bool:
         if self.low is None or self.high is None:
             return False
-        return 0 <= self.low and self.high <= _PERCENT_MAXIMUM
+        return self.low >= 0 and self.high <= _PERCENT_MAXIMUM
 
 
 def normalise(
@@ -85,7 +85,7 @@ def normalise(
     mapped = (finite - np.float32(offset)) * np.float32(1.0 / scale)
     if low is None and high is None:
         return mapped
-    return np.clip(mapped, low, high, dtype=np.float32)
+    return np.asarray(np.clip(mapped, low, high, dtype=np.float32))
 
 
 def _linear_map(

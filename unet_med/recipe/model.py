@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-import types
-import typing
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
 
 from unet_med._files import write_json
 from unet_med.errors import RecipeError
 from unet_med.preprocessing import Context, Normalisation
+from unet_med.recipe.decoding import decode
 from unet_med.windows import WindowRule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 SCHEMA_VERSION = 1
 """Raised when an older program could misread a newer recipe."""
@@ -20,8 +23,6 @@ SCHEMA_VERSION = 1
 SliceAxis = Literal["axial", "coronal", "sagittal", "thickest"]
 Activation = Literal["softmax", "sigmoid"]
 MAX_LABEL = (1 << 32) - 1
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class Recipe:
                 f"{SCHEMA_VERSION}: install a newer unet_med"
             )
             raise RecipeError(msg)
-        return _decode(cls, content, "recipe")
+        return decode(cls, content, where="recipe")
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready content; ``from_dict`` gives the recipe back."""
@@ -159,7 +160,7 @@ def _refuse_constant(text: str) -> None:
     raise RecipeError(msg)
 
 
-def _problems(recipe: Recipe) -> typing.Iterator[str]:
+def _problems(recipe: Recipe) -> Iterator[str]:
     expected_in = len(recipe.channels) * recipe.context.slices
     if recipe.network.in_channels != expected_in:
         yield (
@@ -179,7 +180,7 @@ def _problems(recipe: Recipe) -> typing.Iterator[str]:
     yield from _setting_problems(recipe)
 
 
-def _setting_problems(recipe: Recipe) -> typing.Iterator[str]:
+def _setting_problems(recipe: Recipe) -> Iterator[str]:
     if recipe.in_plane_spacing_mm is not None and not recipe.in_plane_spacing_mm > 0:
         yield f"in_plane_spacing_mm must be > 0 or null, got {recipe.in_plane_spacing_mm}"
     if not recipe.temperature > 0:
@@ -187,76 +188,6 @@ def _setting_problems(recipe: Recipe) -> typing.Iterator[str]:
     if recipe.postprocessing or recipe.tta:
         yield "postprocessing and tta must be empty: this version cannot carry them out"
     sizes = recipe.network.sizes
-    doubled = all(b == 2 * a for a, b in zip(sizes, sizes[1:], strict=False))
+    doubled = all(after == 2 * before for before, after in pairwise(sizes))
     if not sizes or sizes[0] < 1 or not doubled:
         yield f"network.sizes must double per level, got {list(sizes)}"
-
-
-def _decode(kind: type[T], content: Any, where: str) -> T:  # noqa: ANN401 - parsed JSON
-    """Build a dataclass from parsed JSON; every wrong key or type is an error that names it."""
-    if not isinstance(content, dict):
-        msg = f"{where} must be an object, got {type(content).__name__}"
-        raise RecipeError(msg)
-    hints = typing.get_type_hints(kind)
-    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]  # always a dataclass
-    if unknown := sorted(set(content) - known):
-        msg = f"{where} has unknown keys {unknown}; known are {sorted(known)}"
-        raise RecipeError(msg)
-    values = {key: _value(hints[key], value, f"{where}.{key}") for key, value in content.items()}
-    try:
-        return kind(**values)
-    except (TypeError, ValueError) as exc:
-        msg = str(exc) if isinstance(exc, RecipeError) else f"{where}: {exc}"
-        raise RecipeError(msg) from exc
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - parsed JSON
-    origin, arguments = typing.get_origin(hint), get_args(hint)
-    if hint is Any:
-        return value
-    if is_dataclass(hint) and isinstance(hint, type):
-        return _decode(hint, value, where)
-    if origin in {typing.Union, types.UnionType}:
-        return None if value is None else _value(arguments[0], value, where)
-    if origin is Literal:
-        return _checked(value in arguments, value, f"{where} must be one of {arguments}")
-    if origin is tuple:
-        return _decode_tuple(arguments, value, where)
-    if origin is dict:
-        return _decode_dict(arguments, value, where)
-    return _scalar(hint, value, where)
-
-
-def _decode_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:  # noqa: ANN401
-    _checked(isinstance(value, list | tuple), value, f"{where} must be a list")
-    hints = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
-    _checked(len(hints) == len(value), value, f"{where} must have {len(hints)} entries")
-    return tuple(
-        _value(hint, item, f"{where}[{n}]")
-        for n, (hint, item) in enumerate(zip(hints, value, strict=True))
-    )
-
-
-def _decode_dict(arguments: tuple[Any, ...], value: Any, where: str) -> dict[Any, Any]:  # noqa: ANN401
-    _checked(isinstance(value, dict), value, f"{where} must be an object")
-    decoded = {}
-    for key, item in value.items():
-        if arguments[0] is int:
-            _checked(str(key).isdecimal(), key, f"keys of {where} must be whole numbers")
-            key = int(key)  # noqa: PLW2901 - JSON keys are text
-        decoded[key] = _value(arguments[1], item, f"{where}.{key}")
-    return decoded
-
-
-def _scalar(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - parsed JSON
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    fits = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-    return _checked(fits, value, f"{where} must be {hint.__name__}")
-
-
-def _checked(fits: bool, value: T, requirement: str) -> T:  # noqa: FBT001 - a plain check
-    if not fits:
-        msg = f"{requirement}, got {value!r}"
-        raise RecipeError(msg)
-    return value

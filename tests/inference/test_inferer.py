@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.inferers import Inferer, SliceInferer
+from monai.networks.nets import BasicUNet
+
+from tests.bundles import make_bundle
+from unet_med.bundle import open_bundle
+from unet_med.errors import InputError
+from unet_med.inference import SlicewiseInferer
+from unet_med.networks import UNet2D
+from unet_med.preprocessing import Context
+from unet_med.recipe import Recipe
+
+
+def make_network(in_channels=1, out_channels=3):
+    torch.manual_seed(0)
+    return UNet2D(in_channels, out_channels, (4, 8)).eval()
+
+
+def make_volume(shape=(1, 1, 16, 24, 9), affine=None):
+    torch.manual_seed(1)
+    return MetaTensor(torch.randn(shape), affine=torch.eye(4) if affine is None else affine)
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        yield
+
+
+@pytest.mark.parametrize(
+    ("slice_axis", "spatial_dim"), [("axial", 2), ("coronal", 1), ("sagittal", 0)]
+)
+def test_whole_slices_equal_monais_slice_inferer(slice_axis, spatial_dim):
+    """MONAI's SliceInferer sees slices with rows and columns in array order, ours transposed."""
+    volume = torch.randn(1, 1, 16, 24, 32)
+    network = make_network()
+
+    def transposed(batch):
+        return network(batch.transpose(-1, -2)).transpose(-1, -2)
+
+    sides = [side for n, side in enumerate((16, 24, 32)) if n != spatial_dim]
+    monai = SliceInferer(roi_size=sides, spatial_dim=spatial_dim, sw_batch_size=4)
+    expected = monai(volume, transposed)
+    ours = SlicewiseInferer(slice_axis=slice_axis)(volume, network)
+    assert isinstance(SlicewiseInferer(), Inferer)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_any_size_works_with_a_network_that_needs_a_multiple():
+    """MONAI's own sliding window fails on slices that the network cannot halve."""
+    network = BasicUNet(
+        spatial_dims=2, in_channels=1, out_channels=2, features=(4, 4, 8, 8, 8, 4)
+    ).eval()
+    volume = torch.randn(1, 1, 17, 35, 3)
+    assert SlicewiseInferer(multiple=16)(volume, network).shape == (1, 2, 17, 35, 3)
+
+
+def test_the_affine_says_which_axis_is_axial():
+    volume = make_volume()
+    expected = SlicewiseInferer()(volume, make_network())
+    turned_affine = torch.eye(4)[:, [2, 0, 1, 3]]  # array axes are now S, R, A
+    turned = MetaTensor(volume.permute(0, 1, 4, 2, 3).as_tensor(), affine=turned_affine)
+    result = SlicewiseInferer()(turned, make_network())
+    torch.testing.assert_close(result.permute(0, 1, 3, 4, 2).as_tensor(), expected.as_tensor())
+
+
+def test_flips_of_the_file_are_undone():
+    volume = make_volume()
+    affine = torch.diag(torch.tensor([-1.0, -1.0, -1.0, 1.0]))
+    flipped = MetaTensor(volume.as_tensor().flip(2, 3, 4), affine=affine)
+    expected = SlicewiseInferer()(volume, make_network()).as_tensor()
+    result = SlicewiseInferer()(flipped, make_network()).as_tensor()
+    torch.testing.assert_close(result.flip(2, 3, 4), expected)
+
+
+def test_windows_blend_to_what_the_whole_slice_gives():
+    """Seams: gaussian 0.5 stays within a few hundredths of the logits' deviation."""
+    volume = torch.randn(1, 1, 64, 80, 2)
+    network = make_network()
+    whole = SlicewiseInferer()(volume, network)
+    windowed = SlicewiseInferer(roi_size=(32, 32), sw_batch_size=3)(volume, network)
+    difference = (whole - windowed).abs().mean() / whole.std()
+    assert 0 < difference < 0.05
+
+
+def test_slices_above_the_budget_are_windowed_without_being_asked():
+    seen = []
+
+    def network(batch):
+        seen.append(tuple(batch.shape))
+        return batch
+
+    volume = torch.randn(1, 1, 1100, 1000, 1)
+    result = SlicewiseInferer()(volume, network)
+    assert {shape[-2:] for shape in seen} == {(512, 512)}
+    torch.testing.assert_close(result, volume, rtol=1e-4, atol=1e-5)
+
+
+def test_a_predictor_that_returns_its_input_leaves_the_volume_alone():
+    """MONAI's sliding window overwrites the input here when the batch is one."""
+    volume = torch.randn(1, 1, 32, 48, 3)
+    before = volume.clone()
+    result = SlicewiseInferer(roi_size=(16, 16), sw_batch_size=1)(volume, lambda batch: batch)
+    torch.testing.assert_close(volume, before, rtol=0, atol=0)
+    torch.testing.assert_close(result, before, rtol=1e-4, atol=1e-5)
+
+
+def test_integer_volumes_work():
+    """MONAI's sliding window raises on them."""
+    volume = torch.randint(0, 100, (1, 1, 16, 16, 2), dtype=torch.int16)
+    assert SlicewiseInferer()(volume, make_network()).dtype == torch.float32
+
+
+def test_arguments_reach_the_network():
+    """SliceInferer drops them."""
+    volume = torch.zeros(1, 1, 4, 4, 2)
+    result = SlicewiseInferer()(volume, lambda batch, *, shift: batch + shift, shift=3.0)
+    assert (result == 3).all()
+
+
+def test_a_batch_of_volumes_keeps_its_meta():
+    volume = make_volume((2, 1, 16, 24, 5))
+    result = SlicewiseInferer()(volume, make_network())
+    assert isinstance(result, MetaTensor)
+    assert result.shape == (2, 3, 16, 24, 5)
+    alone = SlicewiseInferer()(volume[1:], make_network())
+    torch.testing.assert_close(result[1:].as_tensor(), alone.as_tensor())
+
+
+def test_the_recipe_takes_over(tmp_path):
+    root = make_bundle(tmp_path, context=Context(3, 2.0), in_plane_spacing_mm=0.8)
+    recipe = Recipe.load(root / "configs" / "recipe.json")
+    assert open_bundle(root).recipe == recipe
+    volume = make_volume(affine=torch.diag(torch.tensor([1.0, 1.2, 2.0, 1.0])))
+    network = make_network(in_channels=3)
+    logits = SlicewiseInferer(recipe=recipe)(volume, network)
+    labels = SlicewiseInferer(recipe=recipe, output="labels")(volume, network)
+    assert labels.dtype == torch.uint8
+    assert labels.shape == (1, 1, 16, 24, 9)
+    torch.testing.assert_close(labels[:, 0].as_tensor().long(), logits.as_tensor().argmax(1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"roi_size": 64}, "rows and columns"),
+        ({"roi_size": (64, 64, 1)}, "rows and columns"),
+        ({"output": "labels"}, "needs a recipe"),
+    ],
+)
+def test_bad_settings_are_refused(arguments, text):
+    with pytest.raises(InputError, match=text):
+        SlicewiseInferer(**arguments)
+
+
+def test_other_ranks_are_refused():
+    with pytest.raises(InputError, match=r"\(B, C, i, j, k\)"):
+        SlicewiseInferer()(torch.zeros(1, 1, 16, 16), make_network())
+
+
+def test_oblique_affines_find_the_nearest_axis():
+    affine = nib.affines.from_matvec(
+        nib.eulerangles.euler2mat(0.2, 0.1, 0.3) @ np.diag([1.0, 1.0, 4.0]), [3, 4, 5]
+    )
+    volume = make_volume()
+    oblique = MetaTensor(volume.as_tensor(), affine=torch.from_numpy(affine))
+    expected = SlicewiseInferer()(volume, make_network()).as_tensor()
+    torch.testing.assert_close(SlicewiseInferer()(oblique, make_network()).as_tensor(), expected)

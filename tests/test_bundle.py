@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from tests.bundles import make_bundle
+from unet_med import bundle
+from unet_med.bundle import default_bundle, demo_data, open_bundle
+from unet_med.errors import BundleError, RecipeError
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_default_bundle_is_the_checkout():
+    assert default_bundle() == ROOT
+    assert (demo_data() / "images").is_dir()
+
+
+def test_the_default_bundle_of_a_wheel_lies_in_the_package(tmp_path, monkeypatch):
+    make_bundle(tmp_path / "unet_med" / "_bundle")
+    monkeypatch.setattr(bundle, "_PACKAGE", tmp_path / "unet_med")
+    assert default_bundle() == tmp_path / "unet_med" / "_bundle"
+
+
+def test_no_default_bundle_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(bundle, "_PACKAGE", tmp_path / "unet_med")
+    with pytest.raises(BundleError, match="--bundle"):
+        default_bundle()
+
+
+def test_identity_covers_recipe_and_weights(tmp_path):
+    first = open_bundle(make_bundle(tmp_path / "a"))
+    same = open_bundle(make_bundle(tmp_path / "b"))
+    other_weights = open_bundle(make_bundle(tmp_path / "c", seed=1))
+    other_recipe = open_bundle(make_bundle(tmp_path / "d", slice_axis="coronal"))
+    assert first.sha256 == same.sha256
+    assert len({first.sha256, other_weights.sha256, other_recipe.sha256}) == 3
+
+
+def test_missing_parts_are_named(tmp_path):
+    with pytest.raises(BundleError, match="no bundle folder"):
+        open_bundle(tmp_path / "nowhere")
+    with pytest.raises(BundleError, match=r"it has no configs/recipe\.json"):
+        open_bundle(tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "metadata.json").write_text("{}")
+    with pytest.raises(BundleError, match="another program"):
+        open_bundle(tmp_path)
+    make_bundle(tmp_path)
+    (tmp_path / "models" / "model.pt").unlink()
+    with pytest.raises(BundleError, match=r"no models/model\.pt"):
+        open_bundle(tmp_path)
+
+
+def test_broken_metadata_and_recipes_are_refused(tmp_path):
+    make_bundle(tmp_path)
+    (tmp_path / "configs" / "metadata.json").write_text("{")
+    with pytest.raises(BundleError, match="not valid JSON"):
+        open_bundle(tmp_path)
+    (tmp_path / "configs" / "metadata.json").write_text(json.dumps({"version": "1.2"}))
+    assert open_bundle(tmp_path).version == "1.2"
+    (tmp_path / "configs" / "recipe.json").write_text('{"__import__": "os"}')
+    with pytest.raises(RecipeError, match="unknown keys"):
+        open_bundle(tmp_path)
+
+
+def test_the_built_wheel_runs_the_demo_in_an_empty_folder(tmp_path):
+    """A wheel in a new environment; its dependencies are lent by this one, without this package."""
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet"]
+    subprocess.run([*install, "--target", site, wheel], check=True)
+    lent = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "lent.pth").write_text("\n".join(lent))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    result = subprocess.run(
+        [tmp_path / "venv" / "bin" / "python", "-m", "unet_med", "demo", "--output", "out"],
+        cwd=empty,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert list(empty.glob("out/**/*.png"))
+    where = "import unet_med.bundle as b; print(b.default_bundle())"
+    found = subprocess.run(
+        [tmp_path / "venv" / "bin" / "python", "-c", where],
+        cwd=empty,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(found.stdout.strip()) == site / "unet_med" / "_bundle"
