@@ -30,6 +30,7 @@ from unet_med.evaluation.tables import (
     CASES_FILE,
     SLICES_FILE,
     SUMMARY_FILE,
+    make_folder,
     write_summary,
     write_table,
 )
@@ -151,6 +152,8 @@ def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their na
         label_names=dict(label_names or {}),
     )
     pairing = pair_cases(predictions, references)
+    if output is not None:
+        make_folder(output)  # an hour of scores for a folder that cannot be made helps nobody
     scored, failed = [], list(pairing.failed)
     for done, pair in enumerate(pairing.pairs, start=1):
         result = _evaluate_pair(pair, settings)

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from unet_med._files import atomic_path, write_json
+from unet_med.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
 SLICES_FILE = "slices.csv"
 CASES_FILE = "cases.csv"
 SUMMARY_FILE = "summary.json"
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it.
+
+    Raises:
+        OutputError: It cannot be created.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        msg = f"cannot make the folder {path}: {exc.strerror or exc}; choose another --output"
+        raise OutputError(msg) from exc
 
 
 def write_table(path: Path, columns: Sequence[str], *, rows: Iterable[Row]) -> None:

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from unet_med.cli import evaluate
+from unet_med.geometry import SLICE_AXIS_NAMES
+from unet_med.metrics import EmptyPolicy
+
+
+def save(path, mask, spacing=3.0):
+    path.parent.mkdir(exist_ok=True)
+    nib.save(nib.Nifti1Image(mask, np.diag([1, 1, spacing, 1])), path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    masks = np.random.default_rng(0).integers(0, 3, (2, 4, 5, 3), dtype=np.uint8)
+    for side, mask in zip("pr", masks, strict=True):
+        save(tmp_path / side / "a.nii.gz", mask)
+    return tmp_path
+
+
+def run(folder, *more):
+    parser = argparse.ArgumentParser()
+    evaluate.add_parser(parser.add_subparsers())
+    paths = [
+        "--predictions",
+        folder / "p",
+        "--references",
+        folder / "r",
+        "--output",
+        folder / "out",
+    ]
+    args = parser.parse_args(["evaluate", *map(str, paths), *more])
+    return args.run(args)
+
+
+def test_a_good_cohort_prints_a_table_and_writes_the_files(folder, capsys):
+    assert run(folder, "--label-names", "1=csf,2=grey matter") == 0
+    out, err = capsys.readouterr()
+    summary = json.loads((folder / "out" / "summary.json").read_text())
+    mean = summary["labels"][1]["volume_dice"]["mean"]
+    lines = out.splitlines()
+    assert lines[0] == "Volume Dice"
+    assert lines[3].split() == ["2", "grey", "matter", "1", *[f"{mean:.4f}"] * 3]
+    assert "Worst slices" in out
+    assert "1 scored, 0 missing, 0 failed, 0 extra" in out
+    assert err == "[1/1] a\n"
+    written = sorted(path.name for path in (folder / "out").iterdir())
+    assert written == ["cases.csv", "slices.csv", "summary.json"]
+
+
+def test_json_is_the_summary_and_nothing_else(folder, capsys):
+    assert run(folder, "--json", "--empty", "one", "--labels", "2") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((folder / "out" / "summary.json").read_text())
+    assert [one["label"] for one in printed["labels"]] == [2]
+    assert printed["settings"] == {"slice_axis": "thickest", "empty": "one", "labels": [2]}
+
+
+def test_missing_extra_and_failed_cases_are_named_and_exit_is_1(folder, capsys):
+    mask = np.ones((4, 5, 3), np.uint8)
+    save(folder / "r" / "gone.nii.gz", mask)
+    save(folder / "p" / "gone2.nii.gz", mask)
+    save(folder / "r" / "grid.nii.gz", mask)
+    save(folder / "p" / "grid.nii.gz", mask, spacing=5.0)
+    assert run(folder) == 1
+    out = capsys.readouterr().out
+    assert "missing: gone has no prediction and scores 0" in out
+    assert "extra: gone2 has no reference and is not scored (near: gone)" in out
+    assert "failed: grid: the grids of prediction and reference differ" in out
+    assert "1 scored, 1 missing, 1 failed, 1 extra" in out
+
+
+def test_nothing_to_compare_is_one_line_and_exit_2(folder, capsys):
+    (folder / "p" / "a.nii.gz").rename(folder / "p" / "b.nii.gz")
+    assert run(folder) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: no prediction has the name of a reference")
+    assert err.count("\n") == 1
+    assert not (folder / "out").exists()
+
+
+def test_an_output_that_is_a_file_is_exit_2(folder, capsys):
+    (folder / "out").touch()
+    assert run(folder) == 2
+    assert "cannot make the folder" in capsys.readouterr().err
+
+
+def test_slice_axes_that_differ_are_told(folder, capsys):
+    mask = np.ones((4, 5, 3), np.uint8)
+    for side in "pr":
+        path = folder / side / "b.nii.gz"
+        nib.save(nib.Nifti1Image(mask, np.diag([5.0, 1, 1, 1])), path)
+    assert run(folder) == 0
+    assert "slice axes differ between cases: axial 1, sagittal 1" in capsys.readouterr().out
+    assert run(folder, "--slice-axis", "coronal") == 0
+    assert "differ between" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--labels", "one"],
+        ["--label-names", "csf"],
+        ["--label-names", "1=a,1=b"],
+        ["--label-names", "1="],
+        ["--empty", "none"],
+        ["--slice-axis", "z"],
+    ],
+)
+def test_wrong_usage_is_exit_2(folder, wrong, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(folder, *wrong)
+    assert stop.value.code == 2
+    assert wrong[0] in capsys.readouterr().err
+
+
+def test_choices_are_those_of_the_library():
+    assert evaluate.SLICE_AXES == SLICE_AXIS_NAMES
+    assert tuple(EmptyPolicy) == evaluate.EMPTY_POLICIES
+
+
+def test_evaluating_loads_neither_torch_nor_monai(folder):
+    code = (
+        "import sys, pathlib; from unet_med.evaluation import evaluate_cohort; "
+        "a, b = map(pathlib.Path, sys.argv[1:]); assert evaluate_cohort(a, b).exit_code == 0; "
+        "assert not {'torch', 'monai', 'ignite'} & sys.modules.keys()"
+    )
+    command = [sys.executable, "-c", code, str(folder / "p"), str(folder / "r")]
+    subprocess.run(command, check=True, timeout=60)
