@@ -5,4 +5,24 @@ Importing this package loads neither torch nor monai and registers nothing.
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unet_med.api import Segmentation, Segmenter, evaluate, load, segment
+
+__all__ = ["Segmentation", "Segmenter", "__version__", "evaluate", "load", "segment"]
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names in __all__
+    """Hand out the functions of `unet_med.api` on first use."""
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(importlib.import_module(f"{__name__}.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

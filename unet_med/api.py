@@ -1,0 +1,98 @@
+"""What the package offers in Python: thin functions over the rooms below."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from unet_med.batch import BatchSettings, Destination, Silence, find_cases, run_batch
+from unet_med.bundle import open_bundle
+from unet_med.evaluation import evaluate_cohort as evaluate
+from unet_med.segmenter import Segmentation, Segmenter
+from unet_med.segmenter import load_segmenter as load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unet_med.batch import BatchReport, Listener
+
+__all__ = ["Segmentation", "Segmenter", "evaluate", "load", "segment"]
+
+AnyPath = str | PathLike[str]
+
+
+class ExecutionOptions(TypedDict, total=False):
+    """How the network is run; see `load`."""
+
+    device: str
+    backend: str
+    precision: str
+    threads: int | None
+
+
+class SegmentOptions(ExecutionOptions, total=False):
+    """Everything `segment` can be told; see `BatchSettings` for the rest."""
+
+    overwrite: bool
+    retry_failed: bool
+    channel: int | None
+    frames: bool
+    command_line: str
+
+
+def segment(
+    inputs: AnyPath | Sequence[AnyPath],
+    output: AnyPath,
+    *,
+    bundle: AnyPath | None = None,
+    listener: Listener | None = None,
+    **options: Unpack[SegmentOptions],
+) -> BatchReport:
+    """Segment files, folders and globs; the same as the command ``unet-med segment``.
+
+    For one image in memory: ``unet_med.load().segment(image)``.
+
+    Args:
+        inputs: What to segment: files, folders (recursively) or globs.
+        output: Output folder, or a file that ends in .nii or .nii.gz for one input.
+        bundle: Bundle folder; None = the one that comes with the program.
+        listener: Follows the run.
+        **options: ``device``, ``backend``, ``precision``, ``threads`` as in `load`; ``overwrite``,
+            ``retry_failed``, ``channel``, ``frames`` as on the command line.
+
+    Returns:
+        How every case ended; a failed case is no exception, see ``exit_code``.
+
+    Raises:
+        UnetMedError: Nothing could start: no input, no bundle, or no place to write.
+    """
+    unknown = sorted(set(options) - set(SegmentOptions.__annotations__))
+    if unknown:
+        msg = f"segment() got unknown options {', '.join(unknown)}"
+        raise TypeError(msg)
+    settings = BatchSettings(
+        overwrite=options.get("overwrite", False),
+        retry_failed=options.get("retry_failed", False),
+        channel=options.get("channel"),
+        frames=options.get("frames", False),
+        command_line=options.get("command_line", "unet_med.segment() in Python"),
+        listener=listener or Silence(),
+    )
+    opened = open_bundle(None if bundle is None else Path(bundle))
+    names = [channel.name for channel in opened.recipe.channels]
+    many = [inputs] if isinstance(inputs, str | PathLike) else inputs
+    cases = find_cases(
+        [str(item) for item in many],
+        n_channels=len(names),
+        output=Path(output),
+        channel_names=names,
+    )
+    segmenter = load(
+        opened.root,
+        device=options.get("device", "auto"),
+        backend=options.get("backend", "auto"),
+        precision=options.get("precision", "auto"),
+        threads=options.get("threads"),
+    )
+    return run_batch(cases, Destination.parse(output), segmenter=segmenter, settings=settings)

@@ -1,0 +1,99 @@
+"""The one function by which every door finds its cases."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from unet_med.batch.case import Case, CaseList
+from unet_med.batch.channels import ChannelRule, group_channels
+from unet_med.batch.walk import FoundFile, Nothing, find_files, folder_roots, stem_of
+from unet_med.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_SHOWN_FAULTS = 3
+
+
+def find_cases(
+    inputs: Sequence[Path | str],
+    *,
+    n_channels: int,
+    output: Path | None,
+    channel_names: Sequence[str] = (),
+) -> CaseList:
+    """Find the cases among files, folders (recursively) and globs.
+
+    With one channel each file is a case, its id the name without the ending. With more, a
+    case is ``<id>_0000…``, a sub-folder of one file per channel, or one 4D file. Relative
+    folders below a folder, or below the first wildcard of a glob, are kept.
+
+    Args:
+        inputs: What the user named.
+        n_channels: Channels that the recipe takes, C >= 1.
+        output: Output folder, which must not lie in a folder that is searched; or None.
+        channel_names: The recipe's names, in order; used to order the files of a sub-folder.
+
+    Returns:
+        The cases and the rule used. Part of the inputs may be cases with a ``problem``.
+
+    Raises:
+        InputError: Nothing found, two inputs with one id, or the output lies in an input.
+    """
+    texts = [str(item) for item in inputs]
+    if output is not None:
+        _refuse_output_inside(output, folder_roots(texts))
+    files: dict[tuple[Path, PurePosixPath], FoundFile] = {}
+    nothing: list[Nothing] = []
+    for text in texts:
+        found, faults = find_files(text)
+        for file in found:  # the same file may be named twice
+            files.setdefault((file.path.absolute(), file.relative_folder), file)
+        nothing += faults
+    if not files:
+        msg = "; ".join(fault.why for fault in nothing[:_SHOWN_FAULTS]) or "no input was given"
+        raise InputError(msg)
+    names = tuple(channel_names) or tuple(f"channel {n}" for n in range(n_channels))
+    cases, rule = _form_cases(list(files.values()), ChannelRule(names))
+    _refuse_equal_names(cases)
+    cases += [Case(_last_name(f.name), PurePosixPath(), (), problem=f.why) for f in nothing]
+    cases.sort(key=lambda case: (case.relative_folder.as_posix(), case.id))
+    return CaseList(tuple(cases), rule)
+
+
+def _form_cases(files: Sequence[FoundFile], rule: ChannelRule) -> tuple[list[Case], str]:
+    """Turn files into cases and say by which rule."""
+    if rule.count == 1:
+        cases = [Case(stem_of(f.path) or f.path.name, f.relative_folder, (f.path,)) for f in files]
+        return cases, f"{len(cases)} by file"
+    cases, used = group_channels(files, rule)
+    return cases, ", ".join(f"{count} {text}" for text, count in used.items())
+
+
+def _refuse_output_inside(output: Path, searched: Iterable[Path]) -> None:
+    """Masks must not become inputs of the next run."""
+    target = output.resolve()
+    for folder in searched:
+        if target.is_relative_to(folder.resolve()):
+            where = "is" if target == folder.resolve() else "lies in"
+            msg = f"the output {output} {where} the input folder {folder}; choose one outside it"
+            raise InputError(msg)
+
+
+def _refuse_equal_names(cases: Sequence[Case]) -> None:
+    """Two cases with one id in one relative folder would write one file."""
+    by_key: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_key[case.key].append(case)
+    for key, same in by_key.items():
+        if len(same) > 1:
+            paths = " and ".join(sorted(str(case.paths[0]) for case in same))
+            msg = f"{paths} would both be written as {key}; rename one or segment them apart"
+            raise InputError(msg)
+
+
+def _last_name(text: str) -> str:
+    """Name a fault's case by the last part of what was typed."""
+    return Path(text).name or text

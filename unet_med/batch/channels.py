@@ -1,0 +1,136 @@
+"""Which files form one case when a recipe takes several channels.
+
+Three rules, tried in this order on the files of one folder: names that end in ``_0000``,
+``_0001``, …; a sub-folder that holds exactly one file per channel; one 4D file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unet_med.batch.case import Case
+from unet_med.batch.walk import stem_of
+from unet_med.errors import UnetMedError
+from unet_med.volumes import open_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path, PurePosixPath
+
+    from unet_med.batch.walk import FoundFile
+
+_SUFFIXED = re.compile(r"(?P<id>.+)_(?P<channel>\d{4})")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRule:
+    """What a case must bring: the names of the recipe's channels, in order."""
+
+    channel_names: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of channels, C > 1."""
+        return len(self.channel_names)
+
+
+def group_channels(
+    files: Sequence[FoundFile], rule: ChannelRule
+) -> tuple[list[Case], dict[str, int]]:
+    """Group files into cases of several channels.
+
+    Args:
+        files: What was found.
+        rule: The channels a case needs.
+
+    Returns:
+        The cases, and how many were found by each rule (the rule as text).
+    """
+    folders: dict[tuple[PurePosixPath, Path, bool], list[FoundFile]] = defaultdict(list)
+    for file in files:
+        folders[file.relative_folder, file.path.parent, file.in_subfolder].append(file)
+    cases: list[Case] = []
+    used: dict[str, int] = defaultdict(int)
+    for (relative, parent, in_subfolder), members in folders.items():
+        suffixed, plain = _by_suffix(members)
+        cases += [_suffix_case(key, found, relative, rule) for key, found in suffixed.items()]
+        used[f"by suffix _0000 to _{rule.count - 1:04d}"] += len(suffixed)
+        if in_subfolder and not suffixed and _is_case_folder(plain, rule):
+            paths, order = _in_channel_order([file.path for file in plain], rule)
+            cases.append(Case(parent.name, relative.parent, paths))
+            used[f"by sub-folder of {rule.count} files, channels in {order}"] += 1
+            continue
+        for file in plain:
+            cases.append(Case(stem_of(file.path) or file.path.name, relative, (file.path,)))
+        used["by 4D file"] += len(plain)
+    return cases, {text: count for text, count in used.items() if count}
+
+
+def _by_suffix(
+    files: Iterable[FoundFile],
+) -> tuple[dict[str, list[tuple[int, Path]]], list[FoundFile]]:
+    """Split files into those that end in _dddd, by id, and the others."""
+    suffixed: dict[str, list[tuple[int, Path]]] = defaultdict(list)
+    plain: list[FoundFile] = []
+    for file in files:
+        match = _SUFFIXED.fullmatch(stem_of(file.path) or "")
+        if match:
+            suffixed[match["id"]].append((int(match["channel"]), file.path))
+        else:
+            plain.append(file)
+    return suffixed, plain
+
+
+def _suffix_case(
+    case_id: str, found: list[tuple[int, Path]], relative: PurePosixPath, rule: ChannelRule
+) -> Case:
+    """Make the case of one id; a missing, doubled or surplus channel is its problem alone."""
+    by_number = dict(found)
+    paths = tuple(by_number[number] for number in sorted(by_number))
+    expected = set(range(rule.count))
+    missing = sorted(expected - set(by_number))
+    surplus = sorted(set(by_number) - expected)
+    problem = None
+    if missing:
+        names = ", ".join(f"_{n:04d} ({rule.channel_names[n]})" for n in missing)
+        problem = f"channel {names} of case {case_id} is missing beside {paths[0]}"
+    elif surplus:
+        names = ", ".join(f"_{n:04d}" for n in surplus)
+        problem = f"case {case_id} has channel {names}, but the recipe takes {rule.count}"
+    elif len(found) > len(by_number):
+        names = " and ".join(sorted(path.name for _, path in found))
+        problem = f"case {case_id} has a channel twice: {names}; remove one"
+    return Case(case_id, relative, paths, problem=problem)
+
+
+def _is_case_folder(files: Sequence[FoundFile], rule: ChannelRule) -> bool:
+    """Exactly one file per channel, none of them 4D (those are cases of their own)."""
+    return len(files) == rule.count and not any(_is_4d(file.path) for file in files)
+
+
+def _is_4d(path: Path) -> bool:
+    """Read the header; a file that cannot be read is left for its case to report."""
+    try:
+        return open_volume(path).n_channels > 1
+    except (UnetMedError, OSError):
+        return False
+
+
+def _in_channel_order(paths: Sequence[Path], rule: ChannelRule) -> tuple[tuple[Path, ...], str]:
+    """Order files by the channel names in theirs, or by file name if that is not one to one."""
+    ordered: list[Path] = []
+    for name in rule.channel_names:
+        matches = [path for path in paths if _names_channel(path, name)]
+        if len(matches) != 1 or matches[0] in ordered:
+            return tuple(sorted(paths)), "the order of their names"
+        ordered.append(matches[0])
+    return tuple(ordered), "the order of the channel names in theirs"
+
+
+def _names_channel(path: Path, channel: str) -> bool:
+    """Whether a channel's name is a whole word of the file's name (t1 is not in t1ce)."""
+    words = re.split(r"[^0-9a-z]+", path.name.lower())
+    return channel.lower() in words

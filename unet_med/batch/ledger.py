@@ -1,0 +1,239 @@
+"""The append-only record of a batch, ``ledger.jsonl``: one JSON object a line.
+
+Order of what is written for one case, so that a kill at any moment loses nothing:
+
+1. ``started`` with the fingerprint;
+2. the mask under a hidden name beside its target, read back and proven;
+3. ``writing`` with the mask's digest; only then is the mask renamed onto its target, so a mask
+   under its final name is always known to the ledger as ours;
+4. the sidecar, whole;
+5. ``done`` with fingerprint and digest.
+
+Killed before 3, the target is untouched. Killed between 3 and 5, the next run sees no
+``done`` with this fingerprint, knows the mask by its digest and makes it again. Every line is
+flushed to disk before the next step. A line torn by a crash is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from unet_med.errors import OutputError
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+LEDGER_NAME = "ledger.jsonl"
+KILLING_STARTS = 2
+"""So many starts without an end, and the case is taken to kill the process."""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Status(StrEnum):
+    """What a line says happened."""
+
+    STARTED = "started"
+    WRITING = "writing"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line.
+
+    Attributes:
+        case: Relative folder and id.
+        output: The mask, relative to the ledger's folder, with ``/``: the key of the record.
+        status: What happened.
+        fingerprint: SHA-256 of what determines the voxels.
+        digest: SHA-256 of the mask file.
+        seconds: Time per stage.
+        error: Why it failed.
+        killed: The failure is that the process died more than once on this case.
+        time: UTC, ISO 8601.
+    """
+
+    case: str
+    output: str
+    status: Status
+    fingerprint: str | None = None
+    digest: str | None = None
+    seconds: dict[str, float] | None = None
+    error: str | None = None
+    killed: bool = False
+    time: str = field(default_factory=_now)
+
+    def turned(self, status: Status, **changes: Any) -> Entry:  # noqa: ANN401 - fields of the entry
+        """Return the line for another status of the same work, with the time of now."""
+        return replace(self, status=status, time=_now(), **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the lines about one output add up to.
+
+    Attributes:
+        written: Digests of all masks the ledger has ever written there.
+        done: The last ``done`` line.
+        open_starts: Starts of ``open_fingerprint`` since the last end.
+        open_fingerprint: What the last start was for.
+        killed_fingerprint: What was last given up as killing the process.
+    """
+
+    written: frozenset[str] = frozenset()
+    done: Entry | None = None
+    open_starts: int = 0
+    open_fingerprint: str | None = None
+    killed_fingerprint: str | None = None
+
+    def after(self, entry: Entry) -> History:
+        """Return the history with one more line."""
+        written = self.written | ({entry.digest} if entry.digest else frozenset())
+        if entry.status is Status.STARTED:
+            same = entry.fingerprint == self.open_fingerprint
+            starts = self.open_starts + 1 if same else 1
+            return replace(
+                self, written=written, open_starts=starts, open_fingerprint=entry.fingerprint
+            )
+        if entry.status is Status.WRITING:
+            return replace(self, written=written)
+        if entry.status is Status.FAILED:
+            # A failure before the inputs were digested says nothing about the killing work.
+            killed = self.killed_fingerprint if entry.fingerprint is None else None
+            killed = entry.fingerprint if entry.killed else killed
+            return History(written, self.done, killed_fingerprint=killed)
+        return History(written, entry if entry.status is Status.DONE else self.done)
+
+    def kills(self, fingerprint: str) -> bool:
+        """Return whether this work has killed the process before, more than by accident."""
+        open_kills = self.open_fingerprint == fingerprint and self.open_starts >= KILLING_STARTS
+        return open_kills or self.killed_fingerprint == fingerprint
+
+
+class Ledger:
+    """An open ledger: its past by output, and a way to add lines."""
+
+    def __init__(self, path: Path, entries: Iterable[Entry], *, torn: bool) -> None:
+        self.path = path
+        self._torn = torn
+        self._histories: dict[str, History] = {}
+        for entry in entries:
+            self._take(entry)
+
+    def history(self, output: str) -> History:
+        """Return what is known of one output; empty for a new one."""
+        return self._histories.get(output, History())
+
+    def append(self, entry: Entry) -> None:
+        """Add one line and flush it to disk.
+
+        Raises:
+            OutputError: The line could not be written.
+        """
+        content = {k: v for k, v in asdict(entry).items() if v is not None and v is not False}
+        line = json.dumps(content, allow_nan=False) + "\n"
+        # A torn line before this one, of a crash or a full disk, is closed first.
+        data = ("\n" + line if self._torn else line).encode()
+        self._torn = True
+        try:
+            with self.path.open("ab", buffering=0) as stream:
+                written = stream.write(data)
+                os.fsync(stream.fileno())
+        except OSError as exc:
+            msg = f"cannot add to the ledger {self.path}: {exc.strerror or exc}; check free space"
+            raise OutputError(msg) from exc
+        if written != len(data):
+            msg = f"cannot add to the ledger {self.path}: the disk is full"
+            raise OutputError(msg)
+        self._torn = False
+        self._take(entry)
+
+    def _take(self, entry: Entry) -> None:
+        self._histories[entry.output] = self.history(entry.output).after(entry)
+
+
+@contextmanager
+def open_ledger(folder: Path, *, exclusive: bool) -> Iterator[Ledger]:
+    """Open the ledger of an output folder and keep it from other runs meanwhile.
+
+    Args:
+        folder: Where the ledger lies; it exists.
+        exclusive: No other run at all; otherwise runs that write one file each may share it.
+
+    Yields:
+        The ledger.
+
+    Raises:
+        OutputError: It cannot be written, another run holds it, or the file is no ledger.
+    """
+    path = folder / LEDGER_NAME
+    try:
+        stream = path.open("a+b")
+    except OSError as exc:
+        msg = f"cannot open the ledger {path}: {exc.strerror or exc}; check folder and rights"
+        raise OutputError(msg) from exc
+    with stream:
+        _lock(stream.fileno(), path, exclusive=exclusive)
+        stream.seek(0)
+        entries, torn = _parse(stream.read(), path)
+        yield Ledger(path, entries, torn=torn)
+
+
+def _lock(handle: int, path: Path, *, exclusive: bool) -> None:
+    """Take an advisory lock, which the system drops when the process ends in any way."""
+    if sys.platform == "win32":  # runs there are not kept apart
+        return
+    try:
+        fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError as exc:
+        msg = f"another run is writing to {path.parent}: wait for it or choose another output"
+        raise OutputError(msg) from exc
+    except OSError as exc:  # some network file systems have no locks
+        logger.debug("no lock on %s: %s", path, exc)
+
+
+def _parse(data: bytes, path: Path) -> tuple[list[Entry], bool]:
+    """Read all whole lines; the second value says that the last one is torn."""
+    entries: list[Entry] = []
+    lines = data.split(b"\n")
+    torn = lines[-1] != b""
+    for line in lines:
+        entry = _entry(line)
+        if entry is not None:
+            entries.append(entry)
+        elif line.strip():
+            logger.debug("passed over a torn line in %s", path)
+    whole = [line for line in lines[:-1] if line.strip()]
+    if whole and not entries:
+        msg = f"{path} is not a ledger of this program: move it away or choose another output"
+        raise OutputError(msg)
+    return entries, torn
+
+
+def _entry(line: bytes) -> Entry | None:
+    """Read one line; None for what is not one of ours."""
+    try:
+        content: Any = json.loads(line)
+        known = {name: content[name] for name in Entry.__dataclass_fields__ if name in content}
+        return Entry(**(known | {"status": Status(content["status"])}))
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,130 @@
+"""What a batch tells: while it runs, and at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from unet_med.batch.ledger import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unet_med.backends import Execution
+    from unet_med.batch.case import Case
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one case ended.
+
+    Attributes:
+        case: The case.
+        status: ``done``, ``failed`` or ``skipped``.
+        mask: Its mask, whether or not it was written.
+        seconds: Time per stage; empty unless done.
+        volumes_ml: Volume per label; empty unless done.
+        warnings: What a reader of the mask should know.
+        error: Why it failed, one line.
+    """
+
+    case: Case
+    status: Status
+    mask: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+    volumes_ml: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready content."""
+        return {
+            "case": self.case.key,
+            "status": str(self.status),
+            "inputs": [str(path) for path in self.case.paths],
+            "mask": None if self.status is Status.FAILED else str(self.mask),
+            "seconds": {stage: round(value, 4) for stage, value in self.seconds.items()},
+            "volumes_ml": self.volumes_ml,
+            "warnings": list(self.warnings),
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """How a batch ended.
+
+    Attributes:
+        outcomes: One per case, in order.
+        ledger: The ledger file.
+        rule: How the cases were found.
+        execution: How the network was run.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    ledger: Path
+    rule: str
+    execution: Execution
+
+    def count(self, status: Status) -> int:
+        """Return how many cases ended so."""
+        return Counter(outcome.status for outcome in self.outcomes)[status]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every case is done, 1 when some failed."""
+        return 1 if self.count(Status.FAILED) else 0
+
+    def summary(self) -> str:
+        """Return one line for people."""
+        kinds = (Status.DONE, Status.SKIPPED, Status.FAILED)
+        words = {Status.SKIPPED: "up to date"}
+        counts = [f"{self.count(kind)} {words.get(kind, kind)}" for kind in kinds]
+        shown = [text for kind, text in zip(kinds, counts, strict=True) if self.count(kind)]
+        return f"{', '.join(shown) or 'no case'}; ledger {self.ledger}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready content."""
+        return {
+            "cases": [outcome.as_dict() for outcome in self.outcomes],
+            "done": self.count(Status.DONE),
+            "skipped": self.count(Status.SKIPPED),
+            "failed": self.count(Status.FAILED),
+            "ledger": str(self.ledger),
+            "rule": self.rule,
+            "execution": self.execution.as_dict(),
+            "exit_code": self.exit_code,
+        }
+
+
+class Listener(Protocol):
+    """Follows a batch, e.g. with a progress bar."""
+
+    def batch_started(self, n_cases: int, *, rule: str, execution: Execution) -> None:
+        """The cases are known and the network is loaded."""
+
+    def case_started(self, case: Case, number: int) -> None:
+        """Work on a case begins; ``number`` counts from 1."""
+
+    def case_progress(self, done: int, total: int) -> None:
+        """So many slices of the current case are done."""
+
+    def case_ended(self, outcome: Outcome) -> None:
+        """A case is done, failed or skipped."""
+
+
+class Silence:
+    """A listener that says nothing."""
+
+    def batch_started(self, n_cases: int, *, rule: str, execution: Execution) -> None:
+        """Say nothing."""
+
+    def case_started(self, case: Case, number: int) -> None:
+        """Say nothing."""
+
+    def case_progress(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def case_ended(self, outcome: Outcome) -> None:
+        """Say nothing."""

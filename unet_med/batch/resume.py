@@ -1,0 +1,131 @@
+"""Whether a case needs work: its fingerprint, and what may be skipped or replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from unet_med._files import sha256_file
+from unet_med.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from unet_med.batch.ledger import History
+
+
+def digest_inputs(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Return the SHA-256 of each input; of a .hdr and .img pair, of both files together.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    digests = []
+    for path in paths:
+        try:
+            parts = [sha256_file(part) for part in _parts(path)]
+        except OSError as exc:
+            msg = f"cannot read {path}: {exc.strerror or exc}; check the file and its rights"
+            raise InputError(msg) from exc
+        whole = hashlib.sha256("".join(parts).encode()).hexdigest()
+        digests.append(parts[0] if len(parts) == 1 else whole)
+    return tuple(digests)
+
+
+def fingerprint(
+    inputs: Sequence[str], *, bundle_sha256: str, settings: Mapping[str, Any], version: str
+) -> str:
+    """Return the SHA-256 over everything that determines the voxels of a mask.
+
+    Args:
+        inputs: Digests of the input files, in channel order.
+        bundle_sha256: Identity of recipe and weights.
+        settings: What is resolved of backend, precision, device, threads and channel.
+        version: Version of this program.
+
+    Example:
+        >>> one = fingerprint(["a"], bundle_sha256="b", settings={"threads": 1}, version="1")
+        >>> two = fingerprint(["a"], bundle_sha256="b", settings={"threads": 2}, version="1")
+        >>> len(one), one == two
+        (64, False)
+    """
+    content = {
+        "inputs": list(inputs),
+        "bundle": bundle_sha256,
+        "settings": dict(settings),
+        "version": version,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the user allows.
+
+    Attributes:
+        overwrite: Make every mask again, and replace files that are not ours.
+        retry_failed: Try cases again that killed the process before.
+    """
+
+    overwrite: bool = False
+    retry_failed: bool = False
+
+
+class Verdict(Enum):
+    """What is to be done with a case."""
+
+    RUN = "run"
+    SKIP = "skip"
+    KILLS = "kills"
+
+
+def judge(target: Path, *, work: str, history: History, policy: Policy) -> Verdict:
+    """Decide whether a case needs work, and whether its target may be written.
+
+    Args:
+        target: The mask's path.
+        work: The fingerprint.
+        history: What the ledger knows of the target.
+        policy: What the user allows.
+
+    Returns:
+        SKIP = the mask there is the result of this very work; KILLS = the work killed the
+        process before and is not tried again unasked; RUN otherwise.
+
+    Raises:
+        OutputError: A file stands at the target that the ledger did not write, or that was
+            changed since.
+    """
+    if not policy.overwrite:
+        digest = _digest(target)
+        if digest is not None and digest not in history.written:
+            was = "was changed since it was written" if history.written else "is not in the ledger"
+            msg = f"{target} {was}: move it away, or replace it with --overwrite"
+            raise OutputError(msg)
+        done = history.done
+        if done is not None and done.fingerprint == work and done.digest == digest:
+            return Verdict.SKIP
+    if history.kills(work) and not policy.retry_failed:
+        return Verdict.KILLS
+    return Verdict.RUN
+
+
+def _parts(path: Path) -> list[Path]:
+    """Return the files of one volume: itself, and its other half if it has one."""
+    halves = {".hdr": (".img", ".IMG", ".img.gz"), ".img": (".hdr", ".HDR")}
+    others = (path.with_suffix(ending) for ending in halves.get(path.suffix.lower(), ()))
+    return [path, *(other for other in others if other.is_file())][:2]
+
+
+def _digest(target: Path) -> str | None:
+    if not target.exists() and not target.is_symlink():
+        return None
+    try:
+        return sha256_file(target)
+    except OSError as exc:
+        msg = f"cannot read {target}: {exc.strerror or exc}; move it away"
+        raise OutputError(msg) from exc

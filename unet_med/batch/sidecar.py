@@ -1,0 +1,117 @@
+"""The JSON beside each mask: where it came from, what was measured, what a reader should know."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unet_med import __version__
+from unet_med._files import write_json
+from unet_med.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from unet_med.segmenter import Segmentation
+
+PROGRAM = "unet_med"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How a mask was made.
+
+    Attributes:
+        inputs: Path and SHA-256 of each scan file, in channel order.
+        channel: Channel or frame taken of a 4D file, or None.
+        bundle: Name, version, folder and SHA-256 of the bundle.
+        execution: Backend, precision, device, threads and why.
+        command_line: What the user typed, or how the library was called.
+        fingerprint: The ledger's fingerprint of this work.
+    """
+
+    inputs: tuple[Mapping[str, str], ...]
+    channel: int | None
+    bundle: Mapping[str, str]
+    execution: Mapping[str, Any]
+    command_line: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFile:
+    """The written mask: its name, its digest and the time each stage took."""
+
+    name: str
+    sha256: str
+    seconds: Mapping[str, float]
+
+
+def sidecar_content(
+    segmentation: Segmentation, *, mask: MaskFile, provenance: Provenance
+) -> dict[str, Any]:
+    """Return the sidecar's content, ready for JSON."""
+    geometry = segmentation.geometry
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "program": {"name": PROGRAM, "version": __version__},
+        "mask": {"file": mask.name, "sha256": mask.sha256},
+        "inputs": [dict(item) for item in provenance.inputs],
+        "channel": provenance.channel,
+        "bundle": dict(provenance.bundle),
+        "execution": dict(provenance.execution),
+        "command_line": provenance.command_line,
+        "fingerprint": provenance.fingerprint,
+        "geometry": {
+            "shape": [int(size) for size in geometry.shape],
+            "spacing_mm": [round(float(size), 6) for size in geometry.spacing_mm],
+        },
+        "label_names": {str(value): name for value, name in segmentation.label_names.items()},
+        "volumes_ml": segmentation.volumes_ml,
+        "quality": {
+            "nonfinite_voxels": segmentation.nonfinite_voxels,
+            "warnings": list(segmentation.warnings),
+        },
+        "seconds": {stage: round(value, 4) for stage, value in mask.seconds.items()},
+    }
+
+
+def write_sidecar(path: Path, content: dict[str, Any]) -> None:
+    """Write the sidecar whole.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    write_json(path, _encodable(content))
+
+
+def refuse_foreign_sidecar(path: Path) -> None:
+    """Leave a JSON file alone that this program did not write, such as one of a data set.
+
+    Raises:
+        OutputError: There is such a file.
+    """
+    if not path.exists():
+        return
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        ours = content["program"]["name"] == PROGRAM
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        msg = f"{path} was not written by this program: move it away, or use --overwrite"
+        raise OutputError(msg)
+
+
+def _encodable(content: Any) -> Any:  # noqa: ANN401 - parsed JSON
+    """Replace what UTF-8 cannot hold: file names may be any bytes."""
+    if isinstance(content, dict):
+        return {key: _encodable(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_encodable(value) for value in content]
+    if isinstance(content, str):
+        return content.encode("utf-8", "backslashreplace").decode("utf-8")
+    return content

@@ -1,0 +1,196 @@
+"""From what the user typed (files, folders, globs) to volume files, in a fixed order."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from unet_med.volumes import OPENERS, volume_ending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_NEAR_MATCHES = 3
+_HERE = PurePosixPath()
+_ENDINGS = ", ".join(OPENERS)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A volume file and where its mask goes, relative to the output folder.
+
+    ``in_subfolder`` says that it came from a folder below the one the user named.
+    """
+
+    path: Path
+    relative_folder: PurePosixPath
+    in_subfolder: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """An input, or a folder in it, that gave no file: its name and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Something that exists: a file or a folder, and the relative folder it stands for."""
+
+    path: Path
+    relative_folder: PurePosixPath = _HERE
+
+
+def stem_of(path: Path) -> str | None:
+    """Return a volume's name without its ending, or None if it is no volume's name.
+
+    Example:
+        >>> stem_of(Path("sub/a.b.nii.gz")), stem_of(Path("notes.txt"))
+        ('a.b', None)
+    """
+    ending = volume_ending(path)
+    return None if ending is None else path.name[: -len(ending)]
+
+
+def is_pattern(text: str) -> bool:
+    """Return whether the text is a glob rather than the name of something that exists."""
+    return glob.has_magic(text) and not Path(text).exists()
+
+
+def pattern_base(pattern: str) -> Path:
+    """Return the folder in front of the first wildcard: ``data/*/a.nii`` gives ``data``."""
+    literal = []
+    for part in Path(pattern).parts[:-1]:
+        if glob.has_magic(part):
+            break
+        literal.append(part)
+    return Path(*literal) if literal else Path()
+
+
+def folder_roots(inputs: Sequence[str]) -> Iterator[Path]:
+    """Yield every folder that is searched, for the check that no output lies in one."""
+    for text in inputs:
+        if not is_pattern(text):
+            if Path(text).is_dir():
+                yield Path(text)
+            continue
+        base = pattern_base(text)
+        if len(Path(text).parts) - len(base.parts) > 1:  # a wildcard among the folders
+            yield base
+        yield from (root.path for root in _expand(text) if root.path.is_dir())
+
+
+def find_files(text: str) -> tuple[list[FoundFile], list[Nothing]]:
+    """Find the volume files of one input: a file, a folder (recursively) or a glob.
+
+    Hidden files and folders are passed over. Linked folders are followed once, so that a
+    loop of links ends. A link to nothing counts as a file: its case fails, it is not lost.
+
+    Args:
+        text: What the user typed.
+
+    Returns:
+        The files, sorted by relative folder and name, and what could not be searched.
+    """
+    pattern = is_pattern(text)
+    roots = _expand(text) if pattern else [Root(Path(text))]
+    depth = 1 if pattern else 0  # a folder that a wildcard matched is a sub-folder
+    found: list[FoundFile] = []
+    nothing: list[Nothing] = []
+    for root in roots:
+        if root.path.is_dir():
+            seen: set[tuple[int, int]] = set()
+            found_here, nothing_here = _walk(root, seen, depth=depth)
+            found += found_here
+            nothing += nothing_here
+        elif _is_file(root.path) and stem_of(root.path) is not None:
+            found.append(FoundFile(root.path, root.relative_folder, in_subfolder=False))
+    if not found and not nothing:
+        nothing.append(Nothing(text, _explain(text)))
+    found = [file for file in found if not _is_second_half(file.path)]
+    found.sort(key=lambda file: (file.relative_folder.as_posix(), file.path.name))
+    return found, nothing
+
+
+def _expand(pattern: str) -> list[Root]:
+    """Match a glob; relative folders count from the folder in front of the first wildcard."""
+    base = pattern_base(pattern)
+    roots = []
+    for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - takes absolute patterns
+        path = Path(match)
+        relative = PurePosixPath(path.relative_to(base).as_posix())
+        roots.append(Root(path, relative if path.is_dir() else relative.parent))
+    return roots
+
+
+def _walk(
+    root: Root, seen: set[tuple[int, int]], *, depth: int
+) -> tuple[list[FoundFile], list[Nothing]]:
+    """Collect the volumes in a folder and below it; ``seen`` holds the folders visited."""
+    try:
+        state = root.path.stat()
+        entries = [entry for entry in os.scandir(root.path) if not entry.name.startswith(".")]
+    except OSError as exc:
+        return [], [Nothing(str(root.path), f"cannot read the folder: {exc.strerror or exc}")]
+    if (state.st_dev, state.st_ino) in seen:
+        return [], []
+    seen.add((state.st_dev, state.st_ino))
+    found: list[FoundFile] = []
+    nothing: list[Nothing] = []
+    # Real folders come before links to them, so that cases keep the name of the real one.
+    for entry in sorted(entries, key=lambda item: (item.is_symlink(), item.name)):
+        path = Path(entry.path)
+        if path.is_dir():
+            below = Root(path, root.relative_folder / entry.name)
+            more, less = _walk(below, seen, depth=depth + 1)
+            found += more
+            nothing += less
+        elif _is_file(path) and stem_of(path) is not None:
+            found.append(FoundFile(path, root.relative_folder, in_subfolder=depth > 0))
+    return found, nothing
+
+
+def _is_second_half(path: Path) -> bool:
+    """Whether a file is the voxels of a header file beside it, which stands for both."""
+    return path.suffix.lower() == ".img" and any(
+        path.with_suffix(ending).exists() for ending in (".hdr", ".HDR")
+    )
+
+
+def _is_file(path: Path) -> bool:
+    """Regular files and links to nothing; no pipes or devices, which could block for ever."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def _explain(text: str) -> str:
+    """Say what was looked for and what is there instead."""
+    path = Path(text)
+    if is_pattern(text):
+        return f"no file matches the pattern {text} (looked for {_ENDINGS})"
+    if path.is_dir():
+        other = sorted(item.name for item in path.iterdir() if not item.name.startswith("."))
+        there = f"it holds {', '.join(other[:_NEAR_MATCHES])}" if other else "it is empty"
+        more = f" and {len(other) - _NEAR_MATCHES} more" if len(other) > _NEAR_MATCHES else ""
+        return f"no volume ({_ENDINGS}) in the folder {text} or below it: {there}{more}"
+    if path.exists():
+        return f"{text} is no volume: its name ends in none of {_ENDINGS}"
+    return f"{text} does not exist{_near(path)}"
+
+
+def _near(path: Path) -> str:
+    """Name files beside a missing one that are called nearly the same."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f" (nor does its folder {folder})"
+    try:
+        names = [item.name for item in folder.iterdir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, names, n=_NEAR_MATCHES)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
