@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-QFORM_TOLERANCE_MM = 0.1
-"""Corner displacement from which a qform and an sform are called conflicting.
+QFORM_TOLERANCE = 1.5e-3
+"""Corner displacement, over the grid's diagonal, from which qform and sform conflict.
 
-The quaternion's first part is recovered as sqrt(1 - b² - c² - d²) from float32 numbers: near half
-turns that alone moves the corners of a 500 mm field of view by up to 0.05 mm.
+The quaternion's first part a is recovered as sqrt(1 - b² - c² - d²) from float32 numbers, and
+nibabel takes it for 0 up to a = 6e-4: turns near 180° are off by up to 2a = 1.2e-3 radians.
 """
 
 _HEADER_CLASSES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
@@ -174,7 +174,8 @@ def warn_of_doubtful_affine(header: NiftiHeader, *, name: str) -> None:
         logger.warning("%s: the qform is not valid; the sform is used", name)
         return
     apart = corner_displacement_mm(header.geometry, qform)
-    if apart > QFORM_TOLERANCE_MM:
+    ends = header.geometry.world([(0, 0, 0), header.geometry.shape])
+    if apart > QFORM_TOLERANCE * float(np.linalg.norm(ends[1] - ends[0])):
         logger.warning(
             "%s: sform and qform disagree by up to %.4g mm; the sform is used", name, apart
         )
