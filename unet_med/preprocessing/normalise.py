@@ -49,7 +49,8 @@ class Normalisation:
             msg = f"normalisation needs low < high, got {self.low} and {self.high}"
             raise ValueError(msg)
         if self.method == "percentile" and not self._has_percentiles():
-            msg = f"percentile normalisation needs 0 <= low < high <= 100, not {self.low}, {self.high}"
+            got = f"{self.low}, {self.high}"
+            msg = f"percentile normalisation needs 0 <= low < high <= 100, got {got}"
             raise ValueError(msg)
         if self.method == "fixed" and (self.mean is None or not self.std or self.std <= 0):
             msg = f"fixed normalisation needs mean and std > 0, got {self.mean} and {self.std}"
