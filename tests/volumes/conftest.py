@@ -25,12 +25,13 @@ def write_nifti(tmp_path):
         header.set_zooms((1.1, 0.95, 2.5, 3.0)[: voxels.ndim] + (1.0,) * (voxels.ndim - 4))
         header.set_sform(AFFINE, code=1)
         header["scl_slope"], header["scl_inter"] = 1, 0
+        header["vox_offset"] = header.single_vox_offset
         for field, value in fields.items():
             header[field] = value
         path = tmp_path / name
         with nib.openers.ImageOpener(path, "wb") as stream:
-            header.write_to(stream)
-            stream.write(voxels.astype(header.get_data_dtype()).tobytes(order="F"))
+            stream.write(header.binaryblock + bytes(4))
+            stream.write(voxels.astype(voxels.dtype.newbyteorder(order)).tobytes(order="F"))
         return path
 
     return write

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from unet_med.geometry import Geometry
     from unet_med.volumes.volume import Volume
 
+_BLOCK_BYTES = 1 << 16
+
 
 class NiftiVolume:
     """A NIfTI file whose voxels are read when asked for.
@@ -155,7 +157,8 @@ class NiftiVolume:
         needed = (stop - start) * plane_bytes
         data = self._stream.read(needed)
         if header.offset + first * plane_bytes + needed == header.offset + header.n_bytes:
-            self._stream.read(1)  # the end of the stream is where gzip checks its checksum
+            while self._stream.read(_BLOCK_BYTES):  # gzip checks its checksum at the very end
+                pass
         if len(data) < needed:
             msg = (
                 f"{self.path} is cut off: {needed - len(data)} bytes of voxels are missing of the "
