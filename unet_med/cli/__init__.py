@@ -1,0 +1,121 @@
+"""The command line ``unet-med``: one file a command, parse → call → print → exit code."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+import traceback
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from unet_med import __version__
+from unet_med.errors import UnetMedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+COMMANDS = ("segment", "evaluate", "verify", "info", "demo")
+"""Modules here with ``add_parser(subparsers)``, which sets ``run(args) -> exit code``."""
+
+EXIT_NOT_STARTED = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+_EPILOG = "exit codes: 0 every case done, 1 some case failed, 2 nothing could start"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with all commands; no command's libraries are loaded."""
+    parser = argparse.ArgumentParser(
+        prog="unet-med",
+        description="Segment medical volumes slice by slice with a 2D U-Net, and say how well.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=f"unet-med {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"{__name__}.{name}").add_parser(subparsers)
+    for command in subparsers.choices.values():  # --debug may stand before or after the command
+        command.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Arguments without the program's name; None = those of the process.
+
+    Returns:
+        0 every case done, 1 some case failed, 2 usage or nothing could start, 130 interrupted.
+    """
+    try:
+        args = build_parser().parse_args(argv)
+    except SystemExit as exc:  # argparse has printed what is wrong, or the help
+        return exc.code if isinstance(exc.code, int) else EXIT_NOT_STARTED
+    args.command_line = " ".join(["unet-med", *(sys.argv[1:] if argv is None else argv)])
+    with _logging_to_stderr(debug=args.debug):
+        return _guarded(args)
+
+
+def _guarded(args: argparse.Namespace) -> int:
+    """Run the command and turn what it raises into one line and an exit code."""
+    code = EXIT_NOT_STARTED
+    try:
+        code = int(args.run(args))
+        sys.stdout.flush()
+    except UnetMedError as exc:
+        _explain(f"error: {exc}", debug=args.debug)
+    except KeyboardInterrupt:
+        _explain("stopped; what is finished is kept, the same command goes on with the rest")
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of the output has gone, as in `unet-med info | head`
+        _discard_stdout()
+        code = EXIT_BROKEN_PIPE
+    except Exception as exc:  # noqa: BLE001 - nobody should have to read a traceback unasked
+        hint = "" if args.debug else "; run again with --debug to see where"
+        _explain(f"error: unexpected {type(exc).__name__}: {exc}{hint}", debug=args.debug)
+    return code
+
+
+def _explain(text: str, *, debug: bool = False) -> None:
+    if debug:
+        traceback.print_exc()
+    with suppress(OSError):
+        print(f"unet-med: {' '.join(text.split())}", file=sys.stderr)
+
+
+def _discard_stdout() -> None:
+    """Let the interpreter flush into nothing at exit, or it would complain."""
+    with suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, sys.stdout.fileno())
+        os.close(nothing)
+
+
+class _StderrHandler(logging.Handler):
+    """Writes to the standard error of the moment, which a progress bar may have taken over."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            print(f"unet-med: {record.levelname.lower()}: {self.format(record)}", file=sys.stderr)
+
+
+@contextmanager
+def _logging_to_stderr(*, debug: bool) -> Iterator[None]:
+    """Show the package's warnings, or with ``debug`` everything, while a command runs."""
+    package = logging.getLogger("unet_med")
+    handler, level = _StderrHandler(), package.level
+    package.addHandler(handler)
+    package.setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)

@@ -1,0 +1,126 @@
+"""``unet-med demo``: the whole way on the scan that comes with the program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unet_med.cli.segment import add_execution
+
+if TYPE_CHECKING:
+    import argparse
+
+    from unet_med.batch import BatchReport, Outcome
+    from unet_med.evaluation import CohortScores
+
+_DESCRIPTION = """\
+Segment the demo scan that comes with the program, compare the mask with its reference and draw the
+worst and the median slice. Writes DIR/masks, DIR/scores and two pictures."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command's arguments."""
+    parser = subparsers.add_parser(
+        "demo", help="segment, score and draw the demo scan", description=_DESCRIPTION
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("unet-med-demo"),
+        metavar="DIR",
+        help="default: %(default)s",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, nothing else")
+    add_execution(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment, evaluate, draw, print."""
+    from unet_med import api
+    from unet_med.bundle import demo_data, open_bundle
+    from unet_med.cli.progress import batch_progress
+
+    data = demo_data()
+    recipe = open_bundle(args.bundle).recipe
+    with batch_progress() as listener:
+        report = api.segment(
+            data / "images",
+            args.output / "masks",
+            bundle=args.bundle,
+            listener=listener,
+            overwrite=True,
+            device=args.device,
+            backend=args.backend,
+            precision=args.precision,
+            threads=args.threads,
+            command_line=args.command_line,
+        )
+    if report.exit_code != 0:
+        print(report.summary())
+        return report.exit_code
+    scores = api.evaluate(
+        args.output / "masks",
+        data / "labels",
+        output=args.output / "scores",
+        slice_axis=recipe.slice_axis,
+        label_names=recipe.labels,
+    )
+    pictures = [
+        path
+        for outcome in report.outcomes
+        for path in _draw(outcome, scores, references=data / "labels", output=args.output)
+    ]
+    _print(report, scores, pictures, as_json=args.json)
+    return scores.exit_code
+
+
+def _draw(outcome: Outcome, scores: CohortScores, *, references: Path, output: Path) -> list[Path]:
+    """Draw the worst and the median slice of one case."""
+    from unet_med.evaluation.pairing import find_masks
+    from unet_med.reporting import CaseFiles, load_scene, rank_slices, write_overlay
+
+    key = outcome.case.key
+    found = find_masks(references).get(key, [])
+    ranked = rank_slices(row for row in scores.slices if row["case"] == key)
+    if not found or not ranked:
+        return []
+    axis = next(case.slice_axis for case in scores.scored if case.case == key)
+    files = CaseFiles(outcome.case.paths[0], outcome.mask, found[0])
+    pictures = []
+    for word, chosen in (("worst", ranked[0]), ("median", ranked[len(ranked) // 2])):
+        path = output / f"{outcome.case.id}_{word}.png"
+        title = (
+            f"{key}: {word} of {len(ranked)} {axis} slices, {chosen.index} at "
+            f"{chosen.position_mm:.0f} mm, mean Dice {chosen.mean_dice:.3f} "
+            "(filled: prediction, outlined: reference)"
+        )
+        scene = load_scene(files, chosen.index, slice_axis=axis)
+        write_overlay(scene, path, label_names=scores.label_names, dice=chosen.dice, title=title)
+        pictures.append(path)
+    return pictures
+
+
+def _print(
+    report: BatchReport, scores: CohortScores, pictures: list[Path], *, as_json: bool
+) -> None:
+    """Print what came out."""
+    from unet_med.cli.evaluate import print_scores
+    from unet_med.evaluation.tables import without_nan
+
+    if as_json:
+        content: dict[str, Any] = {
+            "segmentation": report.as_dict(),
+            "scores": scores.summary,
+            "pictures": [str(path) for path in pictures],
+        }
+        print(json.dumps(without_nan(content), indent=2))
+        return
+    print_scores(scores)
+    for outcome in report.outcomes:
+        stages = ", ".join(f"{stage} {value:.2f}" for stage, value in outcome.seconds.items())
+        print(f"Seconds for {outcome.case.key}: {sum(outcome.seconds.values()):.1f} ({stages})")
+        print(f"Mask: {outcome.mask}")
+    for picture in pictures:
+        print(f"Picture: {picture}")

@@ -1,0 +1,162 @@
+"""``unet-med info``: what a bundle, a mask or a scan is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+    from unet_med.bundle import Bundle
+    from unet_med.volumes import Volume
+
+_DESCRIPTION = """\
+Describe a bundle (labels, network, what it was trained on, digests), a mask written by this
+program (labels, voxel counts, volumes) or a scan (grid and orientation). Without an argument,
+the bundle that comes with the program."""
+
+_MM3_PER_ML = 1000.0
+_DIRECTIONS = (("R", "L"), ("A", "P"), ("S", "I"))
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command's arguments."""
+    parser = subparsers.add_parser(
+        "info", help="describe a bundle, a mask or a scan", description=_DESCRIPTION
+    )
+    parser.add_argument("path", nargs="?", type=Path, metavar="BUNDLE|FILE")
+    parser.add_argument("--json", action="store_true", help="print JSON, nothing else")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Describe, as lines or as JSON."""
+    content = describe(args.path)
+    if args.json:
+        print(json.dumps(content, indent=2))
+    else:
+        _print_lines(content)
+    return 0
+
+
+def describe(path: Path | None) -> dict[str, Any]:
+    """Return JSON-ready facts about a bundle folder or a volume file.
+
+    Raises:
+        BundleError: The folder is no bundle.
+        VolumeError: The file cannot be read.
+    """
+    if path is None or path.is_dir():
+        from unet_med.bundle import open_bundle
+
+        return _bundle_facts(open_bundle(path))
+    from unet_med.volumes import open_volume
+
+    volume = open_volume(path)
+    names = _label_names(volume)
+    return _mask_facts(volume, names) if names else _scan_facts(volume)
+
+
+def _bundle_facts(bundle: Bundle) -> dict[str, Any]:
+    recipe = bundle.recipe.to_dict()
+    shown = (
+        "channels",
+        "labels",
+        "slice_axis",
+        "in_plane_spacing_mm",
+        "context",
+        "activation",
+        "network",
+        "precisions",
+        "fingerprint",
+    )
+    return {
+        "bundle": bundle.name,
+        "version": bundle.version,
+        "folder": str(bundle.root),
+        "sha256": bundle.sha256,
+        "description": bundle.metadata.get("description", ""),
+        "intended_use": bundle.metadata.get("intended_use", ""),
+        "data_source": bundle.metadata.get("data_source", ""),
+        "eval_metrics": bundle.metadata.get("eval_metrics", {}),
+        **{key: recipe[key] for key in shown},
+        "weights": str(bundle.weights_path),
+        "weights_bytes": bundle.weights_path.stat().st_size,
+        "weights_sha256": recipe["weights_sha256"],
+    }
+
+
+def _scan_facts(volume: Volume) -> dict[str, Any]:
+    from unet_med.geometry import world_axes
+
+    geometry = volume.geometry
+    axes, flips = world_axes(geometry.voxel_to_world)
+    ends = (_DIRECTIONS[axis][flip] for axis, flip in zip(axes, flips, strict=True))
+    return {
+        "file": volume.name,
+        "shape": [int(size) for size in geometry.shape],
+        "channels": volume.n_channels,
+        "spacing_mm": [round(float(size), 6) for size in geometry.spacing_mm],
+        "orientation": "".join(ends),
+        "voxel_to_world": geometry.voxel_to_world.tolist(),
+        "stored_type": volume.stored_dtype.name,
+        "warnings": list(getattr(volume, "warnings", ())),
+    }
+
+
+def _mask_facts(volume: Volume, names: dict[int, str]) -> dict[str, Any]:
+    import numpy as np
+
+    geometry = volume.geometry
+    counts: dict[int, int] = dict.fromkeys(names, 0)
+    for plane in range(geometry.shape[2]):
+        voxels = volume.read(plane, plane + 1, axis=2)
+        for value, count in zip(*np.unique(voxels, return_counts=True), strict=True):
+            counts[int(value)] = counts.get(int(value), 0) + int(count)
+    voxel_ml = abs(float(np.linalg.det(geometry.voxel_to_world[:3, :3]))) / _MM3_PER_ML
+    labels = {
+        str(value): {
+            "name": names.get(value, "unnamed"),
+            "voxels": count,
+            "ml": round(count * voxel_ml, 3),
+        }
+        for value, count in sorted(counts.items())
+        if value != 0
+    }
+    return {**_scan_facts(volume), "labels": labels}
+
+
+def _label_names(volume: Volume) -> dict[int, str]:
+    """Return the names that a mask of this program carries; empty for anything else."""
+    import nibabel as nib
+
+    from unet_med.volumes.mask_header import label_names_of
+
+    if volume.nifti_header is None or volume.path is None:
+        return {}
+    header: Any = nib.load(volume.path).header
+    return label_names_of(header) if isinstance(header, nib.Nifti1Header) else {}
+
+
+def _print_lines(content: dict[str, Any], indent: str = "") -> None:
+    """Print facts as ``key: value`` lines, leaving out what is empty."""
+    for key, value in content.items():
+        if value in ("", None, {}, []):
+            continue
+        if isinstance(value, dict) and any(isinstance(item, dict) for item in value.values()):
+            print(f"{indent}{key}:")
+            _print_lines(value, indent + "  ")
+        else:
+            print(f"{indent}{key}: {_text(value)}")
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - a JSON value
+    if isinstance(value, dict):
+        pairs = ((key, item) for key, item in value.items() if item not in (None, {}, []))
+        return ", ".join(f"{key} {_text(item)}" for key, item in pairs)
+    if isinstance(value, list):
+        separator = "; " if any(isinstance(item, dict | list) for item in value) else " "
+        return separator.join(_text(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

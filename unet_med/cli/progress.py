@@ -1,0 +1,104 @@
+"""How a batch is followed: a bar on a terminal, one plain line a case in a log."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from unet_med.batch import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.progress import Progress
+
+    from unet_med.backends import Execution
+    from unet_med.batch import Case, Listener, Outcome
+
+
+@contextmanager
+def batch_progress() -> Iterator[Listener]:
+    """Yield what follows a batch on standard error."""
+    if not sys.stderr.isatty():
+        yield PlainLines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield Bars(progress)
+
+
+class PlainLines:
+    """One line per case, and what a reader should know; a closed pipe stops no batch."""
+
+    def __init__(self) -> None:
+        self._n_cases = 0
+        self._number = 0
+        self._name = ""
+
+    def batch_started(self, n_cases: int, *, rule: str, execution: Execution) -> None:
+        """Say how many cases there are and how they are run."""
+        self._n_cases = n_cases
+        self.say(f"{n_cases} {'case' if n_cases == 1 else 'cases'}: {rule}")
+        self.say(
+            f"{execution.backend} {execution.precision} on {execution.device}, "
+            f"{execution.threads} threads: {execution.reason}"
+        )
+
+    def case_started(self, case: Case, number: int) -> None:
+        """Remember which one, for the line at its end."""
+        self._number, self._name = number, case.key
+
+    def case_progress(self, done: int, total: int) -> None:
+        """Say nothing; a log needs no slices."""
+
+    def case_ended(self, outcome: Outcome) -> None:
+        """Say how it ended."""
+        head = f"[{self._number}/{self._n_cases}] {self._name}:"
+        if outcome.status is Status.FAILED:
+            self.say(f"{head} FAILED: {outcome.error}")
+        elif outcome.status is Status.SKIPPED:
+            self.say(f"{head} up to date")
+        else:
+            self.say(f"{head} done in {sum(outcome.seconds.values()):.1f} s, {outcome.mask}")
+        for warning in outcome.warnings:
+            self.say(f"{head} warning: {warning}")
+
+    def say(self, line: str) -> None:
+        """Print one line to standard error."""
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
+
+
+class Bars(PlainLines):
+    """A bar for the cases and one for the slices of the current case."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+        self._cases = progress.add_task("cases", total=None)
+        self._slices = progress.add_task("slices", total=None, visible=False)
+
+    def batch_started(self, n_cases: int, *, rule: str, execution: Execution) -> None:
+        """Set the length of the bar."""
+        super().batch_started(n_cases, rule=rule, execution=execution)
+        self._progress.update(self._cases, total=n_cases)
+
+    def case_started(self, case: Case, number: int) -> None:
+        """Name the case beside its bar."""
+        super().case_started(case, number)
+        name = case.key if len(case.key) <= 40 else f"…{case.key[-39:]}"  # noqa: PLR2004 - fits
+        self._progress.reset(self._slices, description=name, visible=True)
+
+    def case_progress(self, done: int, total: int) -> None:
+        """Move the bar of slices."""
+        self._progress.update(self._slices, completed=done, total=total)
+
+    def case_ended(self, outcome: Outcome) -> None:
+        """Move the bar of cases."""
+        super().case_ended(outcome)
+        self._progress.advance(self._cases)
+        self._progress.update(self._slices, visible=False)

@@ -1,0 +1,163 @@
+"""A picture of one slice: the scan in grey, the prediction filled, the reference outlined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_med._files import atomic_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from unet_med.reporting.scene import SliceScene
+
+LABEL_COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442")
+"""Told apart by colour-blind people too; repeated when there are more labels.
+
+Source: Okabe and Ito, "Color Universal Design", 2008, without black.
+"""
+
+GREY_PERCENTILES = (0.5, 99.5)
+"""Values shown as black and white: a few extreme voxels would hide the rest."""
+
+FILL_OPACITY = 0.5
+_PANEL_INCHES = 4.5
+_DPI = 130
+_LEGEND_COLUMNS = 4
+
+
+def write_overlay(
+    scene: SliceScene,
+    path: Path,
+    *,
+    label_names: Mapping[int, str],
+    dice: Mapping[int, float],
+    title: str,
+) -> None:
+    """Write a PNG of two panels, the slice alone and with the masks, in physical proportions.
+
+    Args:
+        scene: The slice.
+        path: The PNG.
+        label_names: Name per label value.
+        dice: Dice per label value that the slice holds.
+        title: One line above the picture.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    labels = _labels_to_show(scene, label_names)
+    colours = {
+        value: LABEL_COLOURS[n % len(LABEL_COLOURS)]
+        for n, value in enumerate(label_names or labels)
+    } | {value: "#FFFFFF" for value in labels if label_names and value not in label_names}
+    height_mm, width_mm = _size_mm(scene)
+    panel_height = _PANEL_INCHES * min(1.6, max(0.5, height_mm / width_mm))
+    figure = Figure(figsize=(2 * _PANEL_INCHES, panel_height + 1.1), facecolor="white")
+    FigureCanvasAgg(figure)
+    plain, overlaid = figure.subplots(1, 2)
+    for axes in (plain, overlaid):
+        _draw_image(axes, scene)
+    _draw_masks(overlaid, scene, colours)
+    figure.suptitle(title, fontsize=11)
+    handles = [_legend_entry(value, colours[value], label_names, dice=dice) for value in labels]
+    if handles:
+        figure.legend(
+            handles=handles, loc="lower center", ncols=_LEGEND_COLUMNS, fontsize=9, frameon=False
+        )
+    figure.subplots_adjust(left=0.02, right=0.98, top=0.9, bottom=0.14, wspace=0.04)
+    with atomic_path(path) as partial:
+        figure.savefig(partial, dpi=_DPI, format="png", metadata={"Software": None})
+
+
+def _labels_to_show(scene: SliceScene, label_names: Mapping[int, str]) -> list[int]:
+    """Named labels, then others that the slice holds."""
+    present = set(np.unique(scene.prediction).tolist())
+    if scene.reference is not None:
+        present |= set(np.unique(scene.reference).tolist())
+    others = sorted(present - set(label_names) - {0})
+    return [value for value in label_names if value != 0] + others
+
+
+def _size_mm(scene: SliceScene) -> tuple[float, float]:
+    rows, columns = scene.image.shape
+    return rows * scene.spacing_mm[0], columns * scene.spacing_mm[1]
+
+
+def _draw_image(axes: Any, scene: SliceScene) -> None:  # noqa: ANN401 - matplotlib is untyped here
+    height_mm, width_mm = _size_mm(scene)
+    finite = scene.image[np.isfinite(scene.image)]
+    low, high = np.percentile(finite, GREY_PERCENTILES) if finite.size else (0.0, 1.0)
+    axes.imshow(
+        scene.image,
+        cmap="gray",
+        vmin=low,
+        vmax=max(high, low + 1e-6),
+        origin="lower",
+        extent=(0, width_mm, 0, height_mm),
+    )
+    axes.set_axis_off()
+    left, right, lower, upper = scene.edges
+    places = ((0.02, 0.5, left), (0.98, 0.5, right), (0.5, 0.02, lower), (0.5, 0.98, upper))
+    for x, y, letter in places:
+        axes.text(
+            x,
+            y,
+            letter,
+            transform=axes.transAxes,
+            color="white",
+            fontsize=11,
+            fontweight="bold",
+            horizontalalignment={0.02: "left", 0.98: "right"}.get(x, "center"),
+            verticalalignment={0.02: "bottom", 0.98: "top"}.get(y, "center"),
+            bbox={"facecolor": "black", "alpha": 0.5, "pad": 1.5, "edgecolor": "none"},
+        )
+
+
+def _draw_masks(axes: Any, scene: SliceScene, colours: Mapping[int, str]) -> None:  # noqa: ANN401
+    height_mm, width_mm = _size_mm(scene)
+    axes.imshow(
+        _filled(scene.prediction, colours),
+        origin="lower",
+        extent=(0, width_mm, 0, height_mm),
+        interpolation="nearest",
+    )
+    if scene.reference is None:
+        return
+    rows_mm, columns_mm = scene.spacing_mm
+    # A border of background closes outlines at the edge of the picture.
+    y = (np.arange(scene.image.shape[0] + 2) - 0.5) * rows_mm
+    x = (np.arange(scene.image.shape[1] + 2) - 0.5) * columns_mm
+    for value, colour in colours.items():
+        inside = np.pad(scene.reference == value, 1)
+        if inside.any():
+            axes.contour(x, y, inside.astype(np.float32), [0.5], colors=[colour], linewidths=0.9)
+    axes.set_xlim(0, width_mm)
+    axes.set_ylim(0, height_mm)
+
+
+def _filled(labels: NDArray[np.int64], colours: Mapping[int, str]) -> NDArray[np.float32]:
+    """Return labels as half-transparent colours (H, W, 4)."""
+    from matplotlib.colors import to_rgb
+
+    rgba = np.zeros((*labels.shape, 4), np.float32)
+    for value, colour in colours.items():
+        rgba[labels == value] = (*to_rgb(colour), FILL_OPACITY)
+    return rgba
+
+
+def _legend_entry(
+    value: int, colour: str, label_names: Mapping[int, str], *, dice: Mapping[int, float]
+) -> Any:  # noqa: ANN401 - matplotlib is untyped here
+    from matplotlib.patches import Patch
+
+    score = f"Dice {dice[value]:.3f}" if value in dice else "not here"
+    return Patch(color=colour, label=f"{value} {label_names.get(value, '')} · {score}")

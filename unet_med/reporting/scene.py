@@ -1,0 +1,109 @@
+"""One slice of a scan with its masks, turned as people look at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_med.errors import GeometryError
+from unet_med.geometry import grid_difference, slice_layout, world_axes
+from unet_med.volumes import open_volume
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from unet_med.geometry import SliceLayout
+    from unet_med.volumes import Volume
+
+_AXIS_NAMES = ("sagittal", "coronal", "axial")  # by the world axis that slices are stacked along
+_LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))  # ends of a world axis, in increasing order
+
+
+@dataclass(frozen=True, slots=True)
+class CaseFiles:
+    """The files of one case, all on one grid; the reference may be missing."""
+
+    scan: Path
+    prediction: Path
+    reference: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceScene:
+    """What is drawn. Row 0 is the lowest row of the picture.
+
+    Attributes:
+        image: Scan values (H, W).
+        prediction: Label values (H, W).
+        reference: Label values (H, W), or None.
+        spacing_mm: Size of a voxel along rows (H) and columns (W).
+        axis: ``axial``, ``coronal`` or ``sagittal``.
+        edges: Letters of the left, right, lower and upper edge of the picture.
+    """
+
+    image: NDArray[np.float32]
+    prediction: NDArray[np.int64]
+    reference: NDArray[np.int64] | None
+    spacing_mm: tuple[float, float]
+    axis: str
+    edges: tuple[str, str, str, str]
+
+
+def load_scene(files: CaseFiles, index: int, *, slice_axis: str) -> SliceScene:
+    """Read one slice of a case.
+
+    Axial and coronal slices are shown as radiologists see them: the patient's right is on the
+    left of the picture. Sagittal slices show the front on the left.
+
+    Args:
+        files: Scan, prediction and perhaps reference.
+        index: Position along the slice axis in the files' own order.
+        slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``.
+
+    Raises:
+        VolumeError: A file cannot be read.
+        GeometryError: The files do not share one grid, or have no such slice.
+    """
+    scan = open_volume(files.scan)
+    layout = slice_layout(scan.geometry, slice_axis)
+    n_slices = scan.geometry.shape[layout.slice_axis]
+    if not 0 <= index < n_slices:
+        msg = f"{files.scan} has slices 0 to {n_slices - 1}, not {index}"
+        raise GeometryError(msg)
+    prediction = _labels(files.prediction, scan, layout, index=index)
+    reference = None
+    if files.reference is not None:
+        reference = _labels(files.reference, scan, layout, index=index)
+    along, _ = world_axes(scan.geometry.voxel_to_world)
+    slice_world, row_world, column_world = (along[axis] for axis in layout.axes)
+    lower, upper = _LETTERS[row_world]
+    right, left = _LETTERS[column_world]  # columns are turned round below
+    _, row_mm, column_mm = layout.spacing(scan.geometry)
+    return SliceScene(
+        image=_slice(scan, layout, index=index),
+        prediction=prediction,
+        reference=reference,
+        spacing_mm=(row_mm, column_mm),
+        axis=_AXIS_NAMES[slice_world],
+        edges=(left, right, lower, upper),
+    )
+
+
+def _slice(volume: Volume, layout: SliceLayout, *, index: int) -> NDArray[Any]:
+    """Read one slice (H, W), columns turned round; of several channels the first."""
+    slab = volume.read(index, index + 1, axis=layout.slice_axis)[0]
+    return layout.to_slices(slab)[0, :, ::-1]
+
+
+def _labels(path: Path, scan: Volume, layout: SliceLayout, *, index: int) -> NDArray[np.int64]:
+    mask = open_volume(path)
+    difference = grid_difference(scan.geometry, mask.geometry)
+    if difference:
+        msg = f"{path} does not lie on the grid of {scan.name}: {difference}; draw them apart"
+        raise GeometryError(msg)
+    labels: NDArray[np.int64] = np.rint(_slice(mask, layout, index=index)).astype(np.int64)
+    return labels
