@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unet_med.evaluation.case import evaluate_case, score_volumes
+from unet_med.evaluation.case import evaluate_case, score_volumes, with_carried_names
 from unet_med.evaluation.cohort import CohortScores, assemble_cohort, evaluate_cohort
 from unet_med.evaluation.pairing import case_id, pair_cases
 from unet_med.evaluation.records import (
@@ -26,4 +26,5 @@ __all__ = [
     "evaluate_cohort",
     "pair_cases",
     "score_volumes",
+    "with_carried_names",
 ]

@@ -76,10 +76,7 @@ def evaluate_case(
         slice_axis=slice_axis,
         case=case or reference.name,
     )
-    carried = read_label_names(reference)
-    if not carried and prediction is not None:
-        carried = read_label_names(prediction)
-    return replace(scores, label_names=carried)
+    return with_carried_names(scores, reference, prediction)
 
 
 def score_volumes(
@@ -110,6 +107,12 @@ def score_volumes(
         prediction_values=None if prediction is None else frozenset(tally.prediction_values - {0}),
     )
     return scores if labels is None else scores.with_labels(labels)
+
+
+def with_carried_names(scores: CaseScores, *masks: Path | None) -> CaseScores:
+    """Return the case with the label names of the first mask file that carries any."""
+    carried = (read_label_names(mask) for mask in masks if mask is not None)
+    return replace(scores, label_names=next((names for names in carried if names), {}))
 
 
 class _Tally:

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.data import DataLoader, Dataset
+from monai.engines import SupervisedEvaluator
+from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Orientationd
+
+from unet_med.errors import LabelError
+from unet_med.evaluation import evaluate_cohort
+from unet_med.metrics import EmptyPolicy
+from unet_med.monai_handlers import SliceScoresWriter
+
+OBLIQUE = np.array([[-1.9, 0.3, 0, 40], [0.3, 1.9, 0.1, -50], [0, -0.1, 4, -20], [0, 0, 0, 1.0]])
+
+
+class Echo(torch.nn.Module):
+    """The "image" is the prediction already, so that both doors see the same masks."""
+
+    def forward(self, x):
+        return x
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for index, case in enumerate(("a", "site/a", "site/b")):
+        shape = (6, 7, 5 + index)
+        for side in "pr":
+            path = tmp_path / side / f"{case}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mask = rng.integers(0, 4, shape, dtype=np.uint8)
+            mask[..., 0] = 0
+            nib.save(nib.Nifti1Image(mask, OBLIQUE), path)
+    return tmp_path
+
+
+def run_engine(folder, handler, *transforms, decollate=True):
+    files = sorted((folder / "r").rglob("*.nii.gz"))
+    cases = [
+        {"image": folder / "p" / path.relative_to(folder / "r"), "label": path} for path in files
+    ]
+    keys = ["image", "label"]
+    load = Compose([LoadImaged(keys), EnsureChannelFirstd(keys), *transforms])
+    SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(Dataset(cases, load), batch_size=1),
+        network=Echo(),
+        decollate=decollate,
+        val_handlers=[handler],
+    ).run()
+
+
+@pytest.mark.parametrize("decollate", [True, False])
+@pytest.mark.parametrize("empty", list(EmptyPolicy))
+def test_the_files_are_those_of_evaluate_byte_for_byte(folder, empty, decollate):
+    settings = {"slice_axis": "axial", "empty": str(empty), "label_names": {"1": "csf"}}
+    handler = SliceScoresWriter(folder / "engine", references=folder / "r", settings=settings)
+    run_engine(folder, handler, decollate=decollate)
+    cohort = evaluate_cohort(
+        folder / "p",
+        folder / "r",
+        output=folder / "cli",
+        slice_axis="axial",
+        empty=empty,
+        label_names={1: "csf"},
+    )
+    assert len(cohort.scored) == 3
+    for name in ("slices.csv", "cases.csv", "summary.json"):
+        assert (folder / "engine" / name).read_bytes() == (folder / "cli" / name).read_bytes()
+
+
+def test_two_cases_of_one_name_are_told_apart_by_their_folder_or_fail(folder):
+    handler = SliceScoresWriter(folder / "engine")
+    run_engine(folder, handler)
+    summary = json.loads((folder / "engine" / "summary.json").read_text())
+    assert summary["cases"]["scored"] == ["b"]
+    assert "set references to the folder above both" in summary["cases"]["failed"][0]["error"]
+
+
+def test_a_reoriented_reference_fails_instead_of_miscounting_slices(folder):
+    handler = SliceScoresWriter(folder / "engine", references=folder / "r")
+    run_engine(folder, handler, Orientationd(["image", "label"], axcodes="RAS", labels=None))
+    summary = json.loads((folder / "engine" / "summary.json").read_text())
+    assert len(summary["cases"]["failed"]) == 3
+    assert "no longer on its file's grid" in summary["cases"]["failed"][0]["error"]
+
+
+def test_a_bad_case_does_not_stop_the_run(folder):
+    scores = np.random.default_rng(0).random((6, 7, 5)).astype(np.float32)
+    nib.save(nib.Nifti1Image(scores, OBLIQUE), folder / "p" / "a.nii.gz")
+    run_engine(folder, SliceScoresWriter(folder / "engine", references=folder / "r"))
+    summary = json.loads((folder / "engine" / "summary.json").read_text())
+    assert summary["cases"]["scored"] == ["site/a", "site/b"]
+    assert "no label" in summary["cases"]["failed"][0]["error"]
+
+
+def test_a_second_run_starts_anew(folder):
+    handler = SliceScoresWriter(folder / "engine", references=folder / "r")
+    run_engine(folder, handler)
+    (folder / "r" / "a.nii.gz").unlink()
+    run_engine(folder, handler)
+    summary = json.loads((folder / "engine" / "summary.json").read_text())
+    assert summary["cases"]["scored"] == ["site/a", "site/b"]
+
+
+def test_a_config_can_name_it(tmp_path):
+    config = {
+        "handler": {
+            "_target_": "unet_med.monai_handlers.SliceScoresWriter",
+            "output_dir": str(tmp_path),
+            "settings": {"empty": "one", "labels": [1, 2], "label_names": {"1": "csf"}},
+        }
+    }
+    handler = ConfigParser(config).get_parsed_content("handler")
+    assert handler.settings.empty is EmptyPolicy.ONE
+    assert handler.settings.labels == (1, 2)
+    assert handler.settings.label_names == {1: "csf"}
+
+
+def test_wrong_settings_are_refused_at_once(tmp_path):
+    with pytest.raises(LabelError, match="distinct"):
+        SliceScoresWriter(tmp_path, settings={"labels": [1, 1]})
+    with pytest.raises(TypeError, match="axis"):
+        SliceScoresWriter(tmp_path, settings={"axis": "axial"})

@@ -1,0 +1,187 @@
+"""Ignite handlers for MONAI's engines."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ignite.distributed as idist
+import numpy as np
+from ignite.engine import Events
+from monai.data import decollate_batch
+from monai.utils import convert_to_numpy
+
+from unet_med.errors import GeometryError, LabelError, UnetMedError
+from unet_med.evaluation import (
+    CaseScores,
+    CohortScores,
+    EvaluationSettings,
+    FailedCase,
+    assemble_cohort,
+    case_id,
+    score_volumes,
+    with_carried_names,
+)
+from unet_med.geometry import Geometry, grid_difference
+from unet_med.metrics import EmptyPolicy
+from unet_med.volumes import ArrayVolume, array_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ignite.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+_CHANNEL_AND_VOLUME_AXES = 4
+
+
+class SliceScoresWriter:
+    """Write slices.csv, cases.csv and summary.json of an evaluator's run.
+
+    The files are those of ``unet-med evaluate`` for the same masks. Predictions must be label
+    maps, one channel, on the grid of the reference file: put ``AsDiscreted(argmax=True)`` and
+    ``Invertd`` into the postprocessing and do not reorient the reference. A case that does not
+    fit is listed as failed and does not stop the run.
+
+    Args:
+        output_dir: Folder for the files.
+        prediction_key: Key of the predicted labels in the engine's output.
+        reference_key: Key of the reference labels there.
+        references: Folder that case ids are relative to; None takes the bare file names.
+        settings: ``slice_axis``, ``empty``, ``labels`` and ``label_names``, as
+            `EvaluationSettings` has them.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        *,
+        prediction_key: str = "pred",
+        reference_key: str = "label",
+        references: str | Path | None = None,
+        settings: EvaluationSettings | Mapping[str, Any] | None = None,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.prediction_key = prediction_key
+        self.reference_key = reference_key
+        self.references = None if references is None else Path(references).resolve()
+        self.settings = _settings(settings)
+        self._results: dict[str, CaseScores | FailedCase] = {}
+        self._files: dict[str, str] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Collect during an epoch of the engine and write at its end."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, _engine: Engine) -> None:
+        """Write the files; of several processes the first one writes for all."""
+        cohort = self.cohort()
+        if idist.get_rank() == 0:
+            cohort.write(self.output_dir)
+
+    def cohort(self) -> CohortScores:
+        """Put the cases of this epoch together, those of all processes."""
+        results = dict(self._results)
+        if idist.get_world_size() > 1:
+            for part in idist.all_gather(self._results):
+                results = {**part, **results}  # samplers repeat cases to fill the last batch
+        cases = results.values()
+        return assemble_cohort(
+            [case for case in cases if isinstance(case, CaseScores)],
+            failed=[case for case in cases if isinstance(case, FailedCase)],
+            settings=self.settings,
+        )
+
+    def _reset(self, _engine: Engine) -> None:
+        self._results.clear()
+        self._files.clear()
+
+    def _collect(self, engine: Engine) -> None:
+        output = engine.state.output
+        for item in decollate_batch(output) if isinstance(output, dict) else output:
+            file = str(_meta(item[self.reference_key]).get("filename_or_obj", ""))
+            case = self._case_id(file) or f"case {len(self._results)}"
+            if self._files.setdefault(case, file) != file:
+                msg = (
+                    f"two references have this name: {self._files[case]} and {file}; set "
+                    "references to the folder above both"
+                )
+                self._results[case] = FailedCase(case, msg)
+                continue
+            self._results[case] = self._score(item, case, file=file)
+
+    def _case_id(self, file: str) -> str:
+        path = Path(file)
+        if self.references is None or not path.resolve().is_relative_to(self.references):
+            return case_id(path.name)
+        inside = path.resolve().relative_to(self.references)
+        return inside.with_name(case_id(inside.name)).as_posix()
+
+    def _score(self, item: Mapping[str, Any], case: str, *, file: str) -> CaseScores | FailedCase:
+        try:
+            scores = score_volumes(
+                _volume(item[self.prediction_key], "prediction"),
+                _volume(item[self.reference_key], "reference"),
+                slice_axis=self.settings.slice_axis,
+                case=case,
+            )
+        except UnetMedError as exc:
+            logger.error("%s: %s", case, exc)  # noqa: TRY400 - the text says all
+            return FailedCase(case, str(exc))
+        return with_carried_names(scores, Path(file))
+
+
+def _settings(settings: EvaluationSettings | Mapping[str, Any] | None) -> EvaluationSettings:
+    """Take settings as an object or, from a config file, as a mapping."""
+    if isinstance(settings, EvaluationSettings):
+        return settings
+    values = dict(settings or {})
+    if "empty" in values:
+        values["empty"] = EmptyPolicy(values["empty"])
+    if values.get("labels") is not None:
+        values["labels"] = tuple(int(label) for label in values["labels"])
+    names = values.pop("label_names", None) or {}
+    named = {int(value): str(name) for value, name in names.items()}
+    return EvaluationSettings(label_names=named, **values)
+
+
+def _meta(image: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a MetaTensor or a plain tensor
+    return getattr(image, "meta", {})
+
+
+def _volume(image: Any, role: str) -> ArrayVolume:  # noqa: ANN401 - a MetaTensor
+    """Take (1, i, j, k) labels with their affine out of a MetaTensor."""
+    affine = getattr(image, "affine", None)
+    if affine is None:
+        msg = f"the {role} has no affine: keep MetaTensors through the postprocessing"
+        raise GeometryError(msg)
+    if image.ndim != _CHANNEL_AND_VOLUME_AXES or image.shape[0] != 1:
+        msg = (
+            f"the {role} has shape {tuple(image.shape)}, not (1, i, j, k): make it one label map, "
+            "e.g. by AsDiscreted(argmax=True)"
+        )
+        raise LabelError(msg)
+    volume = array_volume(convert_to_numpy(image)[0], convert_to_numpy(affine), name=role)
+    if role == "reference":
+        _check_as_stored(volume, _meta(image))
+    return volume
+
+
+def _check_as_stored(reference: ArrayVolume, meta: Mapping[str, Any]) -> None:
+    """Slice numbers mean nothing unless the array is in the file's own order."""
+    if "original_affine" not in meta or "spatial_shape" not in meta:
+        return
+    shape = tuple(int(size) for size in np.atleast_1d(convert_to_numpy(meta["spatial_shape"])))
+    first, second, third = (*shape, 1, 1)[:3]
+    affine = np.asarray(convert_to_numpy(meta["original_affine"]), dtype=np.float64)
+    difference = grid_difference(Geometry((first, second, third), affine), reference.geometry)
+    if difference:
+        msg = (
+            f"the reference is no longer on its file's grid: {difference}; load it without "
+            "reorienting or resampling, or invert that before this handler"
+        )
+        raise GeometryError(msg)
