@@ -94,7 +94,7 @@ def write_mask(
     start, stored_dtype = stream.getvalue(), header.get_data_dtype()
     with atomic_path(path) as partial:
         digest = _write(partial, start, _blocks(labels, stored_dtype))
-        _prove(partial, start, digest=digest, like=like)
+        _prove(partial, start, digest=digest, like=like, target=path)
 
 
 def _blocks(labels: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[bytes]:
@@ -127,7 +127,7 @@ def _writable(path: Path) -> Iterator[IO[bytes]]:
             yield cast("IO[bytes]", stream)
 
 
-def _prove(path: Path, start: bytes, *, digest: str, like: Volume) -> None:
+def _prove(partial: Path, start: bytes, *, digest: str, like: Volume, target: Path) -> None:
     """Read a written mask back and compare it with what was meant and with the scan.
 
     Raises:
@@ -136,17 +136,17 @@ def _prove(path: Path, start: bytes, *, digest: str, like: Volume) -> None:
     """
     found = hashlib.sha256()
     try:
-        with reading(path), open_stream(path) as stream:
+        with reading(partial), open_stream(partial) as stream:
             same_start = stream.read(len(start)) == start
             while block := stream.read(_BLOCK_BYTES):
                 found.update(block)
     except VolumeError as exc:
-        msg = f"the mask cannot be read back: {exc}"
+        msg = f"cannot write {target}: it could not be read back; check the disk and free space"
         raise OutputError(msg) from exc
     if not same_start or found.hexdigest() != digest:
-        msg = f"{path} was read back with other bytes than were written; check the disk"
+        msg = f"cannot write {target}: it was read back with other bytes; check the disk"
         raise OutputError(msg)
-    mask = read_header(path)
+    mask = read_header(partial)
     differences = header_differences(like.nifti_header, mask.raw)
     apart = grid_difference(like.geometry, mask.geometry)
     if differences or apart:
