@@ -19,6 +19,7 @@ PARTIAL_PREFIX = ".unet_med-partial-"
 """Start of the name of every file that is still being written."""
 
 _BLOCK_BYTES = 1 << 20
+_LONGEST_ENDING = 16
 
 
 @contextmanager
@@ -37,13 +38,15 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Raises:
         OutputError: The folder or the file cannot be written.
     """
-    partial = target.with_name(f"{PARTIAL_PREFIX}{uuid.uuid4().hex}.{target.name}")
+    ending = target.name[-_LONGEST_ENDING:]  # not all of the name: names have a longest length
+    partial = target.with_name(f"{PARTIAL_PREFIX}{uuid.uuid4().hex}.{ending}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         _flush_to_disk(partial)
         partial.replace(target)
-        _flush_to_disk(target.parent)
+        with suppress(OSError):  # the file is whole; some network folders cannot be flushed
+            _flush_to_disk(target.parent)
     except OSError as exc:
         if exc.errno is None:  # raised by a library with a text of its own
             raise
