@@ -1,0 +1,20 @@
+"""Training data and the parts of a training run that MONAI does not have."""
+
+from __future__ import annotations
+
+from unet_med.training.dataset import SlabDataset, find_pairs
+from unet_med.training.handlers import Averager, EpochSetter, WeightsSaver
+from unet_med.training.schedule import warmup_cosine
+from unet_med.training.settings import SlabSettings
+from unet_med.training.validation import NormaliseCase
+
+__all__ = [
+    "Averager",
+    "EpochSetter",
+    "NormaliseCase",
+    "SlabDataset",
+    "SlabSettings",
+    "WeightsSaver",
+    "find_pairs",
+    "warmup_cosine",
+]

@@ -1,0 +1,82 @@
+"""Random folds: brains whose tissue borders no template has.
+
+Average templates have blurred, always equal folds. Sheets of fluid lined with grey matter, cut
+into the outer brain along the zero levels of a smooth random field, make the network
+tell tissues by intensity and by their neighbourhood instead of by their usual place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch.nn import functional as F
+
+from unet_med.training.randomness import Draw
+from unet_med.training.source import N_LEVELS, Source
+
+FLUID, GREY, WHITE = 1, 2, 3
+LEVEL_DEVIATION = 4.0
+"""Grey-level noise of repainted voxels, so that no tissue is perfectly flat."""
+
+
+def folded_versions(source: Source, count: int, draw: Draw) -> list[Source]:
+    """Return versions of a source with random folds.
+
+    Args:
+        source: Labels 1 fluid, 2 grey, 3 white matter; left as it is.
+        count: Number of versions.
+        draw: Random numbers.
+
+    Returns:
+        Sources of the same brain outline and surroundings.
+    """
+    if count == 0:
+        return []
+    depth = ndimage.distance_transform_edt(source.labels.numpy() > 0, sampling=source.spacing_mm)
+    return [_folded(source, depth.astype(np.float32), draw) for _ in range(count)]
+
+
+def _folded(source: Source, depth: np.ndarray, draw: Draw) -> Source:
+    labels = source.labels.numpy()
+    new = _folded_labels(labels, depth, draw)
+    changed = torch.from_numpy(new != labels)
+    target = torch.from_numpy(new)[changed].long()
+    noise = draw.normal(len(target)) * LEVEL_DEVIATION
+    level = (source.class_means[target] + noise).round().clamp(1, N_LEVELS - 1)
+    index = source.index.clone()
+    index[changed] = (target * N_LEVELS + level.long()).to(index.dtype)
+    return replace(source, index=index, labels=torch.from_numpy(new))
+
+
+def _folded_labels(labels: np.ndarray, depth: np.ndarray, draw: Draw) -> np.ndarray:
+    node_mm = draw.uniform(5.0, 9.0)
+    field = _smooth_field(labels.shape, node_mm, draw)
+    # A field of unit deviation over nodes h mm apart climbs by about 1 in h/1.5 mm.
+    per_mm = 1.5 / node_mm
+    reach = draw.uniform(10.0, 28.0) * (1.0 + 0.3 * _smooth_field(labels.shape, 40.0, draw))
+    fluid_mm, grey_mm = draw.uniform(0.3, 1.0), draw.uniform(1.8, 3.5)
+    fade = np.clip(1.5 * (1.0 - depth / np.maximum(reach, 1.0)), 0.0, 1.0)
+    distance = np.abs(field) / per_mm
+    folded = np.full(labels.shape, WHITE, np.uint8)
+    folded[(distance < fluid_mm + grey_mm) & (fade > 0)] = GREY
+    folded[distance < fluid_mm * fade] = FLUID
+    if draw.chance(0.5):  # cut into the brain as it is
+        return np.where(labels > 0, np.minimum(labels, folded), 0).astype(np.uint8)
+    outer_mm = draw.uniform(0.5, 2.0)
+    folded[depth < outer_mm + grey_mm] = np.minimum(folded, GREY)[depth < outer_mm + grey_mm]
+    folded[depth < outer_mm] = FLUID
+    return np.where((labels > 0) & (fade > 0), folded, labels).astype(np.uint8)
+
+
+def _smooth_field(shape: tuple[int, ...], node_mm: float, draw: Draw) -> np.ndarray:
+    """Return a smooth random field of about unit deviation, shape (i, j, k), float32."""
+    coarse = [max(4, int(size / node_mm)) for size in shape]
+    nodes = draw.normal(1, 1, *coarse)
+    half = [max(c, s // 2) for c, s in zip(coarse, shape, strict=True)]
+    field = F.interpolate(nodes, size=half, mode="trilinear", align_corners=True)
+    field = F.avg_pool3d(field, 3, stride=1, padding=1, count_include_pad=False)
+    field = F.interpolate(field, size=list(shape), mode="trilinear", align_corners=True)[0, 0]
+    return np.asarray((field / field.std()).numpy())
