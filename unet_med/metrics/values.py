@@ -47,6 +47,9 @@ def label_values(array: NDArray[Any], *, name: str = "the mask") -> LabelArray:
     if array.dtype.kind != "f":
         msg = f"{name} holds {array.dtype} values, labels are integers: write it as integers"
         raise LabelError(msg)
+    small = _exact_bytes(array)
+    if small is not None:
+        return small
     rounded = np.rint(array)
     with np.errstate(invalid="ignore"):  # inf - inf; the comparison below is then False
         exact = np.abs(array - rounded) <= LABEL_TOLERANCE
@@ -57,12 +60,25 @@ def label_values(array: NDArray[Any], *, name: str = "the mask") -> LabelArray:
             f"(within {LABEL_TOLERANCE}); threshold or round the mask first"
         )
         raise LabelError(msg)
-    return _narrowed(rounded, name=name)
+    return _as_integers(rounded, name=name)
 
 
-def _narrowed(rounded: NDArray[np.floating[Any]], *, name: str) -> LabelArray:
-    if rounded.size == 0:
-        return rounded.astype(np.uint8)
+def narrowed(labels: LabelArray) -> LabelArray:
+    """Return labels as uint8 if they fit: one byte a voxel is compared and looked up faster."""
+    if labels.dtype.itemsize == 1 or labels.size == 0:
+        return labels
+    bits = int(np.bitwise_or.reduce(labels, axis=None))  # one pass; negative if any value is
+    return labels.astype(np.uint8) if 0 <= bits <= np.iinfo(np.uint8).max else labels
+
+
+def _exact_bytes(array: NDArray[np.floating[Any]]) -> NDArray[np.uint8] | None:
+    """Return floats as uint8, or None when one of them is not an integer from 0 to 255."""
+    with np.errstate(invalid="ignore"):  # NaN and what is out of range cast to anything
+        small = array.astype(np.uint8)
+    return small if np.array_equal(small.astype(array.dtype), array) else None
+
+
+def _as_integers(rounded: NDArray[np.floating[Any]], *, name: str) -> LabelArray:
     low, high = float(rounded.min()), float(rounded.max())
     if max(-low, high) > EXACT_FLOAT32_LABEL:
         msg = (

@@ -1,0 +1,115 @@
+"""Slice-wise counts against MONAI's ``compute_dice`` slice by slice: seconds and memory.
+
+Run: ``OMP_NUM_THREADS=1 python benchmarks/slice_dice.py``. Both sides get label maps of
+512 × 512 × 64 voxels and 5 classes (4 labels and the background) and give one Dice per slice and
+label; the printed ratio is MONAI's best time over ours. Memory is what NumPy and Python allocate
+beyond the two masks, at the peak, in a run of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import time
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import monai
+import numpy as np
+import torch
+from monai.metrics import compute_dice
+
+from unet_med.metrics import dice, slice_counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+N_CLASSES = 5
+
+
+def make_masks(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Nested wavy tubes, and a shifted copy: (slices, rows, columns) uint8, labels 0 to 4."""
+    n, height, width = shape
+    z, y, x = np.ogrid[:n, :height, :width]
+    radius = np.hypot((y - height / 2) / height, (x - width / 2) / width) + 0.05 * np.sin(z / 5)
+    reference = sum((radius < limit).astype(np.uint8) for limit in (0.1, 0.2, 0.3, 0.4))
+    return np.roll(reference, (3, 5), (1, 2)), reference
+
+
+def ours(prediction: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    counts = slice_counts(prediction, reference, labels=range(1, N_CLASSES))
+    return dice(counts.tp, counts.fp, fn=counts.fn)
+
+
+def monai_by_slice(prediction: torch.Tensor, reference: torch.Tensor) -> np.ndarray:
+    rows = [
+        compute_dice(p[None, None], r[None, None], include_background=False, num_classes=N_CLASSES)[
+            0
+        ]
+        for p, r in zip(prediction, reference, strict=True)
+    ]
+    return torch.stack(rows).numpy()
+
+
+def best_seconds(function: Callable[[], object], repetitions: int) -> tuple[float, list[float]]:
+    times = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times), times
+
+
+def peak_mib(function: Callable[[], object]) -> float:
+    tracemalloc.start()
+    function()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", type=int, nargs=3, default=(64, 512, 512), metavar="N")
+    parser.add_argument("--repetitions", type=int, default=3)
+    args = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    masks = make_masks(tuple(args.shape))
+    tensors = tuple(torch.from_numpy(mask) for mask in masks)
+    # MONAI leaves a slice out whose reference is empty; everywhere else both must agree.
+    theirs = monai_by_slice(*tensors)
+    known = ~np.isnan(theirs)
+    np.testing.assert_allclose(ours(*masks)[known], theirs[known], atol=1e-6)
+
+    print(f"masks {tuple(args.shape)}, {N_CLASSES} classes, {torch.get_num_threads()} threads")
+    print(f"numpy {np.__version__}, monai {monai.__version__}, {platform.machine()}")
+    for dtype in (np.uint8, np.int64, np.float32):
+        pair = tuple(mask.astype(dtype) for mask in masks)
+        compare(pair, args.repetitions)
+    gaps = np.array([0, 10, 20, 150, 250], np.uint8)
+    compare(masks, args.repetitions, ours_on=tuple(gaps[mask] for mask in masks), values=gaps[1:])
+
+
+def compare(
+    masks: tuple, repetitions: int, *, ours_on: tuple = (), values: tuple = (1, 2, 3, 4)
+) -> None:
+    """Time both on the same masks; MONAI knows no gaps in label values, so those only ours."""
+    tensors = tuple(torch.from_numpy(mask) for mask in masks)
+    pair = ours_on or masks
+    labels = [int(value) for value in values]
+
+    def count() -> object:
+        return slice_counts(*pair, labels=labels)
+
+    slow, slow_all = best_seconds(lambda: monai_by_slice(*tensors), repetitions)
+    fast, fast_all = best_seconds(count, repetitions)
+    print(f"{masks[0].dtype}, labels {labels}: ratio {slow / fast:.1f}")
+    print(f"  MONAI compute_dice by slice {slow:.4f} s  {[round(t, 4) for t in slow_all]}")
+    print(f"  slice_counts                {fast:.4f} s  {[round(t, 4) for t in fast_all]}")
+    slice_mib = pair[0][0].nbytes / 2**20
+    print(f"  peak memory {peak_mib(count):.2f} MiB; one slice of one mask {slice_mib:.2f} MiB")
+
+
+if __name__ == "__main__":
+    main()
