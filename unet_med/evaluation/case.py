@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 SLOWEST_AXIS = 2
 """Array axis k: neighbours along it lie farthest apart in a file, so planes across it are read."""
 
-SLAB_VOXELS = 2**18
-"""Voxels read at a time, if a plane has fewer: one plane of 512 × 512."""
+SLAB_VOXELS = 2**20
+"""Voxels read at a time, if a plane has fewer: four planes of 512 × 512, 4 MiB a mask."""
 
 MAX_LABELS = 2000
 """More different values than this make no mask; whole-brain parcellations have a few hundred."""

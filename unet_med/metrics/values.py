@@ -103,7 +103,7 @@ def present_values(labels: LabelArray) -> frozenset[int]:
     if labels.size == 0:
         return frozenset()
     if _fits_table(labels):
-        return frozenset(np.flatnonzero(np.bincount(labels.ravel())).tolist())
+        return frozenset(np.flatnonzero(np.bincount(labels.ravel(order="K"))).tolist())
     return frozenset(np.unique(labels).tolist())
 
 
