@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from unet_med.errors import VolumeError
-from unet_med.volumes import from_nibabel, open_volume
+from unet_med.volumes import compressed, from_nibabel, open_volume
 
 TYPES = ("u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
 
@@ -132,6 +132,44 @@ def test_a_compressed_file_is_opened_and_decompressed_once(write_nifti, monkeypa
         volume.read(n, n + 1, axis=2)
     assert len(opened) == 2
     volume.close()
+
+
+def test_a_flipped_scan_is_decompressed_once_more_not_once_a_slice(write_nifti, monkeypatch):
+    """Slices against the file's order would restart the stream each time."""
+    sought = []
+    real = gzip.GzipFile.rewind
+    monkeypatch.setattr(gzip.GzipFile, "rewind", lambda self: sought.append(1) or real(self))
+    path = write_nifti(voxels=np.random.default_rng(1).integers(0, 99, (8, 8, 40)).astype("i2"))
+    volume, expected = open_volume(path), as_nibabel(path)
+    sought.clear()
+    for n in range(40):
+        volume.read(n, n + 1, axis=2)
+    for n in reversed(range(40)):
+        assert np.array_equal(volume.read(n, n + 1, axis=2), expected[..., [n]])
+    for n in range(40):  # and a third pass
+        assert np.array_equal(volume.read(n, n + 1, axis=2), expected[..., [n]])
+    assert len(sought) <= 1
+
+
+@pytest.mark.parametrize("shape", [(48, 40, 250), (48, 40, 125, 2)])
+def test_large_scans_are_unpacked_to_disk(write_nifti, tmp_path, monkeypatch, shape):
+    voxels = (np.arange(np.prod(shape)) % 251).reshape(shape).astype(np.float64)
+    path = write_nifti(voxels=voxels)
+    expected = as_nibabel(path)
+    monkeypatch.setattr(compressed, "LARGEST_KEPT_BYTES", 1 << 16)
+    tracemalloc.start()
+    volume = open_volume(path)
+    first = volume.read(0, 1, axis=0)
+    again = volume.read(47, 48, axis=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(first, expected[:, :1])
+    assert np.array_equal(again, expected[:, 47:])
+    assert peak < voxels.nbytes / 8
+    data = gzip.decompress(path.read_bytes())
+    (tmp_path / "cut.nii.gz").write_bytes(gzip.compress(data[:-1001], 1))
+    with pytest.raises(VolumeError, match="1001 bytes of voxels are missing"):
+        open_volume(tmp_path / "cut.nii.gz").read(0, 1, axis=0)
 
 
 def test_opening_reads_no_voxel(tmp_path, write_nifti):

@@ -26,7 +26,7 @@ from unet_med.volumes import (
     verify_mask,
     write_mask,
 )
-from unet_med.volumes.mask_header import label_names_of
+from unet_med.volumes.label_names import label_names_of, read_label_names
 
 NAMES = {1: "grey matter", 4: "Tumor – Ödem"}
 CHANGED = {
@@ -112,7 +112,11 @@ def test_label_names_are_in_an_extension(write_nifti, tmp_path):
     assert json.loads(extension.get_content()) == {
         "unet_med": {"labels": {"1": "grey matter", "4": "Tumor – Ödem"}}
     }
-    assert label_names_of(header) == NAMES
+    assert label_names_of(header) == read_label_names(target) == NAMES
+    assert read_label_names(write_nifti()) == {}
+    for name, content in {"a.nii": b"x" * 400, "b.nii.gz": target.read_bytes()[:30]}.items():
+        (tmp_path / name).write_bytes(content)
+        assert read_label_names(tmp_path / name) == {}
     assert label_names_of(nib.Nifti1Header()) == {}
     foreign = nib.Nifti1Header()
     foreign.extensions.append(nib.nifti1.Nifti1Extension("comment", b"[1, 2]"))

@@ -132,7 +132,7 @@ def _label_names(volume: Volume) -> dict[int, str]:
     """Return the names that a mask of this program carries; empty for anything else."""
     import nibabel as nib
 
-    from unet_med.volumes.mask_header import label_names_of
+    from unet_med.volumes.label_names import label_names_of
 
     if volume.nifti_header is None or volume.path is None:
         return {}

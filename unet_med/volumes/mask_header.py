@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.nifti1 import Nifti1Extension
 
 from unet_med.errors import GeometryError, LabelError
+from unet_med.volumes.label_names import label_names_extension
 from unet_med.volumes.nifti_header import header_class
 
 if TYPE_CHECKING:
@@ -98,9 +97,7 @@ def mask_header(
     header["descrip"] = b"unet_med"
     header["magic"] = header.single_magic
     header["vox_offset"] = 0  # set to fit the extension when written
-    names = {str(value): name for value, name in sorted(label_names.items())}
-    text = json.dumps({"unet_med": {"labels": names}}, ensure_ascii=False)
-    header.extensions.append(Nifti1Extension("comment", text.encode()))
+    header.extensions.append(label_names_extension(label_names))
     return header
 
 
@@ -145,14 +142,3 @@ def _same_bits(one: NDArray[Any], other: NDArray[Any]) -> bool:
     """Compare numbers of either byte order and precision; equal NaNs and no signed zeros."""
     first, second = (np.asarray(values, dtype=np.float64) for values in (one, other))
     return bool(np.array_equal(first, second, equal_nan=True))
-
-
-def label_names_of(header: nib.Nifti1Header) -> dict[int, str]:
-    """Return the label names that a mask's header extension holds; empty when there are none."""
-    for extension in header.extensions:
-        try:
-            names = json.loads(extension.get_content())["unet_med"]["labels"]
-            return {int(value): str(name) for value, name in names.items()}
-        except (ValueError, TypeError, KeyError, AttributeError):
-            continue  # somebody else's extension
-    return {}

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 
 from unet_med.errors import VolumeError
+from unet_med.volumes.compressed import CompressedVoxels
 from unet_med.volumes.nifti_header import (
     NiftiHeader,
-    open_stream,
     parse_header,
     read_header,
     reading,
@@ -27,15 +27,11 @@ if TYPE_CHECKING:
     from unet_med.geometry import Geometry
     from unet_med.volumes.volume import Volume
 
-_BLOCK_BYTES = 1 << 16
-
 
 class NiftiVolume:
     """A NIfTI file whose voxels are read when asked for.
 
-    Uncompressed files are mapped into memory. A compressed file is read forward through one
-    open stream while slabs lie along its last axis; any other request decompresses it whole
-    once and keeps the stored values.
+    Uncompressed files are mapped into memory; `CompressedVoxels` says how others are read.
 
     Args:
         path: The file to name in messages.
@@ -59,8 +55,10 @@ class NiftiVolume:
             range(header.n_channels) if channel is None else range(channel, channel + 1)
         )
         self._lock = threading.Lock()
-        self._stream: IO[bytes] | None = None
-        self._stored: NDArray[Any] | None = None
+        self._compressed: CompressedVoxels | None = None
+        if self._data_path.suffix.lower() == ".gz":
+            self._compressed = CompressedVoxels(self._data_path, header, channels=self._channels)
+        self._mapped: NDArray[Any] | None = None
 
     @property
     def geometry(self) -> Geometry:
@@ -93,22 +91,25 @@ class NiftiVolume:
         Scaling is done in float64.
         """
         check_slab(self, start, stop, axis=axis)
+        index = slab_index(start, stop, axis=axis)
         with self._lock, reading(self.path):
-            stored = self._read_stored(start, stop, axis=axis)
-        return self._scaled(stored)
+            if self._compressed is not None:
+                return self._scaled(self._compressed.slab(index))
+            if self._mapped is None:
+                self._mapped = self._map()
+            return self._scaled(self._mapped[index])
 
     def close(self) -> None:
-        """Close the file and forget stored voxels; reading opens it again."""
+        """Close the file and forget unpacked voxels; reading opens it again."""
         with self._lock:
-            self._stored = None
-            if self._stream is not None:
-                self._stream.close()
-                self._stream = None
+            self._mapped = None
+            if self._compressed is not None:
+                self._compressed.close()
 
     def __del__(self) -> None:
-        stream = getattr(self, "_stream", None)
-        if stream is not None:
-            stream.close()
+        compressed = getattr(self, "_compressed", None)
+        if compressed is not None:
+            compressed.close()
 
     def _scaled(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         header = self._header
@@ -118,15 +119,6 @@ class NiftiVolume:
         values += header.inter
         return np.asarray(values, dtype=np.float32)
 
-    def _read_stored(self, start: int, stop: int, *, axis: int) -> NDArray[Any]:
-        """Return the slab (C, i, j, k) as stored, by the cheapest way that this file allows."""
-        compressed = self._data_path.suffix.lower() == ".gz"
-        if self._stored is None and compressed and axis == 2 and self.n_channels == 1:  # noqa: PLR2004 - k, the file's slowest
-            return self._read_forward(start, stop)
-        if self._stored is None:
-            self._stored = self._decompress() if compressed else self._map()
-        return self._stored[slab_index(start, stop, axis=axis)]
-
     def _map(self) -> NDArray[Any]:
         header = self._header
         shape = (*header.geometry.shape, header.n_channels)
@@ -134,39 +126,6 @@ class NiftiVolume:
             self._data_path, header.dtype, mode="r", offset=header.offset, shape=shape, order="F"
         )
         return np.moveaxis(mapped, 3, 0)[self._channels.start : self._channels.stop]
-
-    def _decompress(self) -> NDArray[Any]:
-        """Read the wanted channels whole."""
-        header = self._header
-        shape = header.geometry.shape
-        stored = self._read_voxels(0, shape[2] * self.n_channels)
-        return np.moveaxis(stored.reshape((*shape, self.n_channels), order="F"), 3, 0)
-
-    def _read_forward(self, start: int, stop: int) -> NDArray[Any]:
-        return self._read_voxels(start, stop)[np.newaxis]
-
-    def _read_voxels(self, start: int, stop: int) -> NDArray[Any]:
-        """Read planes [start, stop) of the first wanted channel, and on into the next ones."""
-        header = self._header
-        rows, columns, n_planes = header.geometry.shape
-        plane_bytes = rows * columns * header.dtype.itemsize
-        if self._stream is None:
-            self._stream = open_stream(self._data_path)
-        first = self._channels.start * n_planes + start
-        self._stream.seek(header.offset + first * plane_bytes)
-        needed = (stop - start) * plane_bytes
-        data = self._stream.read(needed)
-        if header.offset + first * plane_bytes + needed == header.offset + header.n_bytes:
-            while self._stream.read(_BLOCK_BYTES):  # gzip checks its checksum at the very end
-                pass
-        if len(data) < needed:
-            msg = (
-                f"{self.path} is cut off: {needed - len(data)} bytes of voxels are missing of the "
-                f"{header.n_bytes} that its header says; copy or download it again"
-            )
-            raise VolumeError(msg)
-        voxels = np.frombuffer(data, header.dtype)
-        return voxels.reshape((rows, columns, stop - start), order="F")
 
 
 def open_nifti(path: Path, *, channel: int | None = None) -> Volume:
