@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -9,8 +10,10 @@ from monai.handlers import IgniteMetricHandler, from_engine
 from monai.metrics import DiceMetric
 from monai.networks.utils import one_hot
 
+from unet_med.bundle import demo_data
 from unet_med.errors import GeometryError, LabelError
-from unet_med.metrics import EmptyPolicy, slice_counts
+from unet_med.evaluation import evaluate_case
+from unet_med.metrics import EmptyPolicy, slice_counts, volume_dice
 from unet_med.monai_metrics import SliceDiceMetric
 
 N_CLASSES = 4
@@ -40,6 +43,30 @@ def test_volume_dice_is_monai_dice(include_background, reduction):
         theirs(prediction, reference)
     expected = theirs.aggregate()
     np.testing.assert_allclose(ours.aggregate(), expected, rtol=0, atol=1e-7)
+
+
+def test_both_doors_equal_monai_on_a_real_head(tmp_path):
+    """Tissue labels of Colin27 against themselves, shifted: command line, metric, MONAI."""
+    path = next((demo_data() / "labels").glob("*.nii.gz"))
+    image = nib.load(path)
+    reference = np.asarray(image.dataobj)
+    prediction = np.roll(reference, (2, -1, 1), (0, 1, 2))
+    shifted = tmp_path / "shifted.nii.gz"
+    nib.save(nib.Nifti1Image(prediction, image.affine), shifted)
+    scores = evaluate_case(shifted, path)
+    assert scores.labels == (1, 2, 3)
+
+    tensors = [
+        torch.from_numpy(mask.astype(np.uint8))[None, None] for mask in (prediction, reference)
+    ]
+    kind = {"num_classes": 4, "include_background": False, "reduction": "mean_batch"}
+    expected = DiceMetric(**kind)
+    expected(*tensors)
+    ours = SliceDiceMetric(**kind)
+    ours(*tensors)
+    assert 0.3 < expected.aggregate().min() < expected.aggregate().max() < 0.95
+    np.testing.assert_allclose(ours.aggregate(), expected.aggregate(), rtol=0, atol=1e-7)
+    np.testing.assert_allclose(volume_dice(scores.counts), expected.aggregate(), rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("slice_dim", [-1, 0, 1, 2])

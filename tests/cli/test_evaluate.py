@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -9,7 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from unet_med.cli import evaluate
+from tests.bundles import make_bundle
+from unet_med.cli import evaluate, main
 from unet_med.geometry import SLICE_AXIS_NAMES
 from unet_med.metrics import EmptyPolicy
 
@@ -28,8 +28,6 @@ def folder(tmp_path):
 
 
 def run(folder, *more):
-    parser = argparse.ArgumentParser()
-    evaluate.add_parser(parser.add_subparsers())
     paths = [
         "--predictions",
         folder / "p",
@@ -38,8 +36,7 @@ def run(folder, *more):
         "--output",
         folder / "out",
     ]
-    args = parser.parse_args(["evaluate", *map(str, paths), *more])
-    return args.run(args)
+    return main(["evaluate", *map(str, paths), *more])
 
 
 def test_a_good_cohort_prints_a_table_and_writes_the_files(folder, capsys):
@@ -84,7 +81,7 @@ def test_nothing_to_compare_is_one_line_and_exit_2(folder, capsys):
     assert run(folder) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("error: no prediction has the name of a reference")
+    assert err.startswith("unet-med: error: no prediction has the name of a reference")
     assert err.count("\n") == 1
     assert not (folder / "out").exists()
 
@@ -118,10 +115,17 @@ def test_slice_axes_that_differ_are_told(folder, capsys):
     ],
 )
 def test_wrong_usage_is_exit_2(folder, wrong, capsys):
-    with pytest.raises(SystemExit) as stop:
-        run(folder, *wrong)
-    assert stop.value.code == 2
+    assert run(folder, *wrong) == 2
     assert wrong[0] in capsys.readouterr().err
+
+
+def test_label_names_come_from_a_bundle_and_the_caller_wins(folder, capsys):
+    bundle = make_bundle(folder / "bundle", labels={1: "csf", 2: "grey matter"})
+    assert run(folder, "--bundle", str(bundle), "--label-names", "2=cortex", "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [one["name"] for one in summary["labels"]] == ["csf", "cortex"]
+    assert run(folder, "--bundle", str(folder / "nowhere")) == 2
+    assert "no bundle folder" in capsys.readouterr().err
 
 
 def test_choices_are_those_of_the_library():

@@ -231,6 +231,14 @@ def test_progress_is_told_after_each_case(cohort):
     assert told == [(1, 2, "a"), (2, 2, "b")]
 
 
+def test_paths_and_policies_may_be_plain_text(cohort, tmp_path):
+    cohort.add("a", random_mask(0), random_mask(0))
+    paths = (str(cohort.predictions), str(cohort.references))
+    scores = evaluate_cohort(*paths, output=str(tmp_path / "out"), empty="one")
+    assert scores.settings.empty is EmptyPolicy.ONE
+    assert (tmp_path / "out" / "cases.csv").is_file()
+
+
 def test_settings_that_cannot_be_are_refused_before_reading(tmp_path):
     nowhere = tmp_path / "nowhere"
     with pytest.raises(GeometryError, match="'z' is unknown"):

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet_med.errors import UnetMedError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -94,11 +92,7 @@ def parse_label_names(text: str) -> dict[int, str]:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print, and return the exit code."""
-    try:
-        scores = _evaluate(args)
-    except UnetMedError as exc:
-        print(f"error: {exc}", file=sys.stderr)
-        return 2
+    scores = _evaluate(args)
     if args.json:
         from unet_med.evaluation.tables import without_nan
 
@@ -143,9 +137,11 @@ def _progress() -> Iterator[Progress]:
         yield print_line
         return
     from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    with Bar(console=Console(stderr=True), transient=True) as bar:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("evaluate")
 
         def advance(done: int, total: int, case: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet_med.errors import LabelError, UnetMedError
@@ -38,7 +39,7 @@ from unet_med.evaluation.vocabulary import check_vocabulary, label_sets
 from unet_med.metrics import EmptyPolicy
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from os import PathLike
 
 logger = logging.getLogger(__name__)
 
@@ -114,12 +115,12 @@ class CohortScores:
 
 
 def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their names
-    predictions: Path,
-    references: Path,
+    predictions: str | PathLike[str],
+    references: str | PathLike[str],
     *,
-    output: Path | None = None,
+    output: str | PathLike[str] | None = None,
     slice_axis: str = "thickest",
-    empty: EmptyPolicy = EmptyPolicy.SKIP,
+    empty: EmptyPolicy | str = EmptyPolicy.SKIP,
     labels: Sequence[int] | None = None,
     label_names: Mapping[int, str] | None = None,
     progress: Progress | None = None,
@@ -151,9 +152,10 @@ def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their na
         labels=None if labels is None else tuple(labels),
         label_names=dict(label_names or {}),
     )
-    pairing = pair_cases(predictions, references)
-    if output is not None:
-        make_folder(output)  # an hour of scores for a folder that cannot be made helps nobody
+    folder = None if output is None else Path(output)
+    pairing = pair_cases(Path(predictions), Path(references))
+    if folder is not None:
+        make_folder(folder)  # an hour of scores for a folder that cannot be made helps nobody
     scored, failed = [], list(pairing.failed)
     for done, pair in enumerate(pairing.pairs, start=1):
         result = _evaluate_pair(pair, settings)
@@ -164,8 +166,8 @@ def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their na
         if progress is not None:
             progress(done, len(pairing.pairs), pair.case)
     cohort = assemble_cohort(scored, failed=failed, extra=pairing.extra, settings=settings)
-    if output is not None:
-        cohort.write(output)
+    if folder is not None:
+        cohort.write(folder)
     return cohort
 
 
