@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from unet_med.errors import VolumeError
-from unet_med.volumes import compressed, from_nibabel, open_volume
+from unet_med.volumes import compressed, from_nibabel, open_volume, stack_volumes
 
 TYPES = ("u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
 
@@ -223,6 +223,12 @@ def test_forms_are_chosen_by_code_and_conflicts_are_named(write_nifti, caplog):
     assert "both.nii: sform and qform disagree by up to" in first
     assert first.endswith("mm; the sform is used")
     assert "none.nii: neither sform nor qform is coded" in second
+    (carried,) = open_volume(both).warnings
+    assert first.endswith(carried)
+    assert open_volume(only_q).warnings == ()
+    assert from_nibabel(nib.load(both)).warnings == (carried,)
+    stacked = stack_volumes([open_volume(both), open_volume(both)])
+    assert stacked.warnings == (carried,)
 
 
 def test_the_rounding_of_a_half_turn_is_no_conflict(tmp_path, caplog):
@@ -238,48 +244,6 @@ def test_the_rounding_of_a_half_turn_is_no_conflict(tmp_path, caplog):
         nib.save(image, tmp_path / "scan.nii")
         open_volume(tmp_path / "scan.nii")
     assert caplog.messages == []
-
-
-@pytest.mark.parametrize("loaded", ["lazily", "in memory"])
-@pytest.mark.parametrize("shape", [(5, 6, 7), (5, 6, 7, 2), (5, 6), (5, 6, 7, 1, 2)])
-def test_nibabel_images_give_what_their_files_give(write_nifti, loaded, shape):
-    voxels = np.random.default_rng(2).integers(0, 9999, shape).astype(np.int16)
-    path = write_nifti(voxels=voxels)
-    image = nib.load(path)
-    if loaded == "in memory":
-        image = nib.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header)
-    volume = from_nibabel(image)
-    np.testing.assert_array_equal(volume.geometry.voxel_to_world, image.affine)
-    assert volume.n_channels == open_volume(path).n_channels
-    check_every_slab(volume, as_nibabel(path))
-
-
-def test_nibabel_images_may_have_been_changed(write_nifti):
-    image = nib.load(write_nifti(scl_slope=2.0))
-    moved = np.diag([3.0, 3, 3, 1])
-    image.set_sform(moved, 1)
-    image.set_data_dtype(np.uint8)
-    volume = from_nibabel(image)
-    np.testing.assert_array_equal(volume.geometry.voxel_to_world, moved)
-    assert np.array_equal(volume.read(0, 7, axis=2)[0], image.get_fdata(dtype=np.float32))
-
-
-def test_other_images_of_nibabel_are_read_too(tmp_path):
-    voxels = np.random.default_rng(1).integers(0, 99, (4, 5, 6)).astype(np.int16)
-    affine = np.diag([-1.0, 1.5, 2, 1])
-    nib.save(nib.MGHImage(voxels, affine), tmp_path / "scan.mgz")
-    volume = from_nibabel(nib.load(tmp_path / "scan.mgz"))
-    assert volume.nifti_header is None
-    np.testing.assert_allclose(volume.geometry.voxel_to_world, affine)
-    assert np.array_equal(volume.read(0, 6, axis=2)[0], voxels)
-
-
-def test_images_without_a_place_or_with_complex_voxels_are_refused():
-    array = np.zeros((4, 5, 6), np.float32)
-    with pytest.raises(VolumeError, match="no affine"):
-        from_nibabel(nib.Nifti1Image(array, None))
-    with pytest.raises(VolumeError, match="complex64"):
-        from_nibabel(nib.Nifti1Image(array.astype(np.complex64), np.eye(4)))
 
 
 @pytest.mark.parametrize("name", ["anatomical.nii", "functional.nii", "example4d.nii.gz"])

@@ -130,14 +130,11 @@ def _mask_facts(volume: Volume, names: dict[int, str]) -> dict[str, Any]:
 
 def _label_names(volume: Volume) -> dict[int, str]:
     """Return the names that a mask of this program carries; empty for anything else."""
-    import nibabel as nib
-
-    from unet_med.volumes.label_names import label_names_of
+    from unet_med.volumes.label_names import read_label_names
 
     if volume.nifti_header is None or volume.path is None:
         return {}
-    header: Any = nib.load(volume.path).header
-    return label_names_of(header) if isinstance(header, nib.Nifti1Header) else {}
+    return read_label_names(volume.path)
 
 
 def _print_lines(content: dict[str, Any], indent: str = "") -> None:

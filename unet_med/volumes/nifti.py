@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,10 @@ from unet_med.errors import VolumeError
 from unet_med.volumes.compressed import CompressedVoxels
 from unet_med.volumes.nifti_header import (
     NiftiHeader,
+    doubts_about_affine,
     parse_header,
     read_header,
     reading,
-    warn_of_doubtful_affine,
 )
 from unet_med.volumes.volume import ArrayVolume, array_volume, check_slab, slab_index
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from unet_med.geometry import Geometry
     from unet_med.volumes.volume import Volume
+
+logger = logging.getLogger(__name__)
 
 
 class NiftiVolume:
@@ -85,6 +88,11 @@ class NiftiVolume:
         """The header's bytes, as they stand in the file."""
         return self._header.raw
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful about the affine."""
+        return doubts_about_affine(self._header)
+
     def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
         """Return the slab [start, stop) along an axis as (C, i, j, k) float32; see `Volume`.
 
@@ -140,7 +148,7 @@ def open_nifti(path: Path, *, channel: int | None = None) -> Volume:
     """
     header_path, data_path = _pair(path)
     header = read_header(header_path, data_path=data_path)
-    warn_of_doubtful_affine(header, name=str(path))
+    _log_doubts(header, name=str(path))
     if channel is not None and not 0 <= channel < header.n_channels:
         msg = f"{path} has no channel {channel}: it has {header.n_channels}, counted from 0"
         raise VolumeError(msg)
@@ -165,13 +173,21 @@ def from_nibabel(image: nib.spatialimages.SpatialImage) -> Volume:
     with reading(Path(name)):
         header = type(image)(image.dataobj, image.affine, image.header).header
         said = parse_header(header.binaryblock, name=name)
-        warn_of_doubtful_affine(said, name=name)
+        _log_doubts(said, name=name)
         proxy = image.dataobj
         if nib.is_proxy(proxy) and isinstance(proxy.file_like, str):
             return _proxy_volume(Path(name), said, proxy=proxy)
         voxels = np.asanyarray(proxy).reshape((*said.geometry.shape, said.n_channels))
     channels_first = np.moveaxis(voxels, 3, 0)
-    return ArrayVolume(channels_first, said.geometry, name=name, nifti_header=said.raw)
+    doubts = doubts_about_affine(said)
+    return ArrayVolume(
+        channels_first, said.geometry, name=name, nifti_header=said.raw, warnings=doubts
+    )
+
+
+def _log_doubts(header: NiftiHeader, *, name: str) -> None:
+    for doubt in doubts_about_affine(header):
+        logger.warning("%s: %s", name, doubt)
 
 
 def _proxy_volume(path: Path, header: NiftiHeader, *, proxy: nib.arrayproxy.ArrayProxy) -> Volume:

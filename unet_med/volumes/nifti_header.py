@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import logging
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-logger = logging.getLogger(__name__)
-
 QFORM_TOLERANCE = 1.5e-3
 """Corner displacement, over the grid's diagonal, from which qform and sform conflict.
 
@@ -32,6 +29,10 @@ The quaternion's first part a is recovered as sqrt(1 - b² - c² - d²) from flo
 nibabel takes it for 0 up to a = 6e-4: turns near 180° are off by up to 2a = 1.2e-3 radians.
 """
 
+_GUESSED_AFFINE = (
+    "neither sform nor qform is coded; the affine is made from pixdim alone, so the orientation, "
+    "left and right included, is a guess"
+)
 _HEADER_CLASSES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _MAGICS = {b"n+1", b"ni1", b"n+2", b"ni2"}
 _LARGEST_DEFLATE_RATIO = 1032  # of deflate; so that a wrong header asks for no absurd memory
@@ -157,29 +158,27 @@ def best_affine(header: nib.Nifti1Header, *, shape: tuple[int, int, int]) -> NDA
     return np.asarray(header.get_base_affine(), dtype=np.float64)
 
 
-def warn_of_doubtful_affine(header: NiftiHeader, *, name: str) -> None:
-    """Log a warning where the affine is a guess, or one of two that disagree."""
+def doubts_about_affine(header: NiftiHeader) -> tuple[str, ...]:
+    """Say in plain words where the affine is a guess, or one of two that disagree."""
     said = header_class(header.raw)(header.raw)
     sform_code, qform_code = int(said["sform_code"]), int(said["qform_code"])
     if sform_code <= 0 and qform_code <= 0:
-        logger.warning(
-            "%s: neither sform nor qform is coded; the affine is made from pixdim alone, so the "
-            "orientation, left and right included, is a guess",
-            name,
-        )
+        return (_GUESSED_AFFINE,)
     if sform_code <= 0 or qform_code <= 0:
-        return
+        return ()
     try:
         qform = Geometry(header.geometry.shape, said.get_qform())
     except (HeaderDataError, ValueError):
-        logger.warning("%s: the qform is not valid; the sform is used", name)
-        return
-    apart = corner_displacement_mm(header.geometry, qform)
-    ends = header.geometry.world([(0, 0, 0), header.geometry.shape])
-    if apart > QFORM_TOLERANCE * float(np.linalg.norm(ends[1] - ends[0])):
-        logger.warning(
-            "%s: sform and qform disagree by up to %.4g mm; the sform is used", name, apart
-        )
+        return ("the qform is not valid; the sform is used",)
+    return _disagreement(header.geometry, qform)
+
+
+def _disagreement(sform: Geometry, qform: Geometry) -> tuple[str, ...]:
+    apart = corner_displacement_mm(sform, qform)
+    ends = sform.world([(0, 0, 0), sform.shape])
+    if apart <= QFORM_TOLERANCE * float(np.linalg.norm(ends[1] - ends[0])):
+        return ()
+    return (f"sform and qform disagree by up to {apart:.4g} mm; the sform is used",)
 
 
 def _spanning(affine: NDArray[np.float64], *, shape: tuple[int, int, int]) -> NDArray[np.float64]:

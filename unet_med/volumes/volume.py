@@ -54,6 +54,11 @@ class Volume(Protocol):
         """Raw NIfTI header (348 or 540 bytes) that masks copy, if there is one."""
         ...
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know about the file's geometry, one plain sentence each."""
+        ...
+
     def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
         """Read the slab [start, stop) along one array axis.
 
@@ -79,6 +84,7 @@ class ArrayVolume:
         geometry: The grid.
         name: What to call it in messages.
         nifti_header: Raw NIfTI header for masks to copy.
+        warnings: What a user should know about its geometry.
 
     Raises:
         VolumeError: The array is no real-valued (C, i, j, k).
@@ -94,6 +100,7 @@ class ArrayVolume:
         *,
         name: str = "array",
         nifti_header: bytes | None = None,
+        warnings: tuple[str, ...] = (),
     ) -> None:
         if voxels.ndim != 4 or voxels.dtype.kind not in _READABLE_KINDS:  # noqa: PLR2004 - C, i, j, k
             msg = (
@@ -108,6 +115,7 @@ class ArrayVolume:
         self.geometry = geometry
         self.name = name
         self.nifti_header = nifti_header
+        self.warnings = warnings
 
     @property
     def n_channels(self) -> int:
@@ -136,6 +144,7 @@ class StackedVolume:
         self.name = first.name
         self.path = first.path
         self.nifti_header = first.nifti_header
+        self.warnings = tuple(dict.fromkeys(text for volume in volumes for text in volume.warnings))
         self.stored_dtype = np.result_type(*(volume.stored_dtype for volume in self._volumes))
 
     @property
