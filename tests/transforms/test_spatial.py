@@ -1,0 +1,159 @@
+"""ResampleInPlane(d) and StackContext(d) are the stream's own steps, with a true affine."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
+from monai.transforms import Compose, Invertd, allow_missing_keys_mode
+
+from tests.transforms.scans import OBLIQUE, write_scan
+from unet_med.errors import InputError
+from unet_med.geometry import Geometry, slice_layout
+from unet_med.preprocessing import Context, InPlaneResampler
+from unet_med.transforms import (
+    LoadVolumed,
+    ResampleInPlane,
+    ResampleInPlaned,
+    StackContext,
+    StackContextd,
+)
+
+SHAPE = (11, 14, 6)
+AXES = ["axial", "coronal", "sagittal", "thickest"]
+
+
+def volume(channels=1, shape=SHAPE):
+    torch.manual_seed(0)
+    return MetaTensor(torch.randn(channels, *shape), affine=torch.from_numpy(OBLIQUE))
+
+
+@pytest.mark.parametrize("slice_axis", AXES)
+@pytest.mark.parametrize("spacing_mm", [0.7, 2.6])
+def test_equals_the_streams_resampler(slice_axis, spacing_mm):
+    image = volume(2)
+    geometry = Geometry(SHAPE, OBLIQUE)
+    layout = slice_layout(geometry, slice_axis)
+    _, row_mm, column_mm = layout.spacing(geometry)
+    slices = layout.to_slices(image.numpy())
+    resampler = InPlaneResampler(slices.shape[-2:], (row_mm, column_mm), spacing_mm)
+    result = ResampleInPlane(spacing_mm, slice_axis=slice_axis)(image)
+    np.testing.assert_array_equal(layout.to_slices(result.numpy()), resampler.to_network(slices))
+    assert result.shape[1 + layout.slice_axis] == SHAPE[layout.slice_axis]
+
+
+def world(affine, index):
+    return (np.asarray(affine) @ np.append(index, 1.0))[:3]
+
+
+@pytest.mark.parametrize("slice_axis", AXES)
+def test_the_affine_keeps_the_field_of_view(slice_axis):
+    result = ResampleInPlane(0.8, slice_axis=slice_axis)(volume())
+    for corner in np.ndindex(2, 2, 2):
+        before = np.array(corner) * SHAPE - 0.5
+        after = np.array(corner) * result.shape[1:] - 0.5
+        np.testing.assert_allclose(
+            world(OBLIQUE, before), world(result.affine.numpy(), after), atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("slice_axis", AXES)
+def test_a_linear_ramp_stays_where_it_is(slice_axis):
+    positions = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"), -1)
+    ramp = positions @ OBLIQUE[:3, :3].T[:, 0] + OBLIQUE[0, 3]
+    image = MetaTensor(torch.from_numpy(ramp[None]).float(), affine=torch.from_numpy(OBLIQUE))
+    result = ResampleInPlane(0.9, slice_axis=slice_axis)(image)
+    index = np.array(result.shape[1:]) // 2  # away from the repeated edges
+    expected = world(result.affine.numpy(), index)[0]
+    assert result[(0, *index)].item() == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("slice_axis", AXES)
+def test_inverse_restores_the_grid(slice_axis):
+    transform = ResampleInPlane(0.8, slice_axis=slice_axis)
+    image = volume()
+    forward = transform(image)
+    logits = torch.cat([forward, -forward, 2 * forward]).copy_meta_from(forward)
+    back = transform.inverse(logits)
+    assert back.shape == (3, *SHAPE)
+    torch.testing.assert_close(back.affine, image.affine, atol=1e-5, rtol=0)
+    assert not back.applied_operations
+    assert torch.equal(back[1].as_tensor(), -back[0].as_tensor())
+    smooth = torch.ones_like(image)
+    torch.testing.assert_close(transform.inverse(transform(smooth)).as_tensor(), smooth.as_tensor())
+
+
+def test_the_input_stays_as_it_was():
+    image = volume()
+    before = image.clone()
+    ResampleInPlane(0.8)(image)
+    assert torch.equal(image, before)
+    assert torch.equal(image.affine, before.affine)
+    assert not image.applied_operations
+
+
+def test_labels_are_not_interpolated_back():
+    transform = ResampleInPlane(0.8)
+    labels = transform(volume()).to(torch.uint8)
+    with pytest.raises(InputError, match="never interpolated"):
+        transform.inverse(labels)
+
+
+def test_inverting_through_the_loader(tmp_path):
+    path = write_scan(tmp_path / "a.nii.gz")
+    steps = Compose(
+        [
+            LoadVolumed("image"),
+            ResampleInPlaned("image", spacing_mm=0.8, slice_axis="coronal"),
+            StackContextd("image", context=Context(3, 2.0), slice_axis="coronal"),
+        ]
+    )
+    (batch,) = DataLoader(Dataset([{"image": str(path)}], steps), batch_size=1)
+    batch["pred"] = batch["image"][:, :2]
+    (item,) = decollate_batch(batch)
+    back = Invertd("pred", transform=steps, orig_keys="image", nearest_interp=False)(item)["pred"]
+    assert back.shape == (2, *SHAPE)
+    np.testing.assert_allclose(back.affine.numpy(), OBLIQUE, atol=1e-5)
+    assert back.meta["filename_or_obj"] == str(path)
+
+
+def test_lazy_composing_changes_nothing(tmp_path):
+    path = write_scan(tmp_path / "a.nii.gz")
+    steps = [LoadVolumed("image"), ResampleInPlaned("image", spacing_mm=0.8)]
+    eager, lazy = (Compose(steps, lazy=lazy)({"image": path})["image"] for lazy in (False, True))
+    assert torch.equal(eager.as_tensor(), lazy.as_tensor())
+    assert torch.equal(eager.affine, lazy.affine)
+
+
+def test_compose_inverse_passes_over_the_context(tmp_path):
+    path = write_scan(tmp_path / "a.nii.gz")
+    resample = ResampleInPlaned(["image", "other"], spacing_mm=0.8, allow_missing_keys=True)
+    steps = Compose([LoadVolumed("image"), resample])
+    item = steps({"image": path})
+    with allow_missing_keys_mode(steps):
+        assert steps.inverse(item)["image"].shape == (1, *SHAPE)
+
+
+@pytest.mark.parametrize("slice_axis", ["axial", "sagittal"])
+def test_context_against_a_plain_loop(slice_axis):
+    image = volume(2)
+    context = Context(3, 3.2)
+    geometry = Geometry(SHAPE, OBLIQUE)
+    layout = slice_layout(geometry, slice_axis)
+    result = StackContext(context, slice_axis=slice_axis)(image)
+    assert result.shape == (6, *SHAPE)
+    slices = layout.to_slices(image.numpy())
+    stacked = layout.to_slices(result.numpy())
+    offset = context.offsets(layout.spacing(geometry)[0])[-1]
+    assert offset >= 1
+    for n in range(len(slices)):
+        low, high = max(n - offset, 0), min(n + offset, len(slices) - 1)
+        expected = [*slices[low], *slices[n], *slices[high]]
+        np.testing.assert_array_equal(stacked[n], expected)
+    assert torch.equal(result.affine, image.affine)
+
+
+def test_a_volume_needs_four_axes():
+    with pytest.raises(InputError, match="C, i, j, k"):
+        ResampleInPlane(1.0)(torch.zeros(3, 4, 5))

@@ -1,0 +1,31 @@
+"""MONAI transforms over the pure steps: one implementation for every door.
+
+Each has an array form and a dictionary form (``…d``), as MONAI's own transforms have.
+"""
+
+from __future__ import annotations
+
+from unet_med.transforms.dictionary import (
+    LoadVolumed,
+    NormaliseVolumed,
+    ResampleInPlaned,
+    SaveMaskd,
+    StackContextd,
+)
+from unet_med.transforms.intensity import NormaliseVolume
+from unet_med.transforms.reading import LoadVolume
+from unet_med.transforms.spatial import ResampleInPlane, StackContext
+from unet_med.transforms.writing import SaveMask
+
+__all__ = [
+    "LoadVolume",
+    "LoadVolumed",
+    "NormaliseVolume",
+    "NormaliseVolumed",
+    "ResampleInPlane",
+    "ResampleInPlaned",
+    "SaveMask",
+    "SaveMaskd",
+    "StackContext",
+    "StackContextd",
+]

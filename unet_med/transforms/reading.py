@@ -1,0 +1,70 @@
+"""Files into MetaTensors, through the reader that every door uses."""
+
+from __future__ import annotations
+
+import logging
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Transform
+from monai.utils import MetaKeys, SpaceKeys
+
+from unet_med.errors import InputError
+from unet_med.volumes import open_volume, stack_volumes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+logger = logging.getLogger(__name__)
+
+AnyPath = str | PathLike[str]
+
+
+class LoadVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
+    """Load a scan or a mask as (C, i, j, k) float32 in the file's own order.
+
+    The ``MetaTensor`` carries the affine (RAS+ mm) and, as ``filename_or_obj``, the path of the
+    file whose header a mask copies: the only one, or the first of several channels. A 2D file
+    has one slice. The channel axis is in front already: ``EnsureChannelFirst`` is not needed.
+
+    Args:
+        channel: Take only this channel or frame of a 4D file, counted from 0.
+        n_channels: How many channels there must be; ``None`` = any. So a 4D file cannot pass
+            its frames off as channels.
+    """
+
+    def __init__(self, *, channel: int | None = None, n_channels: int | None = None) -> None:
+        self.channel = channel
+        self.n_channels = n_channels
+
+    def __call__(self, source: AnyPath | Sequence[AnyPath]) -> MetaTensor:
+        """Load a file, or one file per channel.
+
+        Raises:
+            VolumeError: A file cannot be read.
+            GeometryError: The channels' grids differ.
+            InputError: The number of channels is not the one expected.
+        """
+        paths = [source] if isinstance(source, str | PathLike) else source
+        volume = stack_volumes([open_volume(path, channel=self.channel) for path in paths])
+        if self.n_channels not in (None, volume.n_channels):
+            msg = (
+                f"{volume.name} has {volume.n_channels} channels, expected {self.n_channels}: "
+                "give one file per channel, or pick one with channel"
+            )
+            raise InputError(msg)
+        for warning in getattr(volume, "warnings", ()):
+            logger.warning("%s: %s", volume.name, warning)
+        shape = volume.geometry.shape
+        affine = torch.from_numpy(volume.geometry.voxel_to_world.copy())
+        meta = {
+            MetaKeys.ORIGINAL_AFFINE: affine.clone(),
+            MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
+            MetaKeys.SPACE: SpaceKeys.RAS,
+            MetaKeys.SPATIAL_SHAPE: torch.tensor(shape),
+            "filename_or_obj": str(paths[0]),
+        }
+        voxels = torch.from_numpy(volume.read(0, shape[2], axis=2))
+        return MetaTensor(voxels, affine=affine, meta=meta)

@@ -1,0 +1,137 @@
+"""In-plane resampling and context slices, over whole volumes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import InvertibleTransform, Transform
+from monai.utils import TraceKeys, convert_to_numpy, convert_to_tensor
+
+from unet_med.errors import InputError
+from unet_med.geometry import Geometry, SliceLayout, slice_layout
+from unet_med.preprocessing import Context, InPlaneResampler, stack_context
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class ResampleInPlane(InvertibleTransform):  # type: ignore[misc]  # MONAI is untyped
+    """Resample slices to a spacing within their plane; nothing is mixed across slices.
+
+    Works on (C, i, j, k) in any orientation; the affine follows. The inverse takes logits or
+    probabilities back to the grid they came from. Labels are refused there: invert first,
+    then make labels.
+
+    Args:
+        spacing_mm: Target spacing of rows and columns; ``None`` = leave the grid.
+        slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``.
+    """
+
+    def __init__(self, spacing_mm: float | None, *, slice_axis: str = "axial") -> None:
+        self.spacing_mm = spacing_mm
+        self.slice_axis = slice_axis
+
+    def __call__(self, image: torch.Tensor) -> MetaTensor:
+        """Return the resampled volume, float32."""
+        tensor = convert_to_tensor(image, track_meta=True)
+        geometry, layout = _grid(tensor, self.slice_axis)
+        _, row_mm, column_mm = layout.spacing(geometry)
+        _, rows, columns = layout.axes
+        shape = geometry.shape[rows], geometry.shape[columns]
+        resampler = InPlaneResampler(shape, (row_mm, column_mm), self.spacing_mm)
+        slices = layout.to_slices(_voxels(tensor))
+        resampled = layout.from_slices(resampler.to_network(slices))
+        result = _like(tensor, resampled)
+        info = {
+            "axes": layout.axes,
+            "flips": layout.flips,
+            "shape": resampler.shape,
+            "spacing_mm": resampler.spacing_mm,
+        }
+        step = _index_map(resampled.shape[1:], geometry.shape)
+        self.push_transform(result, orig_size=geometry.shape, extra_info=info, affine=step)
+        return result
+
+    def inverse(self, data: torch.Tensor) -> MetaTensor:
+        """Return logits (K, i, j, k) on the grid before `__call__`, float32.
+
+        Raises:
+            InputError: The data are integers, so they are labels.
+        """
+        if not data.is_floating_point():
+            msg = f"labels ({data.dtype}) are never interpolated: invert logits, then make labels"
+            raise InputError(msg)
+        tensor = convert_to_tensor(data, track_meta=True)
+        info = self.pop_transform(tensor)[TraceKeys.EXTRA_INFO]
+        layout = SliceLayout(_three(info["axes"], int), _three(info["flips"], bool))
+        rows, columns = (int(size) for size in info["shape"])
+        row_mm, column_mm = (float(size) for size in info["spacing_mm"])
+        resampler = InPlaneResampler((rows, columns), (row_mm, column_mm), self.spacing_mm)
+        slices = layout.to_slices(_voxels(tensor))
+        restored = layout.from_slices(resampler.to_native(slices))
+        result = _like(tensor, restored)
+        step = _index_map(restored.shape[1:], tuple(tensor.shape[1:]))
+        result.affine = tensor.affine.double() @ torch.from_numpy(step)
+        return result
+
+
+class StackContext(Transform):  # type: ignore[misc]  # MONAI is untyped
+    """Give every slice of (C, i, j, k) its neighbours as channels: (context·C, i, j, k).
+
+    Channel = offset index · C + c, offsets ascending in world order. It moves nothing in space,
+    so there is nothing for an inverse to do.
+
+    Args:
+        context: The recipe's `Context`: how many slices, and how far they reach in mm.
+        slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``.
+    """
+
+    def __init__(self, context: Context, *, slice_axis: str = "axial") -> None:
+        self.context = context
+        self.slice_axis = slice_axis
+
+    def __call__(self, image: torch.Tensor) -> MetaTensor:
+        """Return the volume with context, float32."""
+        tensor = convert_to_tensor(image, track_meta=True)
+        geometry, layout = _grid(tensor, self.slice_axis)
+        slice_mm, _, _ = layout.spacing(geometry)
+        offsets = self.context.offsets(slice_mm)
+        stacked = stack_context(layout.to_slices(_voxels(tensor)), offsets)
+        return _like(tensor, layout.from_slices(stacked))
+
+
+def _grid(image: MetaTensor, slice_axis: str) -> tuple[Geometry, SliceLayout]:
+    """Return grid and slices of (C, i, j, k); without an affine it counts as RAS, 1 mm."""
+    if image.ndim != 4:  # noqa: PLR2004 - C, i, j, k
+        msg = f"a volume has axes (C, i, j, k), got shape {tuple(image.shape)}"
+        raise InputError(msg)
+    affine = np.asarray(convert_to_numpy(image.affine), np.float64)
+    geometry = Geometry(_three(image.shape[1:], int), affine)
+    return geometry, slice_layout(geometry, slice_axis)
+
+
+def _voxels(image: MetaTensor) -> NDArray[np.float32]:
+    return np.asarray(convert_to_numpy(image), np.float32)
+
+
+def _like(image: MetaTensor, voxels: NDArray[np.float32]) -> MetaTensor:
+    """Return voxels (C, i, j, k) with a copy of the image's meta data and history."""
+    result = MetaTensor(torch.from_numpy(np.ascontiguousarray(voxels)).to(image.device))
+    return result.copy_meta_from(image)
+
+
+def _index_map(shape: tuple[int, ...], source: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the affine from voxel indices to those of a source grid, aligned edge to edge."""
+    step = np.eye(4)
+    for axis, (size, source_size) in enumerate(zip(shape, source, strict=True)):
+        ratio = source_size / size
+        step[axis, axis], step[axis, 3] = ratio, 0.5 * (ratio - 1.0)
+    return step
+
+
+def _three(values: Any, kind: type) -> Any:  # noqa: ANN401 - tensors after collating, or tuples
+    first, second, third = (kind(value) for value in values)
+    return first, second, third

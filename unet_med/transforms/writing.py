@@ -1,0 +1,129 @@
+"""Masks onto disk, with the scan's header proven."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from monai.transforms import Transform
+from monai.utils import convert_to_numpy
+
+from unet_med.errors import GeometryError, InputError, LabelError, OutputError
+from unet_med.geometry import Geometry, grid_difference
+from unet_med.volumes import open_volume, volume_ending, write_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+
+    import torch
+    from numpy.typing import NDArray
+
+    from unet_med.volumes import Volume
+
+MASK_ENDING = ".nii.gz"
+
+
+class SaveMask(Transform):  # type: ignore[misc]  # MONAI is untyped
+    """Write label maps to ``<output_dir>/<case>.nii.gz`` with their scan's header, proven.
+
+    The scan is the file named by ``filename_or_obj`` in the meta data, as `LoadVolume` leaves
+    it. Labels must lie on its grid, so transforms that move voxels are to be inverted first. The
+    file appears whole or not at all, and replaces nothing unless that was asked for.
+
+    Args:
+        output_dir: Folder; made when missing.
+        label_names: Name per label value; fixes the voxel type, and goes into the header.
+        root: Folder that cases are named relative to; ``None`` = by the bare file name.
+        overwrite: Replace masks of earlier runs. Two scans of one run never share a mask.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | PathLike[str],
+        *,
+        label_names: Mapping[int, str],
+        root: str | PathLike[str] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.label_names = {int(value): str(name) for value, name in label_names.items()}
+        self.root = None if root is None else Path(root).resolve()
+        self.overwrite = overwrite
+        self._scans: dict[Path, str] = {}
+
+    def __call__(self, labels: torch.Tensor, *, case: str | None = None) -> torch.Tensor:
+        """Write labels (1, i, j, k) and return them as they are.
+
+        Args:
+            labels: Label values with the scan's meta data.
+            case: Relative folder and name of the mask, ``sub/a``; ``None`` = the scan's.
+
+        Raises:
+            InputError: The labels carry no scan, or the case leaves the folder.
+            LabelError: The labels are no label map.
+            GeometryError: The labels are not on the scan's grid.
+            OutputError: The mask exists, or cannot be written.
+        """
+        scan = str(getattr(labels, "meta", {}).get("filename_or_obj", ""))
+        if not scan:
+            msg = "the labels carry no filename_or_obj: load the scan with LoadVolume(d)"
+            raise InputError(msg)
+        like = open_volume(scan)
+        voxels = _label_map(labels)
+        _check_grid(labels, voxels, like)
+        write_mask(voxels, self._target(scan, case), like=like, label_names=self.label_names)
+        return labels
+
+    def _target(self, scan: str, case: str | None) -> Path:
+        name = PurePosixPath(case or self._case_of(Path(scan)))
+        if name.is_absolute() or ".." in name.parts:
+            msg = f"the case {case!r} leaves the output folder; name it below that"
+            raise InputError(msg)
+        target = self.output_dir / name.parent / f"{name.name}{MASK_ENDING}"
+        if self._scans.setdefault(target, scan) != scan:
+            msg = f"{scan} and {self._scans[target]} would both be written as {target}; set root"
+            raise OutputError(msg)
+        if target.exists() and not self.overwrite:
+            msg = f"{target} exists: set overwrite to true, or choose another output folder"
+            raise OutputError(msg)
+        return target
+
+    def _case_of(self, scan: Path) -> str:
+        ending = volume_ending(scan) or ""
+        bare = scan.with_name(scan.name[: len(scan.name) - len(ending)])
+        if self.root is None or not bare.resolve().is_relative_to(self.root):
+            return bare.name
+        return bare.resolve().relative_to(self.root).as_posix()
+
+
+def _label_map(labels: torch.Tensor) -> NDArray[Any]:
+    """Return (i, j, k) integers of (1, i, j, k) labels; floats must be whole."""
+    voxels: NDArray[Any] = convert_to_numpy(labels)
+    if voxels.ndim != 4 or voxels.shape[0] != 1:  # noqa: PLR2004 - 1, i, j, k
+        msg = (
+            f"labels have shape {voxels.shape}, not (1, i, j, k): make one label map of them, "
+            "e.g. by AsDiscreted(argmax=True)"
+        )
+        raise LabelError(msg)
+    if voxels.dtype.kind != "f":
+        return np.asarray(voxels[0])
+    whole = np.rint(voxels[0])
+    if not np.array_equal(whole, voxels[0]):
+        msg = "labels are no whole numbers: make labels of the logits before saving"
+        raise LabelError(msg)
+    return np.asarray(whole, np.int64)
+
+
+def _check_grid(labels: torch.Tensor, voxels: NDArray[Any], like: Volume) -> None:
+    affine = getattr(labels, "affine", None)
+    if affine is None:
+        return  # the shape is compared when the mask is made
+    first, second, third = voxels.shape
+    grid = Geometry((first, second, third), np.asarray(convert_to_numpy(affine), np.float64))
+    if difference := grid_difference(like.geometry, grid):
+        msg = (
+            f"the labels are not on the grid of {like.name}: {difference}; invert transforms first"
+        )
+        raise GeometryError(msg)
