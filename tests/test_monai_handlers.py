@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +15,7 @@ from monai.data import DataLoader, Dataset
 from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Orientationd
 
+import unet_med
 from unet_med.errors import LabelError
 from unet_med.evaluation import evaluate_cohort
 from unet_med.metrics import EmptyPolicy
@@ -128,3 +133,19 @@ def test_wrong_settings_are_refused_at_once(tmp_path):
         SliceScoresWriter(tmp_path, settings={"labels": [1, 1]})
     with pytest.raises(TypeError, match="axis"):
         SliceScoresWriter(tmp_path, settings={"axis": "axial"})
+
+
+@pytest.mark.slow
+def test_two_processes_write_what_one_writes(folder):
+    script = Path(__file__).with_name("distributed_scores.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    paths = [str(folder / name) for name in ("p", "r", "two")]
+    root = str(Path(unet_med.__file__).parents[1])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    subprocess.run([*command, str(script), *paths], check=True, timeout=120, env=environment)
+    evaluate_cohort(folder / "p", folder / "r", output=folder / "one")
+    for name in ("slices.csv", "cases.csv", "summary.json"):
+        assert (folder / "two" / name).read_bytes() == (folder / "one" / name).read_bytes()
+    metric = torch.load(folder / "two" / "metric.pt", weights_only=True)
+    assert metric.shape == (4, 4)  # three cases, one of them repeated to fill the last share
+    assert metric.isfinite().all()

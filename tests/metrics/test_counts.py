@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from unet_med.errors import GeometryError, LabelError
 from unet_med.metrics import SliceCounts, slice_counts
+from unet_med.metrics.counts import FEW_LABELS
 
 VALUES = [0, 1, 2, 3, 7, 47, 254, 255, 256, 1000, 65535, 65536, 70_000, -1, -300]
 DTYPES = [np.uint8, np.int16, np.uint16, np.int32, np.int64, np.float32, np.float64]
@@ -42,6 +43,8 @@ def mask_pairs(draw):
     shape = draw(hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=5))
     masks = hnp.arrays(dtype, shape, elements=st.sampled_from(pool))
     labels = draw(st.lists(st.sampled_from(VALUES), max_size=6, unique=True))
+    if draw(st.booleans()):  # too many to compare one by one
+        labels += range(5000, 5000 + FEW_LABELS)
     return draw(masks), draw(masks), labels
 
 
@@ -50,6 +53,20 @@ def test_counts_equal_sets_of_voxels(pair):
     prediction, reference, labels = pair
     counts = slice_counts(prediction, reference, labels=labels)
     np.testing.assert_array_equal(stacked(counts), counts_by_sets(prediction, reference, labels))
+
+
+@pytest.mark.parametrize("n_labels", [FEW_LABELS, FEW_LABELS + 1, 60])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_consecutive_labels_are_their_own_codes(n_labels, dtype):
+    rng = np.random.default_rng(n_labels)
+    prediction, reference = rng.integers(0, n_labels + 1, (2, 2, 70, 71)).astype(dtype)
+    labels = list(range(1, n_labels + 1))
+    counts = slice_counts(prediction, reference, labels=labels)
+    for column, label in enumerate(labels):
+        p, r = prediction == label, reference == label
+        np.testing.assert_array_equal(counts.tp[:, column], (p & r).sum(axis=(1, 2)))
+        np.testing.assert_array_equal(counts.fp[:, column], (p & ~r).sum(axis=(1, 2)))
+        np.testing.assert_array_equal(counts.fn[:, column], (~p & r).sum(axis=(1, 2)))
 
 
 @pytest.mark.parametrize("n_labels", [1, 4, 14, 15, 16, 40, 120, 254, 255, 256, 300])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class CohortScores:
     def worst_slices(self, count: int) -> list[Row]:
         """Return the slices with the lowest Dice; of equal ones, those with more wrong voxels."""
         scored = (row for row in self._slice_rows() if row["dice"] is not None)
-        return sorted(scored, key=lambda row: (row["dice"], -row["fp"] - row["fn"]))[:count]
+        return heapq.nsmallest(count, scored, key=lambda row: (row["dice"], -row["fp"] - row["fn"]))
 
     def write(self, output: Path) -> None:
         """Write slices.csv, cases.csv and summary.json into a folder.
