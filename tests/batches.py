@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
 
 from unet_med.backends import Execution
+from unet_med.batch import BatchSettings, Destination, find_cases, run_batch
 from unet_med.bundle import open_bundle
 from unet_med.preprocessing import Normalisation
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
@@ -66,3 +68,33 @@ def slow_labels(path, frame=None):
         values = values[..., frame]
     z = (values - values.mean()) / values.std()
     return np.where(z > 1.0, 2, np.where(z > 0.5, 1, 0)).astype(np.uint8)
+
+
+def run_cases(tmp_path, *inputs, output="out", n_channels=1, **settings):
+    """Segment ``in`` into ``out``, both in the temporary folder."""
+    if not (tmp_path / "bundle").is_dir():
+        write_bundle(tmp_path / "bundle", n_channels=n_channels)
+    destination = Destination.parse(tmp_path / output)
+    cases = find_cases(inputs or [tmp_path / "in"], n_channels=n_channels, output=tmp_path / output)
+    return run_batch(
+        cases,
+        destination,
+        segmenter=make_segmenter(tmp_path / "bundle"),
+        settings=BatchSettings(**settings),
+    )
+
+
+def statuses(report):
+    return {outcome.case.key: str(outcome.status) for outcome in report.outcomes}
+
+
+def ledger_lines(tmp_path):
+    return [json.loads(line) for line in (tmp_path / "out/ledger.jsonl").read_text().splitlines()]
+
+
+def files(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def labels_of(path):
+    return np.asarray(nib.load(path).dataobj)

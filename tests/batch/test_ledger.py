@@ -77,12 +77,14 @@ def test_a_foreign_file_is_not_taken_for_a_ledger(tmp_path):
 
 
 def test_two_runs_are_kept_apart_and_single_files_may_share(tmp_path):
+    def refused(*, exclusive):
+        with pytest.raises(OutputError, match="another run"):
+            open_ledger(tmp_path, exclusive=exclusive).__enter__()
+
     with open_ledger(tmp_path, exclusive=False), open_ledger(tmp_path, exclusive=False):
-        with pytest.raises(OutputError, match="another run"), open_ledger(tmp_path, exclusive=True):
-            pass
-    with open_ledger(tmp_path, exclusive=True), pytest.raises(OutputError, match="another run"):
-        with open_ledger(tmp_path, exclusive=False):
-            pass
+        refused(exclusive=True)
+    with open_ledger(tmp_path, exclusive=True):
+        refused(exclusive=False)
     with open_ledger(tmp_path, exclusive=True):
         pass
 
@@ -158,7 +160,7 @@ class TestJudge:
         assert self.judged(tmp_path, mask=b"foreign", overwrite=True) is Verdict.RUN
 
     def test_a_mask_corrected_by_hand_stays(self, tmp_path):
-        with pytest.raises(OutputError, match="changed since it was written.*--overwrite"):
+        with pytest.raises(OutputError, match=r"changed since it was written.*--overwrite"):
             self.judged(tmp_path, self.done(), mask=b"corrected")
 
     def test_a_foreign_mask_stays(self, tmp_path):

@@ -239,6 +239,7 @@ def _digest(case: Case, batch: Batch) -> Work:
     settings = {
         "backend": execution.backend,
         "precision": execution.precision,
+        "model": execution.model_sha256,
         "device": execution.device,
         "threads": execution.threads,  # torch's logits differ in the last bits with the threads
         "channel": case.channel,

@@ -26,9 +26,13 @@ GREY_PERCENTILES = (0.5, 99.5)
 """Values shown as black and white: a few extreme voxels would hide the rest."""
 
 FILL_OPACITY = 0.5
-_PANEL_INCHES = 4.5
+_WIDTH_INCHES = 9.0
+_TEXT_INCHES = 0.45  # above and below the panels
+_MARGIN = 0.02  # of the width
+_GAP = 0.04  # of a panel's width
 _DPI = 130
 _LEGEND_COLUMNS = 4
+_LEGEND_ENTRIES = 8  # two rows
 
 
 def write_overlay(
@@ -55,36 +59,39 @@ def write_overlay(
     from matplotlib.figure import Figure
 
     labels = _labels_to_show(scene, label_names)
-    colours = {
-        value: LABEL_COLOURS[n % len(LABEL_COLOURS)]
-        for n, value in enumerate(label_names or labels)
-    } | {value: "#FFFFFF" for value in labels if label_names and value not in label_names}
+    everything = dict.fromkeys([*label_names, *labels])
+    colours = {value: LABEL_COLOURS[n % len(LABEL_COLOURS)] for n, value in enumerate(everything)}
     height_mm, width_mm = _size_mm(scene)
-    panel_height = _PANEL_INCHES * min(1.6, max(0.5, height_mm / width_mm))
-    figure = Figure(figsize=(2 * _PANEL_INCHES, panel_height + 1.1), facecolor="white")
+    panel_width = _WIDTH_INCHES * (1 - 2 * _MARGIN) / (2 + _GAP)
+    height = panel_width * min(1.6, max(0.5, height_mm / width_mm)) + 2 * _TEXT_INCHES
+    figure = Figure(figsize=(_WIDTH_INCHES, height), facecolor="white")
     FigureCanvasAgg(figure)
     plain, overlaid = figure.subplots(1, 2)
     for axes in (plain, overlaid):
         _draw_image(axes, scene)
     _draw_masks(overlaid, scene, colours)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, y=1 - 0.4 * _TEXT_INCHES / height)
     handles = [_legend_entry(value, colours[value], label_names, dice=dice) for value in labels]
     if handles:
         figure.legend(
             handles=handles, loc="lower center", ncols=_LEGEND_COLUMNS, fontsize=9, frameon=False
         )
-    figure.subplots_adjust(left=0.02, right=0.98, top=0.9, bottom=0.14, wspace=0.04)
+    text = _TEXT_INCHES / height
+    figure.subplots_adjust(_MARGIN, text, 1 - _MARGIN, 1 - text, wspace=_GAP)
     with atomic_path(path) as partial:
         figure.savefig(partial, dpi=_DPI, format="png", metadata={"Software": None})
 
 
 def _labels_to_show(scene: SliceScene, label_names: Mapping[int, str]) -> list[int]:
-    """Named labels, then others that the slice holds."""
+    """Named labels, then others that the slice holds; of very many only those it holds."""
     present = set(np.unique(scene.prediction).tolist())
     if scene.reference is not None:
         present |= set(np.unique(scene.reference).tolist())
-    others = sorted(present - set(label_names) - {0})
-    return [value for value in label_names if value != 0] + others
+    named = [value for value in label_names if value != 0]
+    labels = named + sorted(present - set(label_names) - {0})
+    if len(labels) > _LEGEND_ENTRIES:
+        labels = [value for value in labels if value in present][:_LEGEND_ENTRIES]
+    return labels
 
 
 def _size_mm(scene: SliceScene) -> tuple[float, float]:

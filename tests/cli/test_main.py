@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from unet_med import __version__
+from unet_med.cli import COMMANDS, main
+
+
+def fresh(*arguments, code="from unet_med.cli import main; main({})", **options):
+    """Run in a process of its own and return which of the heavy packages it loaded."""
+    script = (
+        f"import sys\n{code.format(list(arguments))}\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, **options
+    )
+    loaded = done.stderr.strip().splitlines()[-1]
+    return {
+        name for name in ("torch", "monai", "numpy", "nibabel", "rich") if f"'{name}'" in loaded
+    }
+
+
+def test_the_package_and_the_help_load_nothing_heavy():
+    assert fresh(code="import unet_med") == set()
+    assert fresh("--help") == set()
+    assert fresh("--version") == set()
+    assert fresh("segment", "--help") == set()
+
+
+def test_help_is_fast():
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "unet_med", "--help"], check=True, capture_output=True
+        )
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.4
+
+
+def test_scoring_and_verifying_need_no_torch(tmp_path):
+    from tests.batches import write_scan
+
+    mask = str(write_scan(tmp_path / "a.nii.gz"))
+    assert fresh("verify", mask, mask) & {"torch", "monai"} == set()
+    assert fresh("info", mask) & {"torch", "monai"} == set()
+    evaluate = ("evaluate", "--predictions", mask, "--references", mask, "--output", str(tmp_path))
+    assert fresh(*evaluate) & {"torch", "monai"} == set()
+
+
+def test_version_and_help(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"unet-med {__version__}\n"
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {command}" in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [[], ["paint"], ["segment"], ["segment", "a", "--threads"]])
+def test_usage_errors_exit_with_2(arguments, capsys):
+    assert main(arguments) == 2
+    assert "error:" in capsys.readouterr().err
+
+
+def test_an_error_is_one_line_and_exit_code_2(capsys):
+    assert main(["verify", "no.nii", "none.nii"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("unet-med: error: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--debug", "verify", "a", "b"], ["verify", "a", "b", "--debug"]]
+)
+def test_debug_shows_the_traceback_wherever_it_stands(arguments, capsys):
+    assert main(arguments) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_unexpected_is_one_line_that_says_how_to_see_more(monkeypatch, capsys):
+    from unet_med.cli import info
+
+    def fail(_path):
+        msg = "no such luck"
+        raise ZeroDivisionError(msg)
+
+    monkeypatch.setattr(info, "describe", fail)
+    assert main(["info"]) == 2
+    err = capsys.readouterr().err
+    assert err == (
+        "unet-med: error: unexpected ZeroDivisionError: no such luck; "
+        "run again with --debug to see where\n"
+    )
+
+
+def test_an_interrupt_is_one_line_and_130(monkeypatch, capsys):
+    from unet_med.cli import info
+
+    def interrupt(_path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(info, "describe", interrupt)
+    assert main(["info"]) == 130
+    assert capsys.readouterr().err.startswith("unet-med: stopped")
+
+
+def test_logging_is_left_as_it_was():
+    package = logging.getLogger("unet_med")
+    before = (package.level, list(package.handlers))
+    main(["--debug", "verify", "a", "b"])
+    assert (package.level, list(package.handlers)) == before
+
+
+def test_a_reader_that_goes_away_causes_no_traceback(tmp_path):
+    from tests.batches import write_scan
+
+    scan = write_scan(tmp_path / "a.nii.gz")
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "unet_med", "info", str(scan)],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_python_m_is_the_same_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "unet_med", "verify", "a", "b", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    with pytest.raises(ValueError, match="Expecting value"):
+        json.loads(done.stdout)

@@ -1,0 +1,119 @@
+"""Cases as MONAI's data lists: dictionaries that a bundle's dataset is made of."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unet_med.batch.cases import find_cases
+from unet_med.batch.destination import Destination, check_destination
+from unet_med.errors import InputError, OutputError
+from unet_med.evaluation.pairing import find_masks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unet_med.batch.case import Case
+    from unet_med.recipe import Recipe
+
+AnyPath = str | PathLike[str]
+
+_SHOWN = 3
+
+
+def datalist(
+    inputs: AnyPath | Sequence[AnyPath],
+    *,
+    recipe: Recipe,
+    output: AnyPath | None = None,
+    overwrite: bool = False,
+) -> list[dict[str, Any]]:
+    """List the cases of a folder, a file or a glob for a bundle config.
+
+    A MONAI engine stops at the first case that fails, so what can be seen beforehand is
+    refused here.
+
+    Args:
+        inputs: What to segment, as on the command line.
+        recipe: States the channels.
+        output: Folder that masks go to; ``None`` = none are written.
+        overwrite: Whether masks of earlier runs may be replaced.
+
+    Returns:
+        Per case ``image``, the paths in the recipe's channel order, and ``case``, the
+        relative folder and name of its mask.
+
+    Raises:
+        InputError: Nothing found, an incomplete case, two cases with one name, or the output
+            lies in an input.
+        OutputError: A mask exists already.
+    """
+    cases = _complete_cases(inputs, recipe, output)
+    if output is not None:
+        destination = Destination(Path(output))
+        check_destination(destination, cases)
+        if not overwrite:
+            _refuse_existing([destination.mask_path(case) for case in cases])
+    return [_item(case) for case in cases]
+
+
+def labelled_datalist(images: AnyPath, labels: AnyPath, *, recipe: Recipe) -> list[dict[str, Any]]:
+    """List the cases of a folder with their references, paired by relative folder and name.
+
+    Args:
+        images: Folder of scans.
+        labels: Folder of reference masks, named as the cases.
+        recipe: States the channels.
+
+    Returns:
+        As `datalist`, and ``label``, the path of the reference.
+
+    Raises:
+        InputError: As `datalist`; or a case without exactly one reference, or the reverse.
+    """
+    cases = {case.key: case for case in _complete_cases(images, recipe, None)}
+    references = find_masks(Path(labels))
+    alone = sorted(cases.keys() ^ references.keys())
+    alone += [key for key, paths in sorted(references.items()) if len(paths) > 1]
+    if alone:
+        msg = (
+            f"{len(alone)} cases are not one scan in {images} with one reference in {labels}: "
+            f"{_few(alone)}; name them alike"
+        )
+        raise InputError(msg)
+    return [{**_item(case), "label": str(references[key][0])} for key, case in cases.items()]
+
+
+def _complete_cases(
+    inputs: AnyPath | Sequence[AnyPath], recipe: Recipe, output: AnyPath | None
+) -> tuple[Case, ...]:
+    many = [inputs] if isinstance(inputs, str | PathLike) else inputs
+    names = [channel.name for channel in recipe.channels]
+    cases = find_cases(
+        [str(item) for item in many],
+        n_channels=len(names),
+        output=None if output is None else Path(output),
+        channel_names=names,
+    ).cases
+    problems = [f"{case.key}: {case.problem}" for case in cases if case.problem is not None]
+    if problems:
+        raise InputError("; ".join(problems[:_SHOWN]))
+    return cases
+
+
+def _refuse_existing(masks: Sequence[Path]) -> None:
+    if existing := [str(mask) for mask in masks if mask.exists()]:
+        msg = (
+            f"{len(existing)} masks exist already: {_few(existing)}; choose another output_dir, "
+            "or set overwrite to true"
+        )
+        raise OutputError(msg)
+
+
+def _item(case: Case) -> dict[str, Any]:
+    return {"image": [str(path) for path in case.paths], "case": case.key}
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
