@@ -54,6 +54,12 @@ def test_a_good_cohort_prints_a_table_and_writes_the_files(folder, capsys):
     assert written == ["cases.csv", "slices.csv", "summary.json"]
 
 
+def test_perfect_slices_are_not_called_the_worst(folder, capsys):
+    (folder / "p" / "a.nii.gz").write_bytes((folder / "r" / "a.nii.gz").read_bytes())
+    assert run(folder) == 0
+    assert "Worst slices" not in capsys.readouterr().out
+
+
 def test_json_is_the_summary_and_nothing_else(folder, capsys):
     assert run(folder, "--json", "--empty", "one", "--labels", "2") == 0
     printed = json.loads(capsys.readouterr().out)

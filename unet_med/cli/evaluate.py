@@ -161,7 +161,7 @@ def print_scores(scores: CohortScores) -> None:
             for one in summary["labels"]
         ],
     )
-    worst = scores.worst_slices(WORST_SLICES)
+    worst = [row for row in scores.worst_slices(WORST_SLICES) if row["dice"] < 1]
     if worst:
         _print_table(
             "Worst slices",
