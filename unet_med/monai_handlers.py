@@ -26,11 +26,13 @@ from unet_med.evaluation import (
 from unet_med.geometry import Geometry, grid_difference
 from unet_med.metrics import EmptyPolicy
 from unet_med.volumes import ArrayVolume, array_volume
+from unet_med.weights import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ignite.engine import Engine
+    from torch import nn
 
 logger = logging.getLogger(__name__)
 
@@ -185,3 +187,29 @@ def _check_as_stored(reference: ArrayVolume, meta: Mapping[str, Any]) -> None:
             "reorienting or resampling, or invert that before this handler"
         )
         raise GeometryError(msg)
+
+
+class WeightsLoader:
+    """Load a bundle's weights when an engine starts, strictly and as plain tensors only.
+
+    Unlike MONAI's ``CheckpointLoader`` it refuses weights that do not fit the recipe, by their
+    digest, keys and shapes, with one line that says what to do.
+
+    Args:
+        network: The module to fill, in place.
+        path: ``models/model.pt``.
+        sha256: Digest that the recipe states; empty = not checked.
+    """
+
+    def __init__(self, network: nn.Module, *, path: str | Path, sha256: str = "") -> None:
+        self.network = network
+        self.path = Path(path)
+        self.sha256 = sha256
+
+    def attach(self, engine: Engine) -> None:
+        """Load at the start of every run of the engine."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, _engine: Engine) -> None:
+        """Load the weights."""
+        load_weights(self.network, self.path, sha256=self.sha256)
