@@ -111,7 +111,10 @@ def _pasted(
     brain: tuple[np.ndarray, np.ndarray, np.ndarray],
     head: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the ICBM brain inside the NLin6 head: both lie in MNI space at 1 mm."""
+    """Return the ICBM brain inside the NLin6 head: both lie in MNI space at 1 mm.
+
+    Its tissue is classified like the head's own brain: heads with skull have one definition.
+    """
     image, labels, affine = head[0].astype(np.float32), head[1], head[2]
     shift = np.rint(np.linalg.inv(brain[2])[:3] @ affine)[:, 3].astype(int)
     part = tuple(slice(s, s + n) for s, n in zip(shift, image.shape, strict=True))
@@ -119,7 +122,7 @@ def _pasted(
     if not fits:
         msg = f"the head's grid {image.shape} does not lie inside the brain's {brain[0].shape}"
         raise SystemExit(msg)
-    new_image, new_labels = brain[0][part].astype(np.float32), brain[1][part]
+    new_image, new_labels = brain[0][part].astype(np.float32), classify(brain[0], brain[1] > 0)[part]
     new, old = new_labels > 0, labels > 0
     scale = np.median(image[labels == 3]) / np.median(new_image[new_labels == 3])
     # The rim between the two brains becomes dark, as skull and outer fluid are.

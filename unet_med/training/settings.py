@@ -50,7 +50,7 @@ class SlabSettings:
     sharpen: float = 0.25
     coarse: float = 0.35
     jitter: float = 0.15
-    folded: float = 0.5
+    folded: float = 0.4
 
     @classmethod
     def identity(cls) -> SlabSettings:
