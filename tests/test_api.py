@@ -35,7 +35,10 @@ def test_evaluate_reads_what_segment_wrote(tmp_path):
     bundle = make_bundle(tmp_path / "bundle")
     scan = write_scan(tmp_path / "a.nii.gz", shape=(20, 17, 6))
     unet_med.segment(scan, tmp_path / "out", bundle=bundle, threads=1)
-    scores = unet_med.evaluate(tmp_path / "out", tmp_path / "out", label_names={1: "one"})
+    scores = unet_med.evaluate(
+        str(tmp_path / "out"), tmp_path / "out", output=str(tmp_path / "s"), label_names={1: "one"}
+    )
+    assert (tmp_path / "s" / "slices.csv").is_file()
     assert scores.exit_code == 0
     dice = {row["dice"] for row in scores.slices}
     assert dice <= {1.0, None}

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from unet_med.batch import BatchSettings, Destination, Silence, find_cases, run_batch
 from unet_med.bundle import open_bundle
-from unet_med.evaluation import evaluate_cohort as evaluate
+from unet_med.evaluation import CohortScores, evaluate_cohort
 from unet_med.segmenter import Segmentation, Segmenter
 from unet_med.segmenter import load_segmenter as load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from unet_med.batch import BatchReport, Listener
+    from unet_med.evaluation.cohort import Progress
+    from unet_med.metrics import EmptyPolicy
 
 __all__ = ["Segmentation", "Segmenter", "evaluate", "load", "segment"]
 
@@ -39,6 +41,16 @@ class SegmentOptions(ExecutionOptions, total=False):
     channel: int | None
     frames: bool
     command_line: str
+
+
+class EvaluateOptions(TypedDict, total=False):
+    """What decides the tables; see `unet_med.evaluation.evaluate_cohort`."""
+
+    slice_axis: str
+    empty: EmptyPolicy
+    labels: Sequence[int] | None
+    label_names: Mapping[int, str] | None
+    progress: Progress | None
 
 
 def segment(
@@ -96,3 +108,29 @@ def segment(
         threads=options.get("threads"),
     )
     return run_batch(cases, Destination.parse(output), segmenter=segmenter, settings=settings)
+
+
+def evaluate(
+    predictions: AnyPath,
+    references: AnyPath,
+    *,
+    output: AnyPath | None = None,
+    **options: Unpack[EvaluateOptions],
+) -> CohortScores:
+    """Score predictions against references of the same name; as ``unet-med evaluate``.
+
+    Args:
+        predictions: Folder of masks, or one mask.
+        references: The same.
+        output: Folder for slices.csv, cases.csv and summary.json; None writes nothing.
+        **options: ``slice_axis``, ``empty``, ``labels``, ``label_names``, ``progress``.
+
+    Returns:
+        All scores: ``slices``, ``cases`` and ``summary``.
+
+    Raises:
+        InputError: A path does not exist, holds no mask, or nothing fits together.
+        OutputError: A table cannot be written.
+    """
+    folder = None if output is None else Path(output)
+    return evaluate_cohort(Path(predictions), Path(references), output=folder, **options)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -148,3 +149,13 @@ def test_python_m_is_the_same_program():
     assert done.stdout == ""
     with pytest.raises(ValueError, match="Expecting value"):
         json.loads(done.stdout)
+
+
+def test_termination_stops_a_run_as_orderly_as_an_interrupt(monkeypatch, capsys):
+    from unet_med.cli import info
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(info, "describe", lambda _path: signal.raise_signal(signal.SIGTERM))
+    assert main(["info"]) == 130
+    assert capsys.readouterr().err.startswith("unet-med: stopped")
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from io import StringIO
 from pathlib import PurePosixPath
 
@@ -150,3 +153,18 @@ def test_bars_on_a_terminal_say_what_failed():
         assert progress.tasks[0].completed == 1
     assert f"{'a' * 39}" in screen.getvalue()
     assert "FAILED: too [bad]" in screen.getvalue()
+
+
+@pytest.mark.usefixtures("bundle")
+def test_names_that_are_no_text_are_segmented_too(tmp_path):
+    scan = write_scan(tmp_path / "in" / "a.nii.gz")
+    scan.rename(tmp_path / "in" / "\udcff \u0416\n.nii.gz")
+    done = subprocess.run(
+        [sys.executable, "-m", "unet_med", "segment", tmp_path / "in", "--json", "--output",
+         tmp_path / "out\udcff", "--bundle", tmp_path / "bundle", *FIXED],
+        capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["done"] == 1
+    assert (tmp_path / "out\udcff" / "\udcff \u0416\n.nii.gz").is_file()
+    assert segment(tmp_path) == 0

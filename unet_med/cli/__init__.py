@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -60,7 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as exc:  # argparse has printed what is wrong, or the help
         return exc.code if isinstance(exc.code, int) else EXIT_NOT_STARTED
     args.command_line = " ".join(["unet-med", *(sys.argv[1:] if argv is None else argv)])
-    with _logging_to_stderr(debug=args.debug):
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what the terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
+    with _logging_to_stderr(debug=args.debug), _termination_as_interrupt():
         return _guarded(args)
 
 
@@ -97,6 +102,23 @@ def _discard_stdout() -> None:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, sys.stdout.fileno())
         os.close(nothing)
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM, by which schedulers end a job, stop a run as orderly as Ctrl-C does."""
+
+    def interrupt(*_signal_and_frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _StderrHandler(logging.Handler):

@@ -60,7 +60,7 @@ def describe(path: Path | None) -> dict[str, Any]:
 
 
 def _bundle_facts(bundle: Bundle) -> dict[str, Any]:
-    recipe = bundle.recipe.to_dict()
+    recipe = json.loads(json.dumps(bundle.recipe.to_dict()))
     shown = (
         "channels",
         "labels",
@@ -140,7 +140,7 @@ def _label_names(volume: Volume) -> dict[int, str]:
 def _print_lines(content: dict[str, Any], indent: str = "") -> None:
     """Print facts as ``key: value`` lines, leaving out what is empty."""
     for key, value in content.items():
-        if value in ("", None, {}, []):
+        if _is_empty(value):
             continue
         if isinstance(value, dict) and any(isinstance(item, dict) for item in value.values()):
             print(f"{indent}{key}:")
@@ -149,9 +149,15 @@ def _print_lines(content: dict[str, Any], indent: str = "") -> None:
             print(f"{indent}{key}: {_text(value)}")
 
 
+def _is_empty(value: Any) -> bool:  # noqa: ANN401 - a JSON value
+    if isinstance(value, dict):
+        return all(_is_empty(item) for item in value.values())
+    return value in ("", None, [])
+
+
 def _text(value: Any) -> str:  # noqa: ANN401 - a JSON value
     if isinstance(value, dict):
-        pairs = ((key, item) for key, item in value.items() if item not in (None, {}, []))
+        pairs = ((key, item) for key, item in value.items() if not _is_empty(item))
         return ", ".join(f"{key} {_text(item)}" for key, item in pairs)
     if isinstance(value, list):
         separator = "; " if any(isinstance(item, dict | list) for item in value) else " "
