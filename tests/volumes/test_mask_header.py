@@ -147,6 +147,7 @@ def test_masks_have_the_scans_spatial_shape(write_nifti, tmp_path, shape, mask_s
     write_mask(labels, tmp_path / "mask.nii.gz", like=volume, label_names=NAMES)
     image = nib.load(tmp_path / "mask.nii.gz")
     assert image.shape == mask_shape
+    assert image.header["dim"][4:].tolist() == [1, 1, 1, 1]
     assert np.array_equal(np.asarray(image.dataobj), labels.reshape(mask_shape))
     assert image.header["pixdim"].tobytes() == nib.load(scan).header["pixdim"].tobytes()
     assert verify_mask(scan, tmp_path / "mask.nii.gz") == []
