@@ -31,7 +31,7 @@ def test_a_folder_is_searched_below_in_order_and_keeps_relative_folders(tmp_path
     found = find_cases([tmp_path], n_channels=1, output=None)
     assert [case.key for case in found.cases] == ["A", "a", "b", "sub/deep/c.v2"]
     assert found.cases[3].paths == (tmp_path / "sub/deep/c.v2.nii.gz",)
-    assert found.rule == "4 by file"
+    assert found.rule == "one per file"
     assert not any(case.problem for case in found.cases)
 
 
@@ -58,6 +58,18 @@ def test_loops_of_links_end_and_real_folders_keep_their_names(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "z", target_is_directory=True)
     (tmp_path / "z" / "up").symlink_to(tmp_path, target_is_directory=True)
     assert keys(tmp_path) == ["z/a"]
+
+
+def test_patterns_end_too_where_links_loop(tmp_path):
+    touch(tmp_path / "a" / "images" / "x.nii")
+    touch(tmp_path / "b" / "y.nii")
+    for folder in ("a", "b", "a/images"):
+        for n in range(4):
+            (tmp_path / folder / f"up{n}").symlink_to(tmp_path, target_is_directory=True)
+    assert keys(f"{tmp_path}/**/*.nii") == ["a/images/x", "b/y"]
+    assert keys(f"{tmp_path}/**/images") == ["a/images/x"]
+    assert keys(f"{tmp_path}/?/**") == ["a/images/x", "b/y"]
+    assert keys(f"{tmp_path}/[a]/**/x.*") == ["a/images/x"]
 
 
 def test_a_link_to_nothing_is_a_case_and_a_pipe_is_none(tmp_path):

@@ -153,6 +153,16 @@ def test_a_run_killed_at_any_flush_ends_as_an_uninterrupted_one(tmp_path):
     assert number > 10
 
 
+def test_a_case_that_kills_the_process_twice_is_left_alone(tmp_path):
+    write_scan(tmp_path / "in" / "a.nii.gz")
+    write_scan(tmp_path / "in" / "b.nii.gz")
+    write_bundle(tmp_path / "bundle")
+    for _ in range(2):
+        assert kill_at_flush(1, lambda: run_cases(tmp_path)) == 9
+    assert statuses(run_cases(tmp_path)) == {"a": "failed", "b": "done"}
+    assert statuses(run_cases(tmp_path, retry_failed=True)) == {"a": "done", "b": "skipped"}
+
+
 def test_a_run_killed_while_replacing_knows_its_own_mask(tmp_path):
     scan = write_scan(tmp_path / "in" / "a.nii.gz")
     for number in range(100):

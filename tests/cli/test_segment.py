@@ -41,7 +41,7 @@ def test_a_folder_with_a_bad_file(tmp_path, bundle, capsys):
     out, err = capsys.readouterr()
     assert out == f"1 done, 1 failed; ledger {tmp_path}/out/ledger.jsonl\n"
     lines = err.splitlines()
-    assert lines[0] == "2 cases: 2 by file"
+    assert lines[0] == "2 cases: one per file"
     assert lines[1].startswith("torch fp32 on cpu, 1 threads: ")
     assert lines[2].startswith("[1/2] bad: FAILED: ")
     assert lines[3].startswith("[2/2] sub/a: done in ")
@@ -145,7 +145,7 @@ def test_bars_on_a_terminal_say_what_failed():
     with Progress(console=Console(file=screen, force_terminal=True, width=100)) as progress:
         bars = Bars(progress)
         how = Execution("torch", "fp32", "cpu", 1, "for a test")
-        bars.batch_started(1, rule="1 by file", execution=how)
+        bars.batch_started(1, rule="one per file", execution=how)
         bars.case_started(case, 1)
         bars.case_progress(2, 4)
         assert [(task.completed, task.total) for task in progress.tasks] == [(0, 1), (2, 4)]

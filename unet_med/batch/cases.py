@@ -67,7 +67,7 @@ def _form_cases(files: Sequence[FoundFile], rule: ChannelRule) -> tuple[list[Cas
     """Turn files into cases and say by which rule."""
     if rule.count == 1:
         cases = [Case(stem_of(f.path) or f.path.name, f.relative_folder, (f.path,)) for f in files]
-        return cases, f"{len(cases)} by file"
+        return cases, "one per file"
     cases, used = group_channels(files, rule)
     return cases, ", ".join(f"{count} {text}" for text, count in used.items())
 

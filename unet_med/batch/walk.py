@@ -6,6 +6,7 @@ import difflib
 import glob
 import os
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -98,19 +99,7 @@ def find_files(text: str) -> tuple[list[FoundFile], list[Nothing]]:
     Returns:
         The files, sorted by relative folder and name, and what could not be searched.
     """
-    pattern = is_pattern(text)
-    roots = _expand(text) if pattern else [Root(Path(text))]
-    depth = 1 if pattern else 0  # a folder that a wildcard matched is a sub-folder
-    found: list[FoundFile] = []
-    nothing: list[Nothing] = []
-    for root in roots:
-        if root.path.is_dir():
-            seen: set[tuple[int, int]] = set()
-            found_here, nothing_here = _walk(root, seen, depth=depth)
-            found += found_here
-            nothing += nothing_here
-        elif _is_file(root.path) and stem_of(root.path) is not None:
-            found.append(FoundFile(root.path, root.relative_folder, in_subfolder=False))
+    found, nothing = _search(text)
     if not found and not nothing:
         nothing.append(Nothing(text, _explain(text)))
     found = [file for file in found if not _is_second_half(file.path)]
@@ -118,11 +107,49 @@ def find_files(text: str) -> tuple[list[FoundFile], list[Nothing]]:
     return found, nothing
 
 
+def _search(text: str) -> tuple[list[FoundFile], list[Nothing]]:
+    """Find the files of one input, in any order."""
+    pattern = is_pattern(text)
+    if pattern and "**" in Path(text).parts:
+        return _search_everywhere(text)
+    found: list[FoundFile] = []
+    nothing: list[Nothing] = []
+    depth = 1 if pattern else 0  # a folder that a wildcard matched is a sub-folder
+    for root in _expand(text) if pattern else [Root(Path(text))]:
+        if root.path.is_dir():
+            found_here, nothing_here = _walk(root, set(), depth=depth)
+            found += found_here
+            nothing += nothing_here
+        elif _is_file(root.path) and stem_of(root.path) is not None:
+            found.append(FoundFile(root.path, root.relative_folder, in_subfolder=False))
+    return found, nothing
+
+
+def _search_everywhere(pattern: str) -> tuple[list[FoundFile], list[Nothing]]:
+    """Find the files of a glob with ``**``: the glob module would follow loops of links."""
+    base = pattern_base(pattern)
+    wanted = Path(pattern).parts[len(base.parts) :]
+    found, nothing = _walk(Root(base), set(), depth=0)
+    chosen = [
+        file for file in found if _matches((*file.relative_folder.parts, file.path.name), wanted)
+    ]
+    return chosen, nothing
+
+
+def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+    """Whether a path, or a folder it lies in, matches a pattern; both in parts."""
+    if not pattern:
+        return True
+    if pattern[0] == "**":
+        return any(_matches(parts[n:], pattern[1:]) for n in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
 def _expand(pattern: str) -> list[Root]:
     """Match a glob; relative folders count from the folder in front of the first wildcard."""
     base = pattern_base(pattern)
     roots = []
-    for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - takes absolute patterns
+    for match in sorted(glob.glob(pattern)):  # noqa: PTH207 - takes absolute patterns
         path = Path(match)
         relative = PurePosixPath(path.relative_to(base).as_posix())
         roots.append(Root(path, relative if path.is_dir() else relative.parent))
