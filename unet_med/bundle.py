@@ -51,9 +51,15 @@ class Bundle:
 
     @property
     def sha256(self) -> str:
-        """Identity of what determines the labels: the digests of recipe and weights together."""
-        parts = [sha256_file(self.root / RECIPE), sha256_file(self.weights_path)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        """Identity of what determines the labels: recipe and weights together.
+
+        The list of verified precisions is left out, since only the precision that is chosen
+        determines labels: measuring precisions anew makes no other bundle.
+        """
+        content = self.recipe.to_dict()
+        del content["precisions"]
+        recipe = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(f"{recipe}\n{sha256_file(self.weights_path)}".encode()).hexdigest()
 
 
 def default_bundle() -> Path:

@@ -201,7 +201,12 @@ def load_segmenter(
     """
     opened = open_bundle(bundle)
     execution = backends.resolve(
-        opened.recipe, backend=backend, precision=precision, device=device, threads=threads
+        opened.recipe,
+        weights=opened.weights_path,
+        backend=backend,
+        precision=precision,
+        device=device,
+        threads=threads,
     )
     predictor = backends.open_predictor(opened.recipe, opened.weights_path, execution)
     return Segmenter(opened, execution, predictor)

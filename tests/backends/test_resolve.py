@@ -52,7 +52,7 @@ def test_an_unverified_precision_runs_with_a_warning(caplog):
     ("options", "text"),
     [
         ({"backend": "tensorrt"}, "no backend"),
-        ({"precision": "int8"}, "no precision"),
+        ({"precision": "int8", "backend": "torch"}, "no precision"),
         ({"device": "tpu"}, "no device"),
         ({"threads": 0}, "threads"),
     ],

@@ -1,18 +1,18 @@
 """What runs the network: one table of backends, one function that resolves ``auto``.
 
-A backend is a module with ``PRECISIONS`` (name → whether this machine runs it natively),
+A backend is a module with ``PRECISIONS`` (name → whether this processor gains speed by it),
 ``resolve_device(device) -> str`` and ``open_predictor(recipe, weights, execution)``.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import logging
 import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from unet_med.backends.choice import PRECISIONS, choose_backend, resolve_precision
+from unet_med.backends.exported import model_files, model_sha256, usable_receipt
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,12 +24,22 @@ if TYPE_CHECKING:
 
     from unet_med.recipe import Recipe
 
-logger = logging.getLogger(__name__)
+__all__ = [
+    "BACKENDS",
+    "PRECISIONS",
+    "Execution",
+    "SlicePredictor",
+    "available_threads",
+    "load_backend",
+    "open_predictor",
+    "resolve",
+]
 
-BACKENDS = {"torch": "unet_med.backends.torch_backend"}
-"""Backend name to the module that implements it, in order of preference."""
-
-PRECISIONS = ("fp32", "bf16", "int8")
+BACKENDS = {
+    "torch": "unet_med.backends.torch_backend",
+    "openvino": "unet_med.backends.openvino_backend",
+}
+"""Backend name to the module that implements it."""
 
 
 class SlicePredictor(Protocol):
@@ -50,6 +60,7 @@ class Execution:
         device: ``cpu`` or ``cuda``.
         threads: CPU threads the network may use, at least 1.
         reason: Why backend and precision were chosen, for people.
+        model_sha256: Digest of the exported model that is run; empty = the weights themselves.
     """
 
     backend: str
@@ -57,6 +68,7 @@ class Execution:
     device: str
     threads: int
     reason: str
+    model_sha256: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready content."""
@@ -66,6 +78,7 @@ class Execution:
 def resolve(
     recipe: Recipe,
     *,
+    weights: Path | None = None,
     backend: str = "auto",
     precision: str = "auto",
     device: str = "auto",
@@ -75,7 +88,10 @@ def resolve(
 
     Args:
         recipe: States which precisions were verified.
-        backend: ``auto`` or a name in ``BACKENDS``.
+        weights: The bundle's ``models/model.pt``, beside which an export may lie; without it
+            ``auto`` is torch.
+        backend: ``auto`` or a name in ``BACKENDS``. ``auto`` is openvino on a CPU where it is
+            installed and the bundle has an export made from its weights, else torch.
         precision: ``auto``, ``fp32``, ``bf16`` or ``int8``.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; ``None`` = the processors this process may use.
@@ -85,16 +101,26 @@ def resolve(
 
     Raises:
         InputError: A name is unknown, or the backend cannot do what is asked.
+        BundleError: Backend openvino was asked for, and the bundle has no usable export.
+        MissingExtraError: Backend openvino was asked for and is not installed.
     """
-    name = next(iter(BACKENDS)) if backend == "auto" else backend
-    module = load_backend(name)
     if threads is not None and threads < 1:
         msg = f"threads must be at least 1, got {threads}"
         raise InputError(msg)
+    name, why_backend = backend, f"{backend} was asked for"
+    if backend == "auto":
+        name, why_backend = choose_backend(weights, device=device, precision=precision)
+    module = load_backend(name)
     chosen_device = module.resolve_device(device)
-    chosen, why = _resolve_precision(recipe, name, precision, module)
-    reason = f"{name} {'is the default' if backend == 'auto' else 'was asked for'}; {why}"
-    return Execution(name, chosen, chosen_device, threads or available_threads(), reason)
+    chosen, why = resolve_precision(
+        recipe, precision, backend=name, native=module.PRECISIONS, exported=_exported(name, weights)
+    )
+    digest = ""
+    if name == "openvino":
+        assert weights is not None
+        digest = model_sha256(usable_receipt(weights, chosen), chosen)
+    reason = f"{why_backend}; {why}"
+    return Execution(name, chosen, chosen_device, threads or available_threads(), reason, digest)
 
 
 def load_backend(name: str) -> ModuleType:
@@ -102,6 +128,7 @@ def load_backend(name: str) -> ModuleType:
 
     Raises:
         InputError: No backend has that name.
+        MissingExtraError: The library it runs on is not installed.
     """
     if name not in BACKENDS:
         msg = f"no backend {name!r}: use auto or one of {', '.join(BACKENDS)}"
@@ -119,6 +146,7 @@ def open_predictor(recipe: Recipe, weights: Path, execution: Execution) -> Slice
 
     Raises:
         WeightsError: The weights do not fit.
+        BundleError: The export does not fit.
     """
     predictor: SlicePredictor = load_backend(execution.backend).open_predictor(
         recipe, weights, execution
@@ -133,24 +161,12 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
-def _resolve_precision(
-    recipe: Recipe, backend: str, precision: str, module: ModuleType
-) -> tuple[str, str]:
-    native: dict[str, bool] = module.PRECISIONS
-    verified = [
-        entry.precision
-        for entry in recipe.precisions
-        if entry.backend == backend and entry.verified
-    ]
-    if precision == "auto":
-        fastest_first = [p for p in reversed(PRECISIONS) if p in verified and native.get(p)]
-        if fastest_first and fastest_first[0] != "fp32":
-            return fastest_first[0], f"{fastest_first[0]} is verified in the recipe and native here"
-        return "fp32", "fp32, as no faster precision is verified in the recipe and native here"
-    if precision not in native:
-        msg = f"backend {backend} has no precision {precision!r}: use auto or {', '.join(native)}"
+def _exported(backend: str, weights: Path | None) -> tuple[str, ...]:
+    """Return the precisions that a backend has a model for."""
+    if backend != "openvino":
+        return PRECISIONS
+    if weights is None:
+        msg = "backend openvino needs the path of the bundle's weights, to find their export"
         raise InputError(msg)
-    if precision != "fp32" and precision not in verified:
-        logger.warning("precision %s was not verified for this bundle and backend", precision)
-        return precision, f"{precision} was asked for, unverified"
-    return precision, f"{precision} was asked for"
+    files = usable_receipt(weights).files
+    return tuple(p for p in PRECISIONS if all(name in files for name in model_files(p)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
+from unet_med.backends.processor import bf16_pays
 from unet_med.errors import InputError
 from unet_med.networks import UNet2D
 from unet_med.weights import load_weights
@@ -22,12 +23,8 @@ if TYPE_CHECKING:
     from unet_med.recipe import Recipe
 
 
-def _bf16_is_native() -> bool:
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
-
-
-PRECISIONS: Final = {"fp32": True, "bf16": _bf16_is_native()}
-"""Precisions this backend has, and whether this processor runs them natively."""
+PRECISIONS: Final = {"fp32": True, "bf16": bf16_pays()}
+"""Precisions this backend has, and whether this processor is faster in them than in fp32."""
 
 
 class TorchPredictor:

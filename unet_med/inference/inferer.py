@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.inferers.inferer import Inferer
 
+from unet_med.backends import open_predictor
 from unet_med.backends.torch_backend import TorchPredictor
 from unet_med.errors import InputError
 from unet_med.geometry import Geometry, slice_layout
@@ -22,7 +24,7 @@ from unet_med.windows import WindowRule
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from unet_med.backends import Execution
+    from unet_med.backends import Execution, SlicePredictor
     from unet_med.recipe import Recipe
 
 DEFAULT_MULTIPLE = 16
@@ -53,7 +55,10 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         multiple: Padding multiple of the network, 2^levels; ``None`` = the network's own
             attribute ``multiple``, else 16.
         recipe: Takes over ``slice_axis``, ``multiple`` and, without ``roi_size``, the windows.
-        execution: Precision and threads; ``None`` = fp32 and torch's own threads.
+        execution: Backend, precision and threads; ``None`` = torch in fp32 with its own threads.
+            Another backend than torch runs the bundle's export; the network given is then not run.
+        weights: The bundle's ``models/model.pt``, where a backend other than torch finds the
+            export; it also needs ``recipe``.
         output: ``logits`` (B, K, i, j, k) float32, or ``labels`` (B, 1, i, j, k), which needs a
             recipe: uint8 where the values fit, else int64.
 
@@ -72,15 +77,14 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         multiple: int | None = None,
         recipe: Recipe | None = None,
         execution: Execution | None = None,
+        weights: Path | str | None = None,
         output: Literal["logits", "labels"] = "logits",
     ) -> None:
         super().__init__()
         if output == "labels" and recipe is None:
             msg = "output='labels' needs a recipe, which says what the channels mean"
             raise InputError(msg)
-        if execution is not None and execution.backend != "torch":
-            msg = f"a torch network cannot run on backend {execution.backend!r}: use torch or auto"
-            raise InputError(msg)
+        self._exported = _open_exported(recipe, weights, execution)
         self._window = _window_rule(roi_size, overlap, mode, recipe)
         self._batch = sw_batch_size
         self._slice_axis = slice_axis if recipe is None else recipe.slice_axis
@@ -117,7 +121,10 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         device: torch.device,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> TorchPredictor:
+    ) -> SlicePredictor:
+        if self._exported is not None:
+            return self._exported
+
         def call(batch: torch.Tensor) -> torch.Tensor:
             return network(batch, *args, **kwargs)
 
@@ -133,7 +140,7 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         )
 
     def _run(
-        self, volume: torch.Tensor, affine: np.ndarray, predictor: TorchPredictor, multiple: int
+        self, volume: torch.Tensor, affine: np.ndarray, predictor: SlicePredictor, multiple: int
     ) -> np.ndarray:
         array = np.asarray(volume.detach().cpu().numpy(), np.float32)
         i, j, k = array.shape[1:]
@@ -173,6 +180,21 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         )
         # torch's arithmetic knows few unsigned types beyond uint8.
         return labels[:, None].astype(np.uint8 if labels.dtype == np.uint8 else np.int64)
+
+
+def _open_exported(
+    recipe: Recipe | None, weights: Path | str | None, execution: Execution | None
+) -> SlicePredictor | None:
+    """Open the export that a backend other than torch runs; ``None`` for torch."""
+    if execution is None or execution.backend == "torch":
+        return None
+    if recipe is None or weights is None:
+        msg = (
+            f"backend {execution.backend} runs the bundle's export, not a torch network: give "
+            "SlicewiseInferer recipe= and weights=, or use backend torch"
+        )
+        raise InputError(msg)
+    return open_predictor(recipe, Path(weights), execution)
 
 
 def _window_rule(

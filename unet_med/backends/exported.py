@@ -1,0 +1,136 @@
+"""The exported models beside a bundle's weights, and the receipt that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from unet_med._files import sha256_file, write_json
+from unet_med.errors import BundleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOLDER = "openvino"
+"""Name of the folder beside ``model.pt``."""
+
+RECEIPT = "receipt.json"
+MODELS = {"fp32": "model", "bf16": "model", "int8": "model_int8"}
+"""Precision to the stem of its model; bf16 is the fp32 model run in bf16."""
+
+SCHEMA_VERSION = 1
+ADVICE = "run unet-med export"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an export was made from, and what was measured.
+
+    Attributes:
+        weights_sha256: Digest of the ``model.pt`` that it was made from.
+        files: File name to SHA-256, for every model file.
+        program: Name to version of what made it.
+        calibration: What int8 was calibrated on; empty without int8.
+        measured: One JSON object per backend and precision.
+        processor: Name of the processor that measured.
+    """
+
+    weights_sha256: str
+    files: dict[str, str]
+    program: dict[str, str] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
+    measured: list[dict[str, Any]] = field(default_factory=list)
+    processor: str = ""
+
+    def save(self, folder: Path) -> None:
+        """Write ``receipt.json`` atomically."""
+        write_json(folder / RECEIPT, {"schema_version": SCHEMA_VERSION, **asdict(self)})
+
+
+def export_folder(weights: Path) -> Path:
+    """Return where the export of these weights lies."""
+    return weights.parent / FOLDER
+
+
+def usable_receipt(weights: Path, precision: str = "fp32") -> Receipt:
+    """Return the receipt of an export that fits the weights and has the precision.
+
+    Args:
+        weights: The bundle's ``models/model.pt``.
+        precision: ``fp32``, ``bf16`` or ``int8``.
+
+    Raises:
+        BundleError: There is no export, it is foreign, it was made from other weights, or it
+            lacks the precision.
+    """
+    folder = export_folder(weights)
+    receipt = _read_receipt(folder)
+    if receipt.weights_sha256 != sha256_file(weights):
+        msg = (
+            f"the OpenVINO export in {folder} is stale: it was made from other weights than "
+            f"{weights.name}; {ADVICE}"
+        )
+        raise BundleError(msg)
+    missing = [name for name in model_files(precision) if name not in receipt.files]
+    if missing:
+        how = "run unet-med export --int8 FOLDER" if precision == "int8" else ADVICE
+        msg = f"the OpenVINO export in {folder} has no {precision} model; {how}"
+        raise BundleError(msg)
+    return receipt
+
+
+def export_problem(weights: Path) -> str:
+    """Return why an export cannot be used; empty = it can."""
+    try:
+        usable_receipt(weights)
+    except BundleError as exc:
+        return str(exc)
+    return ""
+
+
+def checked_model(weights: Path, precision: str) -> Path:
+    """Return the ``.xml`` of an export whose files are those that the receipt names.
+
+    Raises:
+        BundleError: As ``usable_receipt``, or a model file is missing or was changed.
+    """
+    receipt = usable_receipt(weights, precision)
+    folder = export_folder(weights)
+    for name in model_files(precision):
+        path = folder / name
+        if not path.is_file() or sha256_file(path) != receipt.files[name]:
+            msg = f"{path} is not the file that the export wrote; {ADVICE}"
+            raise BundleError(msg)
+    return folder / model_files(precision)[0]
+
+
+def model_sha256(receipt: Receipt, precision: str) -> str:
+    """Return one digest of a precision's model files."""
+    parts = [receipt.files[name] for name in model_files(precision)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def model_files(precision: str) -> tuple[str, str]:
+    """Return the names of a precision's graph and its weights."""
+    return f"{MODELS[precision]}.xml", f"{MODELS[precision]}.bin"
+
+
+def _read_receipt(folder: Path) -> Receipt:
+    path = folder / RECEIPT
+    if not path.is_file():
+        found = "is foreign: it has no receipt" if folder.is_dir() else "does not exist"
+        msg = f"the OpenVINO export {folder} {found}; {ADVICE}"
+        raise BundleError(msg)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.pop("schema_version")
+        receipt = Receipt(**content)
+        fits = version == SCHEMA_VERSION and isinstance(receipt.files, dict)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        fits, receipt = False, None
+    if not fits or receipt is None:
+        msg = f"{path} is not a receipt that this version understands; {ADVICE}"
+        raise BundleError(msg)
+    return receipt

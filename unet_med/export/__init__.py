@@ -1,0 +1,7 @@
+"""Models for other runtimes, made from a bundle's weights, with proof of how far they differ."""
+
+from __future__ import annotations
+
+from unet_med.export.bundle import ExportResult, ExportSettings, export_bundle
+
+__all__ = ["ExportResult", "ExportSettings", "export_bundle"]

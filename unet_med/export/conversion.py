@@ -1,0 +1,83 @@
+"""From the torch network to OpenVINO and ONNX, every axis but the channels dynamic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from unet_med._files import atomic_path
+from unet_med._optional import require
+from unet_med.backends.openvino_runtime import load_openvino
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+WEIGHTS_KEY = "weights_sha256"
+"""Metadata entry of an ONNX file: the digest of the weights that it was made from."""
+
+_EXAMPLE_SIZE = (2, 37, 53)  # N, H, W: unequal, and no multiple of any network's
+
+
+def to_openvino(network: nn.Module, in_channels: int) -> Any:  # noqa: ANN401 - an openvino.Model
+    """Convert a network in eval mode.
+
+    Args:
+        network: Maps (N, in_channels, H, W) to logits (N, K, H, W), any H and W.
+        in_channels: Its input channels.
+
+    Returns:
+        An ``openvino.Model`` with dynamic N, H and W.
+    """
+    openvino = load_openvino()
+    shape = openvino.PartialShape([-1, in_channels, -1, -1])
+    model = openvino.convert_model(network, example_input=_example(in_channels), input=[shape])
+    model.input(0).get_tensor().set_names({"slices"})
+    model.output(0).get_tensor().set_names({"logits"})
+    return model
+
+
+def save_openvino(model: Any, path: Path) -> None:  # noqa: ANN401 - an openvino.Model
+    """Write ``.xml`` and ``.bin`` with weights as they are, not rounded to fp16."""
+    load_openvino().save_model(model, path, compress_to_fp16=False)
+
+
+def save_onnx(network: nn.Module, in_channels: int, *, path: Path, weights_sha256: str) -> None:
+    """Write a network in eval mode as one ONNX file, atomically.
+
+    Args:
+        network: As ``to_openvino``.
+        in_channels: Its input channels.
+        path: Target, usually ``models/model.onnx``.
+        weights_sha256: Stands in the file's metadata.
+
+    Raises:
+        MissingExtraError: onnx or onnxscript is not installed.
+        OutputError: The file cannot be written.
+    """
+    onnx = require("onnx", extra="onnx")
+    require("onnxscript", extra="onnx")
+    dynamic = torch.export.Dim.DYNAMIC
+    with atomic_path(path) as partial:
+        torch.onnx.export(
+            network,
+            (_example(in_channels),),
+            partial,
+            input_names=["slices"],
+            output_names=["logits"],
+            dynamo=True,
+            dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},),
+            external_data=False,
+            verbose=False,
+        )
+        model = onnx.load(partial)
+        onnx.checker.check_model(model)
+        model.metadata_props.add(key=WEIGHTS_KEY, value=weights_sha256)
+        onnx.save(model, partial)
+
+
+def _example(in_channels: int) -> torch.Tensor:
+    n_slices, height, width = _EXAMPLE_SIZE
+    return torch.zeros(n_slices, in_channels, height, width)
