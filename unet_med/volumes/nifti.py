@@ -20,7 +20,7 @@ from unet_med.volumes.nifti_header import (
     read_header,
     reading,
 )
-from unet_med.volumes.volume import ArrayVolume, array_volume, check_slab, slab_index
+from unet_med.volumes.volume import ArrayVolume, array_volume, check_slab, scaled, slab_index
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,10 +102,11 @@ class NiftiVolume:
         index = slab_index(start, stop, axis=axis)
         with self._lock, reading(self.path):
             if self._compressed is not None:
-                return self._scaled(self._compressed.slab(index))
-            if self._mapped is None:
-                self._mapped = self._map()
-            return self._scaled(self._mapped[index])
+                stored = self._compressed.slab(index)
+            else:
+                self._mapped = self._map() if self._mapped is None else self._mapped
+                stored = self._mapped[index]
+        return scaled(stored, self._header.slope, self._header.inter)
 
     def close(self) -> None:
         """Close the file and forget unpacked voxels; reading opens it again."""
@@ -118,14 +119,6 @@ class NiftiVolume:
         compressed = getattr(self, "_compressed", None)
         if compressed is not None:
             compressed.close()
-
-    def _scaled(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        header = self._header
-        if (header.slope, header.inter) == (1.0, 0.0):
-            return np.array(stored, dtype=np.float32, order="F")
-        values = np.multiply(stored, header.slope, dtype=np.float64, order="F")
-        values += header.inter
-        return np.asarray(values, dtype=np.float32)
 
     def _map(self) -> NDArray[Any]:
         header = self._header

@@ -130,8 +130,7 @@ class ArrayVolume:
     def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
         """Return the slab [start, stop) along an axis as (C, i, j, k) float32; see `Volume`."""
         check_slab(self, start, stop, axis=axis)
-        slab = self._voxels[slab_index(start, stop, axis=axis)]
-        return np.array(slab, dtype=np.float32, order="F")
+        return scaled(self._voxels[slab_index(start, stop, axis=axis)])
 
 
 class StackedVolume:
@@ -200,6 +199,19 @@ def stack_volumes(volumes: Sequence[Volume]) -> Volume:
             )
             raise GeometryError(msg)
     return first if len(volumes) == 1 else StackedVolume(volumes)
+
+
+def scaled(stored: NDArray[Any], slope: float = 1.0, inter: float = 0.0) -> NDArray[np.float32]:
+    """Return ``slope * stored + inter``, computed in float64, as a new float32 array.
+
+    What float32 cannot hold becomes infinite, silently: non-finite voxels are counted later.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if (slope, inter) == (1.0, 0.0):
+            return np.array(stored, dtype=np.float32, order="F")
+        values = np.multiply(stored, slope, dtype=np.float64, order="F")
+        values += inter
+        return np.asarray(values, dtype=np.float32)
 
 
 def slab_index(start: int, stop: int, *, axis: int) -> tuple[slice, ...]:
