@@ -1,0 +1,225 @@
+"""The OpenVINO backend against torch, and against itself at other settings."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import threading
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from tests.exports import make_export, write_scan
+from unet_med.backends import Execution, open_predictor, processor
+from unet_med.backends.openvino_backend import OpenVINOPredictor
+from unet_med.backends.torch_backend import TorchPredictor, build_network
+from unet_med.bundle import open_bundle
+from unet_med.errors import InputError
+from unet_med.inference import pipeline
+from unet_med.preprocessing import Context
+from unet_med.segmenter import load_segmenter
+from unet_med.weights import load_weights
+
+pytest.importorskip("openvino")
+
+FP32_TOLERANCE = 1e-4  # another order of sums, batch norms folded; measured 3e-6
+HAS_NNCF = importlib.util.find_spec("nncf") is not None
+SIZES = [(1, 1, 1), (2, 37, 53), (1, 64, 48), (3, 7, 130)]
+
+
+def runs_bf16():
+    return "BF16" in importlib.import_module("openvino").Core().get_property(
+        "CPU", "OPTIMIZATION_CAPABILITIES"
+    )
+
+
+needs = {
+    "fp32": (),
+    "bf16": pytest.mark.skipif(not runs_bf16(), reason="this processor has no bfloat16"),
+    "int8": pytest.mark.skipif(not HAS_NNCF, reason="int8 needs the extra quantize"),
+}
+each_precision = pytest.mark.parametrize(
+    "precision", [pytest.param(name, marks=marks) for name, marks in needs.items()]
+)
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    return write_scan(tmp_path_factory.mktemp("scan") / "scan.nii.gz")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory, scan):
+    folder = tmp_path_factory.mktemp("exported") / "bundle"
+    return make_export(folder, scan, int8=HAS_NNCF, sizes=(8, 16))
+
+
+def predictor_of(bundle, precision="fp32", threads=1):
+    opened = open_bundle(bundle)
+    execution = Execution("openvino", precision, "cpu", threads, "")
+    return open_predictor(opened.recipe, opened.weights_path, execution)
+
+
+def torch_of(bundle):
+    opened = open_bundle(bundle)
+    network = build_network(opened.recipe).eval()
+    load_weights(network, opened.weights_path)
+    return TorchPredictor(network, threads=1)
+
+
+def noise(n, height, width, channels=1):
+    rng = np.random.default_rng(height * width)
+    return rng.normal(size=(n, channels, height, width)).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_any_size_equals_torch(bundle, size):
+    slices = noise(*size)
+    logits = predictor_of(bundle)(slices)
+    expected = torch_of(bundle)(slices)
+    assert logits.dtype == np.float32
+    assert logits.shape == expected.shape
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=FP32_TOLERANCE)
+
+
+@each_precision
+def test_logits_depend_on_neither_batch_nor_threads(bundle, precision):
+    slices = noise(32, 48, 40)
+    together = predictor_of(bundle, precision)(slices)
+    by_eight = predictor_of(bundle, precision, threads=2)
+    one_by_one = predictor_of(bundle, precision)
+    eights = np.concatenate([by_eight(slices[n : n + 8]) for n in range(0, 32, 8)])
+    ones = np.concatenate([one_by_one(slices[n : n + 1]) for n in range(32)])
+    np.testing.assert_array_equal(together, eights)
+    np.testing.assert_array_equal(together, ones)
+
+
+def test_precisions_are_really_different(bundle):
+    slices = noise(1, 48, 40)
+    ways = [name for name in needs if name != "bf16" or runs_bf16()]
+    ways = [name for name in ways if name != "int8" or HAS_NNCF]
+    logits = [predictor_of(bundle, name)(slices) for name in ways]
+    for n, first in enumerate(logits):
+        for second in logits[n + 1 :]:
+            assert not np.array_equal(first, second)
+
+
+def test_logits_belong_to_the_caller(bundle):
+    """A request's own memory is used again; neither side may see the other's."""
+    predictor = predictor_of(bundle)
+    slices = noise(2, 16, 24)
+    first = predictor(slices)
+    kept = first.copy()
+    predictor(slices[::-1] * 5)  # not contiguous, another content
+    np.testing.assert_array_equal(first, kept)
+    slices[:] = 0
+    np.testing.assert_array_equal(first, kept)
+    first[:] = 7
+    np.testing.assert_array_equal(predictor(noise(2, 16, 24)), kept)
+
+
+def test_threads_of_the_caller_wait_for_each_other(bundle):
+    predictor = predictor_of(bundle)
+    inputs = [noise(1, 24 + 8 * n, 32) for n in range(4)]
+    expected = [predictor(one) for one in inputs]
+    found = [None] * len(inputs)
+
+    def call(n):
+        for _ in range(5):
+            found[n] = predictor(inputs[n])
+
+    workers = [threading.Thread(target=call, args=(n,)) for n in range(len(inputs))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@each_precision
+def test_masks_depend_on_neither_batch_nor_threads_nor_container(
+    bundle, scan, precision, monkeypatch, tmp_path
+):
+    plain = tmp_path / "scan.nii"
+    nib.save(nib.load(scan), plain)
+    masks = []
+    for batch, threads, path in [(1, 1, scan), (8, 2, scan), (32, 1, plain), (8, 2, plain)]:
+        monkeypatch.setattr(pipeline, "PIXELS_PER_BATCH", batch * 21 * 34)
+        segmenter = load_segmenter(
+            bundle, backend="openvino", precision=precision, threads=threads
+        )  # fmt: skip
+        masks.append(segmenter.segment(path).labels)
+    assert len(np.unique(masks[0])) > 1
+    for other in masks[1:]:
+        np.testing.assert_array_equal(masks[0], other)
+
+
+def test_labels_agree_with_torch(bundle, scan):
+    ours = load_segmenter(bundle, backend="openvino", precision="fp32", threads=1)
+    torchs = load_segmenter(bundle, backend="torch", precision="fp32", threads=1)
+    labels, expected = ours.segment(scan).labels, torchs.segment(scan).labels
+    assert np.count_nonzero(labels != expected) <= 1e-5 * labels.size
+    assert len(np.unique(expected)) > 1
+
+
+def test_context_channels_and_spacing_agree_with_torch(tmp_path, scan):
+    bundle = make_export(
+        tmp_path / "bundle", scan, context=Context(3, 3.5), in_plane_spacing_mm=1.2
+    )  # fmt: skip
+    ours = load_segmenter(bundle, backend="openvino", threads=1).segment(scan).labels
+    expected = load_segmenter(bundle, backend="torch", threads=1).segment(scan).labels
+    assert np.count_nonzero(ours != expected) <= 1e-5 * ours.size
+
+
+def test_a_model_in_memory_may_be_given(bundle):
+    path = bundle / "models" / "openvino" / "model.xml"
+    model = importlib.import_module("openvino").Core().read_model(path)
+    slices = noise(1, 16, 16)
+    ours = OpenVINOPredictor(model, threads=1)(slices)
+    np.testing.assert_array_equal(ours, predictor_of(bundle)(slices))
+
+
+def test_bf16_without_the_instructions_is_refused(bundle):
+    """OpenVINO itself would run float32 without a word."""
+    if runs_bf16():
+        pytest.skip("this processor has bfloat16")
+    with pytest.raises(InputError, match="bfloat16"):
+        predictor_of(bundle, "bf16")
+
+
+@pytest.mark.parametrize(
+    ("flags", "vendor", "pays"),
+    [
+        ("avx512_bf16 amx_bf16", "GenuineIntel", True),
+        ("avx512_bf16", "GenuineIntel", False),
+        ("avx512_bf16", "AuthenticAMD", True),
+        ("avx2", "AuthenticAMD", False),
+    ],
+)
+def test_bf16_pays_on_some_processors_only(tmp_path, monkeypatch, flags, vendor, pays):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: fpu {flags} sse\n\n")
+    monkeypatch.setattr(processor, "CPUINFO", cpuinfo)
+    for function in (processor._field, processor.bf16_pays, processor.int8_pays):
+        function.cache_clear()
+    try:
+        assert processor.bf16_pays() is pays
+        assert processor.int8_pays() is False
+    finally:
+        for function in (processor._field, processor.bf16_pays, processor.int8_pays):
+            function.cache_clear()
+
+
+def test_torch_threads_stay_as_they_were(bundle):
+    before = torch.get_num_threads()
+    predictor_of(bundle, threads=2)(noise(1, 16, 16))
+    assert torch.get_num_threads() == before
+
+
+def test_a_moved_bundle_still_runs(bundle, tmp_path):
+    moved = shutil.copytree(bundle, tmp_path / "elsewhere")
+    slices = noise(1, 16, 16)
+    np.testing.assert_array_equal(predictor_of(moved)(slices), predictor_of(bundle)(slices))

@@ -1,0 +1,52 @@
+"""Small exported bundles for tests, and scans that fit them."""
+
+from __future__ import annotations
+
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.bundles import make_bundle
+from unet_med.backends import exported
+from unet_med.bundle import open_bundle
+from unet_med.export import ExportSettings, export_bundle
+from unet_med.export.scans import Scan
+
+AFFINE = np.array([[-1.0, 0, 0, 9], [0, 1.5, 0, -7], [0, 0, 3, 2], [0, 0, 0, 1]])
+
+
+def write_scan(path, *, shape=(21, 34, 11), seed=0, blank=0):
+    """Write a scan of smooth noise, its first ``blank`` slices all zero."""
+    rng = np.random.default_rng(seed)
+    voxels = rng.integers(0, 300, shape).astype(np.int16)
+    voxels[4:-4, 6:-6] += rng.integers(200, 900, voxels[4:-4, 6:-6].shape).astype(np.int16)
+    voxels[..., :blank] = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(voxels, AFFINE), path)
+    return path
+
+
+def make_export(root, scan, *, int8=False, **changes):
+    """Write a bundle with an export measured on the scan, and return its folder."""
+    if int8:
+        pytest.importorskip("nncf", reason="int8 needs the extra quantize")
+    make_bundle(root, **changes)
+    scans = (Scan((scan,)),)
+    settings = ExportSettings(
+        scans=scans, calibration=scans if int8 else (), n_calibration=6, n_slices=6, threads=1
+    )
+    export_bundle(open_bundle(root), settings)
+    return root
+
+
+def copy_of(bundle, target):
+    """Return a copy that a test may damage."""
+    return shutil.copytree(bundle, target)
+
+
+def receipt_of(bundle):
+    """Return the receipt of an export, as parsed JSON."""
+    path = bundle / "models" / "openvino" / exported.RECEIPT
+    return path, exported.json.loads(path.read_text())
