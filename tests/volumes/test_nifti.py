@@ -184,10 +184,13 @@ def test_opening_reads_no_voxel(tmp_path, write_nifti):
     assert open_volume(cut).geometry.shape == (5, 6, 7)
 
 
-def test_pairs_of_files_are_read_by_either_name(tmp_path):
+@pytest.mark.parametrize("names", [("scan.img", "scan.hdr"), ("SCAN.IMG", "SCAN.HDR")])
+def test_pairs_of_files_are_read_by_either_name(tmp_path, names):
     voxels = np.random.default_rng(1).integers(0, 99, (4, 5, 6)).astype(np.int16)
-    nib.save(nib.Nifti1Pair(voxels, np.diag([1, 2, 3, 1])), tmp_path / "scan.img")
-    for name in ("scan.img", "scan.hdr"):
+    nib.save(nib.Nifti1Pair(voxels, np.diag([1, 2, 3, 1])), tmp_path / "made.img")
+    for name in names:
+        (tmp_path / "made").with_suffix(name[-4:].lower()).rename(tmp_path / name)
+    for name in names:
         volume = open_volume(tmp_path / name)
         assert np.array_equal(volume.read(0, 6, axis=2)[0], voxels)
 

@@ -11,7 +11,7 @@ from unet_med.volumes.volume import ArrayVolume, Volume, array_volume, stack_vol
 if TYPE_CHECKING:
     from unet_med.volumes.itk import from_sitk, to_sitk
     from unet_med.volumes.nifti import from_nibabel
-    from unet_med.volumes.nifti_mask import mask_image, write_mask
+    from unet_med.volumes.nifti_mask import mask_image, write_mask, write_mask_slabs
     from unet_med.volumes.verify import verify_mask
 
 _LAZY = {  # names whose modules load nibabel or SimpleITK
@@ -21,6 +21,7 @@ _LAZY = {  # names whose modules load nibabel or SimpleITK
     "to_sitk": "itk",
     "verify_mask": "verify",
     "write_mask": "nifti_mask",
+    "write_mask_slabs": "nifti_mask",
 }
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "verify_mask",
     "volume_ending",
     "write_mask",
+    "write_mask_slabs",
 ]
 
 

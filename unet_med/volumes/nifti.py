@@ -199,4 +199,5 @@ def _pair(path: Path) -> tuple[Path, Path | None]:
     """Return the header's path and, for a pair of files, the voxels' path."""
     if path.suffix.lower() not in {".hdr", ".img"}:
         return path, None
-    return path.with_suffix(".hdr"), path.with_suffix(".img")
+    header, voxels = (".HDR", ".IMG") if path.suffix.isupper() else (".hdr", ".img")
+    return path.with_suffix(header), path.with_suffix(voxels)

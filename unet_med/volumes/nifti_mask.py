@@ -18,7 +18,7 @@ from unet_med.volumes.mask_header import header_differences, label_dtype, mask_h
 from unet_med.volumes.nifti_header import open_stream, read_header, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -84,25 +84,58 @@ def write_mask(
         LabelError: The labels are no integers from 0.
         OutputError: The file cannot be written, or what was read back is not what was written.
     """
+    dtype = label_dtype(labels, like=like, label_names=label_names)
+    step = max(1, _BLOCK_BYTES // (labels.shape[0] * labels.shape[1] * dtype.itemsize))
+    slabs = (labels[..., k : k + step] for k in range(0, labels.shape[2], step))
+    write_mask_slabs(slabs, path, like=like, dtype=dtype, label_names=label_names)
+
+
+def write_mask_slabs(
+    slabs: Iterable[NDArray[Any]],
+    path: Path,
+    *,
+    like: Volume,
+    dtype: np.dtype[Any],
+    label_names: Mapping[int, str],
+) -> None:
+    """Write a mask slab by slab, so that it is never whole in memory; otherwise `write_mask`.
+
+    Args:
+        slabs: Label values (i, j, n), the n adding up to the scan's third side, in the file's
+            own order. They are asked for while the file is written.
+        path: The target, ending in .nii.gz or .nii; its folder is created.
+        like: The scan.
+        dtype: Unsigned type of the labels; no value is checked against it.
+        label_names: Name per value.
+
+    Raises:
+        GeometryError: The slabs are not the scan's grid, or the scan's affine does not survive
+            in the header.
+        OutputError: The file cannot be written, or what was read back is not what was written.
+    """
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         msg = f"cannot write {path}: a mask is a NIfTI file; end its name in .nii.gz or .nii"
         raise OutputError(msg)
-    dtype = label_dtype(labels, like=like, label_names=label_names)
     header = mask_header(like, dtype=dtype, label_names=label_names)
     stream = io.BytesIO()
     header.write_to(stream)
     start, stored_dtype = stream.getvalue(), header.get_data_dtype()
     with atomic_path(path) as partial:
-        digest = _write(partial, start, _blocks(labels, stored_dtype))
+        digest = _write(partial, start, _blocks(slabs, stored_dtype, like=like))
         _prove(partial, start, digest=digest, like=like, target=path)
 
 
-def _blocks(labels: NDArray[Any], dtype: np.dtype[Any]) -> Iterator[bytes]:
-    """Yield the voxels as NIfTI stores them, first axis fastest, some planes at a time."""
-    plane_bytes = labels.shape[0] * labels.shape[1] * dtype.itemsize
-    step = max(1, _BLOCK_BYTES // plane_bytes)
-    for first in range(0, labels.shape[2], step):
-        yield np.asarray(labels[..., first : first + step], dtype=dtype).tobytes(order="F")
+def _blocks(
+    slabs: Iterable[NDArray[Any]], dtype: np.dtype[Any], *, like: Volume
+) -> Iterator[bytes]:
+    """Yield the voxels as NIfTI stores them, first axis fastest, and check that all came."""
+    planes, n_planes = like.geometry.shape[:2], 0
+    for slab in slabs:
+        n_planes += slab.shape[2] if slab.shape[:2] == planes else like.geometry.shape[2] + 1
+        yield np.asarray(slab, dtype=dtype).tobytes(order="F")
+    if n_planes != like.geometry.shape[2]:
+        msg = f"the slabs do not add up to the grid of {like.name}, {like.geometry.shape}"
+        raise GeometryError(msg)
 
 
 def _write(path: Path, start: bytes, blocks: Iterator[bytes]) -> str:
