@@ -118,11 +118,11 @@ def _pasted(
     image, labels, affine = head[0].astype(np.float32), head[1], head[2]
     shift = np.rint(np.linalg.inv(brain[2])[:3] @ affine)[:, 3].astype(int)
     part = tuple(slice(s, s + n) for s, n in zip(shift, image.shape, strict=True))
-    fits = all(0 <= s and s + n <= m for s, n, m in zip(shift, image.shape, brain[0].shape, strict=True))
-    if not fits:
+    if (shift < 0).any() or (shift + image.shape > brain[0].shape).any():
         msg = f"the head's grid {image.shape} does not lie inside the brain's {brain[0].shape}"
         raise SystemExit(msg)
-    new_image, new_labels = brain[0][part].astype(np.float32), classify(brain[0], brain[1] > 0)[part]
+    new_image = brain[0][part].astype(np.float32)
+    new_labels = classify(brain[0], brain[1] > 0)[part]
     new, old = new_labels > 0, labels > 0
     scale = np.median(image[labels == 3]) / np.median(new_image[new_labels == 3])
     # The rim between the two brains becomes dark, as skull and outer fluid are.
@@ -132,9 +132,7 @@ def _pasted(
     return np.rint(image).astype(np.int16), np.where(new, new_labels, 0).astype(np.uint8), affine
 
 
-def _write_pair(
-    pair: tuple[np.ndarray, np.ndarray, np.ndarray], folder: Path, name: str
-) -> None:
+def _write_pair(pair: tuple[np.ndarray, np.ndarray, np.ndarray], folder: Path, name: str) -> None:
     image, labels, affine = pair
     for kind, array in (("images", image), ("labels", labels)):
         (folder / kind).mkdir(parents=True, exist_ok=True)

@@ -115,9 +115,7 @@ def _bias(
     expected = (precision * np.log(mixture.means)[:, None]).sum(axis=0) / weight
     design = np.concatenate([basis[some], np.ones((len(expected), 1))], axis=1)
     root = np.sqrt(weight)
-    fit, *_ = np.linalg.lstsq(
-        design * root[:, None], (values[some] - expected) * root, rcond=None
-    )
+    fit, *_ = np.linalg.lstsq(design * root[:, None], (values[some] - expected) * root, rcond=None)
     field = basis @ fit[:-1]
     return field - field.mean()
 

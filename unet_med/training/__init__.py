@@ -6,12 +6,10 @@ from unet_med.training.dataset import SlabDataset, find_pairs
 from unet_med.training.handlers import Averager, EpochSetter, WeightsSaver
 from unet_med.training.schedule import RateSchedule, warmup_cosine
 from unet_med.training.settings import SlabSettings
-from unet_med.training.validation import NormaliseCase
 
 __all__ = [
     "Averager",
     "EpochSetter",
-    "NormaliseCase",
     "RateSchedule",
     "SlabDataset",
     "SlabSettings",

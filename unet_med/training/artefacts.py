@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch.nn import functional as F
 
-from unet_med.training.randomness import Draw
-from unet_med.training.settings import SlabSettings
+if TYPE_CHECKING:
+    from unet_med.training.randomness import Draw
+    from unet_med.training.settings import SlabSettings
+
 
 WHITE_LEVEL = 220.0
 """Noise is stated relative to about the brightest tissue of a 0–255 source."""
@@ -64,6 +68,7 @@ def lower_resolution(slab: torch.Tensor, draw: Draw) -> torch.Tensor:
     factors = (both, both * one) if draw.chance(0.5) else (both * one, both)
     height, width = slab.shape[-2:]
     small = [max(8, round(n / f)) for n, f in zip((height, width), factors, strict=True)]
-    options = {"mode": "bilinear", "align_corners": False}
-    shrunk = F.interpolate(slab[None], size=small, antialias=True, **options)
-    return F.interpolate(shrunk, size=(height, width), **options)[0]
+    shrunk = F.interpolate(
+        slab[None], size=small, mode="bilinear", align_corners=False, antialias=True
+    )
+    return F.interpolate(shrunk, size=(height, width), mode="bilinear", align_corners=False)[0]

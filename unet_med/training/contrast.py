@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
-from unet_med.training.randomness import Draw
-from unet_med.training.settings import SlabSettings
-from unet_med.training.source import N_LEVELS, Source
+from unet_med.training.source import N_LEVELS
+
+if TYPE_CHECKING:
+    from unet_med.training.randomness import Draw
+    from unet_med.training.settings import SlabSettings
+    from unet_med.training.source import Source
 
 
 def draw_table(source: Source, settings: SlabSettings, draw: Draw) -> torch.Tensor:

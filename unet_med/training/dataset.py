@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +12,13 @@ from torch.utils.data import Dataset
 from unet_med.errors import InputError
 from unet_med.training.folding import folded_versions
 from unet_med.training.randomness import Draw
+from unet_med.training.scan import draw_scan
 from unet_med.training.settings import SlabSettings
-from unet_med.training.slabs import SlabFormat, draw_indices, draw_scan, draw_slabs
+from unet_med.training.slabs import SlabFormat, draw_indices, draw_slabs
 from unet_med.training.source import Source, build_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from unet_med.recipe import Recipe
 
@@ -38,8 +39,6 @@ def find_pairs(folder: str | Path) -> list[dict[str, str]]:
     Raises:
         InputError: There is no image, or an image has no labels.
     """
-    from pathlib import Path
-
     root = Path(folder)
     images = sorted(p for p in root.glob("images/*") if p.name.endswith(ENDINGS))
     if not images:
@@ -59,7 +58,7 @@ class SlabDataset(Dataset[list[dict[str, torch.Tensor]]]):
     (the default of its DataLoader) makes one batch of the slabs of several items.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument per key of a training config
         self,
         data: Sequence[dict[str, Any]],
         transform: Callable[[dict[str, Any]], dict[str, Any]],

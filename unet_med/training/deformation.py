@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
 
-from unet_med.training.randomness import Draw
-from unet_med.training.settings import SlabSettings
+if TYPE_CHECKING:
+    from unet_med.training.randomness import Draw
+    from unet_med.training.settings import SlabSettings
+
 
 GRID_NODES = (5, 14, 28)
 """Nodes of the coarse, middle and fine grid over the cube of ``2 · GRID_HALF_MM``."""

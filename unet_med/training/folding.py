@@ -8,14 +8,17 @@ tell tissues by intensity and by their neighbourhood instead of by their usual p
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from unet_med.training.randomness import Draw
 from unet_med.training.source import N_LEVELS, Source
+
+if TYPE_CHECKING:
+    from unet_med.training.randomness import Draw
 
 FLUID, GREY, WHITE = 1, 2, 3
 LEVEL_DEVIATION = 4.0

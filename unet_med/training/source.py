@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy import ndimage
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 N_LEVELS = 256
 """Grey levels kept per class; the smooth maps of training contrasts hide the rounding."""
@@ -81,12 +85,14 @@ def build_source(
     )
 
 
-def grey_levels(image: np.ndarray) -> np.ndarray:
+def grey_levels(image: NDArray[Any]) -> NDArray[np.uint8]:
     """Return the image as whole grey levels 0–255, uint8; bytes stay as they are."""
     if image.min() >= 0 and image.max() < N_LEVELS and np.array_equal(image, np.rint(image)):
         return image.astype(np.uint8)
     top = np.percentile(image[image > image.mean()], TOP_PERCENTILE)
-    return np.clip(np.rint(image * ((N_LEVELS - 1) / top)), 0, N_LEVELS - 1).astype(np.uint8)
+    scaled = np.rint(image * ((N_LEVELS - 1) / top))
+    levels: NDArray[np.uint8] = np.clip(scaled, 0, N_LEVELS - 1).astype(np.uint8)
+    return levels
 
 
 def _cluster_thresholds(levels: np.ndarray) -> np.ndarray:

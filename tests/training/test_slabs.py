@@ -1,0 +1,131 @@
+"""Random slabs: deterministic, labels in range, and exactly the source when nothing is varied."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.heads import SPACING_MM, make_head, make_source
+from unet_med.preprocessing import (
+    Context,
+    InPlaneResampler,
+    IntensityStatistics,
+    Normalisation,
+    normalise,
+    stack_context,
+)
+from unet_med.training.randomness import Draw
+from unet_med.training.scan import draw_scan
+from unet_med.training.settings import SlabSettings
+from unet_med.training.slabs import SlabFormat, draw_indices, draw_slabs
+from unet_med.training.source import build_source
+
+RULE = Normalisation("zscore", "above_mean", low=-5.0, high=5.0)
+FORMAT = SlabFormat(Context(slices=5, reach_mm=6.0), 1.0, RULE)
+SMALL = replace(SlabSettings(), crop=48)
+
+
+def slabs(seed, settings=SMALL, count=2):
+    draw = Draw(torch.Generator().manual_seed(seed))
+    scan = draw_scan(make_source(), settings, draw)
+    indices = draw_indices(scan, count, draw)
+    return draw_slabs(scan, FORMAT, settings, indices=indices, draw=draw)
+
+
+def test_the_same_seed_gives_the_same_slabs_and_another_seed_others():
+    first, again, other = slabs(7), slabs(7), slabs(8)
+    for a, b in zip(first, again, strict=True):
+        assert torch.equal(a["image"], b["image"])
+        assert torch.equal(a["label"], b["label"])
+    assert not torch.equal(first[0]["image"], other[0]["image"])
+
+
+def test_global_random_state_is_left_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    slabs(7)
+    assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_slabs_are_finite_with_labels_in_range(seed):
+    for slab in slabs(seed):
+        assert slab["image"].shape == (5, 48, 48)
+        assert slab["label"].shape == (1, 48, 48)
+        assert slab["image"].dtype == torch.float32
+        assert torch.isfinite(slab["image"]).all()
+        assert slab["label"].dtype == torch.uint8
+        assert int(slab["label"].max()) <= 3
+
+
+def test_most_slabs_hold_tissue():
+    # A sampler that looks past the head would pass every other test here.
+    shares = [float((slab["label"] > 0).float().mean()) for s in range(12) for slab in slabs(s)]
+    assert np.mean(np.array(shares) > 0.02) > 0.6
+
+
+def test_identity_is_what_inference_feeds_the_network():
+    image, labels = make_head()
+    spacing = (1.0, 1.0, 2.5)
+    settings = SlabSettings.identity()
+    draw = Draw(torch.Generator().manual_seed(0))
+    scan = draw_scan(build_source(image, labels, spacing), settings, draw)
+    n = image.shape[2]
+    assert scan.n_slices == n
+    items = draw_slabs(scan, FORMAT, settings, indices=list(range(n)), draw=draw)
+
+    statistics = IntensityStatistics()
+    for k in range(n):
+        statistics.add(image[..., k].astype(np.float32))
+    planes = image.transpose(2, 1, 0)[:, None].astype(np.float32)  # slices, C, rows A, columns R
+    planes = InPlaneResampler(planes.shape[2:], (1.0, 1.0), 1.0).to_network(planes)
+    expected = stack_context(
+        normalise(planes, RULE, statistics), FORMAT.context.offsets(spacing[2])
+    )
+    found = np.stack([item["image"].numpy() for item in items])
+    np.testing.assert_allclose(found, expected, atol=2e-3)  # interpolation at voxel centres
+    for k, item in enumerate(items):
+        np.testing.assert_array_equal(item["label"][0].numpy(), labels[:, :, k].T)
+
+
+def test_removing_the_surroundings_leaves_the_tissue():
+    settings = replace(SlabSettings.identity(), brain_only=1.0)
+    draw = Draw(torch.Generator().manual_seed(0))
+    scan = draw_scan(make_source(), settings, draw)
+    labels = scan.source.labels
+    assert float(scan.values[0, 0][labels == 0].max()) == 0.0
+    assert float(scan.values[0, 0][labels > 0].min()) > 0.0
+
+
+def test_contrast_keeps_the_order_of_t1_tissues():
+    settings = replace(SlabSettings(), contrast=(0.0, 1.0), brain_only=0.0)
+    for seed in range(10):
+        scan = draw_scan(make_source(), settings, Draw(torch.Generator().manual_seed(seed)))
+        values, labels = scan.values[0, 0], scan.source.labels
+        fluid, grey, white = (float(values[labels == k].mean()) for k in (1, 2, 3))
+        assert fluid < grey < white
+
+
+def test_mirroring_swaps_columns_of_image_and_labels_alike():
+    def one(mirror):
+        settings = replace(SlabSettings.identity(), mirror=mirror)
+        draw = Draw(torch.Generator().manual_seed(0))
+        scan = draw_scan(make_source(), settings, draw)
+        return draw_slabs(scan, FORMAT, settings, indices=[scan.n_slices // 2], draw=draw)[0]
+
+    plain, mirrored = one(0.0), one(1.0)
+    np.testing.assert_allclose(
+        mirrored["image"].numpy(), plain["image"].numpy()[..., ::-1], atol=5e-3
+    )
+    assert (mirrored["label"].numpy() == plain["label"].numpy()[..., ::-1]).mean() > 0.98
+
+
+def test_spacing_of_the_source_sets_the_size_of_the_slices():
+    shape = make_head()[0].shape
+    item = slabs(0, SlabSettings.identity(), 1)[0]
+    expected = [round(n * mm) for n, mm in zip(shape[:2], SPACING_MM[:2], strict=True)]
+    assert list(item["label"].shape[1:]) == expected[::-1]
