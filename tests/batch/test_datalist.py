@@ -1,0 +1,92 @@
+"""Data lists for bundle configs: the cases of the command line, checked beforehand."""
+
+from __future__ import annotations
+
+import pytest
+
+from unet_med.batch.datalist import datalist, labelled_datalist
+from unet_med.errors import InputError, OutputError
+from unet_med.recipe import Channel, NetworkRecipe, Recipe
+
+
+def recipe(n_channels=1):
+    channels = tuple(Channel(f"channel{n}") for n in range(n_channels))
+    return Recipe("tiny", NetworkRecipe(n_channels, 2, (4, 8)), channels, {1: "one"})
+
+
+@pytest.fixture
+def touch(tmp_path):
+    """Make empty files below a folder: only names matter here."""
+
+    def make(folder, *names):
+        for name in names:
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path / folder
+
+    return make
+
+
+def test_one_channel_is_one_file_per_case(touch, tmp_path):
+    scans = touch("scans", "b.nii.gz", "ward 3/a.nii", "notes.txt")
+    assert datalist(scans, recipe=recipe(), output=tmp_path / "out") == [
+        {"image": [str(scans / "b.nii.gz")], "case": "b"},
+        {"image": [str(scans / "ward 3/a.nii")], "case": "ward 3/a"},
+    ]
+    (single,) = datalist(str(scans / "b.nii.gz"), recipe=recipe())
+    assert single["case"] == "b"
+
+
+def test_channels_come_in_the_recipes_order(touch):
+    scans = touch("scans", "a_0001.nii.gz", "a_0000.nii.gz")
+    (case,) = datalist([scans], recipe=recipe(2))
+    assert case == {"image": [str(scans / f"a_000{n}.nii.gz") for n in (0, 1)], "case": "a"}
+
+
+def test_an_incomplete_case_is_named(touch):
+    scans = touch("scans", "a_0000.nii.gz", "a_0001.nii.gz", "b_0000.nii.gz")
+    with pytest.raises(InputError, match="b"):
+        datalist(scans, recipe=recipe(2))
+
+
+def test_equal_names_are_refused(touch):
+    scans = touch("scans", "a.nii", "a.nii.gz")
+    with pytest.raises(InputError, match="rename"):
+        datalist(scans, recipe=recipe())
+
+
+def test_the_output_must_lie_outside(touch):
+    scans = touch("scans", "a.nii.gz")
+    with pytest.raises(InputError, match="outside"):
+        datalist(scans, recipe=recipe(), output=scans / "out")
+
+
+def test_existing_masks_are_named_before_anything_runs(touch, tmp_path):
+    scans = touch("scans", "a.nii.gz", "b.nii.gz")
+    touch("out", "b.nii.gz")
+    with pytest.raises(OutputError, match=r"1 masks exist already: .*b\.nii\.gz"):
+        datalist(scans, recipe=recipe(), output=tmp_path / "out")
+    assert len(datalist(scans, recipe=recipe(), output=tmp_path / "out", overwrite=True)) == 2
+
+
+def test_references_are_paired_by_relative_name(touch):
+    images = touch("images", "a.nii.gz", "ward/a.nii.gz")
+    labels = touch("labels", "a.nii", "ward/a.nii.gz")
+    found = labelled_datalist(images, labels, recipe=recipe())
+    assert [(item["case"], item["label"]) for item in found] == [
+        ("a", str(labels / "a.nii")),
+        ("ward/a", str(labels / "ward/a.nii.gz")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [("b.nii",), ("a.nii", "b.nii", "c.nii"), ("a.nii", "b.nii", "b.nii.gz")],
+    ids=["missing", "extra", "double"],
+)
+def test_a_case_without_exactly_one_reference_is_named(touch, labels):
+    images = touch("images", "a.nii.gz", "b.nii.gz")
+    wrong = {1: "a", 3: "c" if "c.nii" in labels else "b"}[len(labels)]
+    with pytest.raises(InputError, match=f"1 cases .*: {wrong}; name"):
+        labelled_datalist(images, touch("labels", *labels), recipe=recipe())
