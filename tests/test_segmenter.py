@@ -55,6 +55,11 @@ def assert_all_labels(labels):
     assert set(np.unique(labels)) == {0, 1, 2}
 
 
+def assert_several_labels(labels):
+    """The same, for networks that do not use every label here."""
+    assert len(np.unique(labels)) > 1
+
+
 def assert_same_labels(labels, expected, margin):
     """Equal wherever the two best logits are not within rounding of each other."""
     different = labels != expected
@@ -251,3 +256,41 @@ def test_progress_ends_with_all_slices(segmenter):
 def test_paths_that_do_not_exist_are_refused(segmenter):
     with pytest.raises(VolumeError, match="does not exist"):
         segmenter.segment(Path("nowhere.nii.gz"))
+
+
+@pytest.mark.parametrize("slice_axis", ["axial", "coronal", "sagittal"])
+@pytest.mark.parametrize("codes", ["RAS", "LPI", "SRA"])
+def test_straight_to_a_file_gives_the_bytes_of_segment_and_save(tmp_path, slice_axis, codes):
+    bundle = make_bundle(tmp_path / "b", slice_axis=slice_axis, context=Context(3, 2.6))
+    segmenter = load_segmenter(bundle, threads=1)
+    scan = make_scan()
+    to = nib.orientations.axcodes2ornt(codes)
+    change = nib.orientations.ornt_transform(nib.io_orientation(scan.affine), to)
+    nib.save(scan.as_reoriented(change), tmp_path / "scan.nii.gz")
+    result = segmenter.segment(tmp_path / "scan.nii.gz")
+    result.save(tmp_path / "whole.nii.gz")
+    facts = segmenter.segment_to(tmp_path / "scan.nii.gz", tmp_path / "slabs.nii.gz")
+    assert_several_labels(result.labels)
+    assert (tmp_path / "slabs.nii.gz").read_bytes() == (tmp_path / "whole.nii.gz").read_bytes()
+    assert facts.volumes_ml == result.volumes_ml
+    assert {"statistics", "read", "network", "labels", "write", "total"} <= set(facts.seconds)
+
+
+def test_context_of_a_flipped_file_is_not_mirrored(tmp_path):
+    """The lowest neighbour comes first whichever way the file runs."""
+    bundle = make_bundle(tmp_path, context=Context(3, 2.6))
+    segmenter = load_segmenter(bundle, threads=1)
+    scan = make_scan()
+    expected = segmenter.segment(scan).labels
+    assert_several_labels(expected)
+    flipped = scan.slicer[:, :, ::-1]
+    np.testing.assert_array_equal(segmenter.segment(flipped).labels[:, :, ::-1], expected)
+
+
+def test_a_scan_that_breaks_off_leaves_no_mask(segmenter, tmp_path):
+    nib.save(make_scan((64, 64, 9)), tmp_path / "scan.nii.gz")
+    whole = (tmp_path / "scan.nii.gz").read_bytes()
+    (tmp_path / "scan.nii.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(VolumeError):
+        segmenter.segment_to(tmp_path / "scan.nii.gz", tmp_path / "out" / "mask.nii.gz")
+    assert not list((tmp_path / "out").glob("*"))

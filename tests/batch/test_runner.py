@@ -56,7 +56,7 @@ def test_the_sidecar_says_where_the_mask_comes_from(tmp_path):
     expected = np.count_nonzero(slow_labels(scan) == 2) * 1.0 * 1.5 * 3.0 / 1000
     assert sidecar["volumes_ml"]["brighter"] == pytest.approx(expected)
     assert sidecar["quality"] == {"nonfinite_voxels": 0, "warnings": []}
-    assert {"digest", "statistics", "slices", "write"} <= set(sidecar["seconds"])
+    assert {"digest", "statistics", "read", "network", "write"} <= set(sidecar["seconds"])
     last = ledger_lines(tmp_path)[-1]
     assert last["status"] == "done"
     assert last["digest"] == sidecar["mask"]["sha256"]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unet_med.batch.case import Case, CaseList
-    from unet_med.segmenter import Segmentation, Segmenter
+    from unet_med.segmenter import Segmenter
 
 logger = logging.getLogger(__name__)
 
@@ -186,26 +186,27 @@ def _segment_case(case: Case, batch: Batch) -> Outcome:
     if not policy.overwrite:
         refuse_foreign_sidecar(sidecar_path(mask))
     batch.ledger.append(entry.turned(Status.STARTED))
+    return _make(work, batch=batch, digested=digested)
+
+
+def _make(work: Work, *, batch: Batch, digested: float) -> Outcome:
+    """Make mask, sidecar and ledger lines, in the order that ``ledger`` explains."""
+    case = work.case
     source = case.paths[0] if len(case.paths) == 1 else list(case.paths)
-    segmentation = batch.segmenter.segment(
-        source, channel=case.channel, progress=batch.settings.listener.case_progress
-    )
-    return _keep(segmentation, work, batch=batch, digested=digested)
-
-
-def _keep(segmentation: Segmentation, work: Work, *, batch: Batch, digested: float) -> Outcome:
-    """Write mask, sidecar and ledger lines, in the order that ``ledger`` explains."""
-    case, start = work.case, time.perf_counter()
     mask = batch.destination.mask_path(case)
     entry = Entry(
         case.key, batch.destination.ledger_key(case), Status.WRITING, fingerprint=work.fingerprint
     )
     with atomic_path(mask) as partial:
-        segmentation.save(partial)
+        facts = batch.segmenter.segment_to(
+            source,
+            partial,
+            channel=case.channel,
+            progress=batch.settings.listener.case_progress,
+        )
         digest = sha256_file(partial)
         batch.ledger.append(entry.turned(Status.WRITING, digest=digest))
-    written = time.perf_counter() - start
-    seconds = {"digest": digested, **segmentation.seconds, "write": written}
+    seconds = {"digest": digested, **facts.seconds}
     provenance = Provenance(
         inputs=tuple(
             {"path": str(path), "sha256": sha256}
@@ -218,7 +219,7 @@ def _keep(segmentation: Segmentation, work: Work, *, batch: Batch, digested: flo
         fingerprint=work.fingerprint,
     )
     file = MaskFile(mask.name, digest, seconds)
-    content = sidecar_content(segmentation, mask=file, provenance=provenance)
+    content = sidecar_content(facts, mask=file, provenance=provenance)
     write_sidecar(sidecar_path(mask), content)
     rounded = {stage: round(value, 4) for stage, value in seconds.items()}
     batch.ledger.append(entry.turned(Status.DONE, digest=digest, seconds=rounded))
@@ -227,8 +228,8 @@ def _keep(segmentation: Segmentation, work: Work, *, batch: Batch, digested: flo
         Status.DONE,
         mask,
         seconds=seconds,
-        volumes_ml=segmentation.volumes_ml,
-        warnings=segmentation.warnings,
+        volumes_ml=facts.volumes_ml,
+        warnings=facts.warnings,
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from unet_med.segmenter import Segmentation
+    from unet_med.segmenter import CaseFacts
 
 PROGRAM = "unet_med"
 SCHEMA_VERSION = 1
@@ -50,11 +50,9 @@ class MaskFile:
     seconds: Mapping[str, float]
 
 
-def sidecar_content(
-    segmentation: Segmentation, *, mask: MaskFile, provenance: Provenance
-) -> dict[str, Any]:
+def sidecar_content(facts: CaseFacts, *, mask: MaskFile, provenance: Provenance) -> dict[str, Any]:
     """Return the sidecar's content, ready for JSON."""
-    geometry = segmentation.geometry
+    geometry = facts.geometry
     return {
         "schema_version": SCHEMA_VERSION,
         "program": {"name": PROGRAM, "version": __version__},
@@ -69,11 +67,11 @@ def sidecar_content(
             "shape": [int(size) for size in geometry.shape],
             "spacing_mm": [round(float(size), 6) for size in geometry.spacing_mm],
         },
-        "label_names": {str(value): name for value, name in segmentation.label_names.items()},
-        "volumes_ml": segmentation.volumes_ml,
+        "label_names": {str(value): name for value, name in facts.label_names.items()},
+        "volumes_ml": facts.volumes_ml,
         "quality": {
-            "nonfinite_voxels": segmentation.nonfinite_voxels,
-            "warnings": list(segmentation.warnings),
+            "nonfinite_voxels": facts.nonfinite_voxels,
+            "warnings": list(facts.warnings),
         },
         "seconds": {stage: round(value, 4) for stage, value in mask.seconds.items()},
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unet_med.errors import InputError
-from unet_med.geometry import grid_difference, slice_layout
+from unet_med.geometry import grid_difference
 from unet_med.inference import SlicePipeline, VolumeSlices, volume_statistics
 from unet_med.preprocessing import context_indices
 from unet_med.volumes import open_volume, stack_volumes
@@ -94,13 +94,12 @@ def _samples_of(scan: Scan, recipe: Recipe, n_slices: int) -> Iterator[Sample]:
     if volume.n_channels != len(recipe.channels):
         msg = f"{volume.name} has {volume.n_channels} channels, the recipe {len(recipe.channels)}"
         raise InputError(msg)
-    layout = slice_layout(volume.geometry, recipe.slice_axis)
+    pipeline = SlicePipeline.for_scan(recipe, volume.geometry)
     rules = tuple(channel.normalisation for channel in recipe.channels)
-    source = VolumeSlices(volume, layout, rules, volume_statistics(volume))
-    pipeline = SlicePipeline.for_scan(recipe, volume.geometry, layout)
+    source = VolumeSlices(volume, pipeline.layout, rules, volume_statistics(volume))
     reference = _reference_slices(scan, source)
     found = 0
-    for index in _spread(layout.n_slices(volume.geometry), n_slices):
+    for index in _spread(source.n_slices, n_slices):
         slices = _with_context(source, pipeline, index)
         if slices.min() < slices.max():
             found += 1
@@ -112,8 +111,7 @@ def _samples_of(scan: Scan, recipe: Recipe, n_slices: int) -> Iterator[Sample]:
 
 
 def _with_context(source: VolumeSlices, pipeline: SlicePipeline, index: int) -> NDArray[np.float32]:
-    n_slices = source.layout.n_slices(source.geometry)
-    seen = context_indices(index, pipeline.offsets, n_slices)
+    seen = context_indices(index, pipeline.offsets, source.n_slices)
     first = min(seen)
     slices = pipeline.resampler.to_network(source.read(first, max(seen) + 1))
     return np.concatenate([slices[j - first] for j in seen])[None]
@@ -123,7 +121,7 @@ def _reference_slices(scan: Scan, source: VolumeSlices) -> NDArray[np.float32] |
     if scan.reference is None:
         return None
     mask = open_volume(scan.reference)
-    difference = grid_difference(mask.geometry, source.geometry)
+    difference = grid_difference(mask.geometry, source.volume.geometry)
     if difference is not None:
         msg = f"{scan.reference} lies on another grid than its scan: {difference}"
         raise InputError(msg)

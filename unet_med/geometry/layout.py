@@ -54,6 +54,10 @@ class SliceLayout:
         """Array axis that slices are stacked along."""
         return self.axes[0]
 
+    def in_file_order(self) -> SliceLayout:
+        """Return the same slices in the file's own order, rows and columns as they are."""
+        return SliceLayout(self.axes, (False, *self.flips[1:]))
+
     def n_slices(self, geometry: Geometry) -> int:
         """Return the number of slices."""
         return geometry.shape[self.slice_axis]

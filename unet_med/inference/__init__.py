@@ -7,20 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from unet_med.inference.clock import StageClock
 from unet_med.inference.labels import label_dtype, labels_from_logits
 from unet_med.inference.pipeline import SlicePipeline
+from unet_med.inference.prefetch import Prefetch
 from unet_med.inference.slices import ArraySlices, SliceSource, VolumeSlices, volume_statistics
-from unet_med.inference.stream import iter_labels, iter_logits
+from unet_med.inference.stream import iter_batches, iter_labels, iter_logits
 
 if TYPE_CHECKING:
     from unet_med.inference.inferer import SlicewiseInferer
 
 __all__ = [
     "ArraySlices",
+    "Prefetch",
     "SlicePipeline",
     "SliceSource",
     "SlicewiseInferer",
+    "StageClock",
     "VolumeSlices",
+    "iter_batches",
     "iter_labels",
     "iter_logits",
     "label_dtype",

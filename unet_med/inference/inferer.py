@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,7 @@ from unet_med.geometry import Geometry, slice_layout
 from unet_med.inference.labels import labels_from_logits
 from unet_med.inference.pipeline import SlicePipeline, batch_size
 from unet_med.inference.slices import ArraySlices
-from unet_med.inference.stream import iter_logits
+from unet_med.inference.stream import iter_batches, iter_logits
 from unet_med.preprocessing import InPlaneResampler
 from unet_med.windows import WindowRule
 
@@ -145,31 +146,29 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         array = np.asarray(volume.detach().cpu().numpy(), np.float32)
         i, j, k = array.shape[1:]
         geometry = Geometry((i, j, k), affine)
-        source = ArraySlices(array, geometry, slice_layout(geometry, self._slice_axis))
-        pipeline = self._pipeline(source, multiple)
+        pipeline = self._pipeline(geometry, multiple)
+        source = ArraySlices(array, pipeline.layout)
         output: np.ndarray | None = None
-        for start, logits in iter_logits(source, pipeline, predictor):
+        for start, logits in iter_logits(iter_batches(source, pipeline), pipeline, predictor):
             part = self._reduce(logits)
             if output is None:
                 output = np.zeros((part.shape[1], i, j, k), part.dtype)
-            source.layout.to_slices(output)[start : start + len(part)] = part
+            pipeline.layout.to_slices(output)[start : start + len(part)] = part
         assert output is not None
         return output
 
-    def _pipeline(self, source: ArraySlices, multiple: int) -> SlicePipeline:
-        geometry, layout = source.geometry, source.layout
+    def _pipeline(self, geometry: Geometry, multiple: int) -> SlicePipeline:
         if self._recipe is not None:
-            pipeline = SlicePipeline.for_scan(self._recipe, geometry, layout)
-            offsets, resampler = pipeline.offsets, pipeline.resampler
-            multiple = pipeline.multiple
-        else:
-            _, row_mm, column_mm = layout.spacing(geometry)
-            _, rows, columns = layout.axes
-            shape = geometry.shape[rows], geometry.shape[columns]
-            offsets = (0,)
-            resampler = InPlaneResampler(shape, (row_mm, column_mm), None)
-        batch = self._batch or batch_size(resampler.network_shape, self._window)
-        return SlicePipeline(offsets, resampler, multiple, self._window, batch)
+            pipeline = SlicePipeline.for_scan(self._recipe, geometry)
+            batch = self._batch or batch_size(pipeline.resampler.network_shape, self._window)
+            return replace(pipeline, window=self._window, batch=batch)
+        layout = slice_layout(geometry, self._slice_axis).in_file_order()
+        _, row_mm, column_mm = layout.spacing(geometry)
+        _, rows, columns = layout.axes
+        shape = geometry.shape[rows], geometry.shape[columns]
+        resampler = InPlaneResampler(shape, (row_mm, column_mm), None)
+        batch = self._batch or batch_size(shape, self._window)
+        return SlicePipeline(layout, (0,), resampler, multiple, self._window, batch)
 
     def _reduce(self, logits: np.ndarray) -> np.ndarray:
         if self._output == "logits":

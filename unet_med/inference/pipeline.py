@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unet_med.errors import WeightsError
+from unet_med.geometry import slice_layout
 from unet_med.preprocessing import InPlaneResampler, pad_to_multiple
 from unet_med.windows import WindowRule, predict_by_windows
 
@@ -27,13 +28,17 @@ class SlicePipeline:
     """The steps around the network, fixed for one scan.
 
     Attributes:
-        offsets: Context slices as offsets, ascending; ``(0,)`` = none.
+        layout: How the scan's axes become slices, in the file's own order along the slice axis,
+            so that a compressed file is read forward only.
+        offsets: Context slices as offsets in that order, lowest world coordinate first;
+            ``(0,)`` = none.
         resampler: To the recipe's in-plane spacing and back.
         multiple: The network's padding multiple.
         window: When and how slices are cut into windows.
         batch: Slices (or windows) per network call.
     """
 
+    layout: SliceLayout
     offsets: tuple[int, ...]
     resampler: InPlaneResampler
     multiple: int
@@ -41,9 +46,11 @@ class SlicePipeline:
     batch: int
 
     @classmethod
-    def for_scan(cls, recipe: Recipe, geometry: Geometry, layout: SliceLayout) -> SlicePipeline:
+    def for_scan(cls, recipe: Recipe, geometry: Geometry) -> SlicePipeline:
         """Fix the steps of a recipe for a scan's grid."""
+        layout = slice_layout(geometry, recipe.slice_axis)
         slice_mm, row_mm, column_mm = layout.spacing(geometry)
+        offsets = recipe.context.offsets(slice_mm)
         _, rows, columns = layout.axes
         resampler = InPlaneResampler(
             (geometry.shape[rows], geometry.shape[columns]),
@@ -51,7 +58,8 @@ class SlicePipeline:
             recipe.in_plane_spacing_mm,
         )
         return cls(
-            offsets=recipe.context.offsets(slice_mm),
+            layout=layout.in_file_order(),
+            offsets=tuple(-offset for offset in offsets) if layout.flips[0] else offsets,
             resampler=resampler,
             multiple=recipe.network.multiple,
             window=recipe.window,
@@ -59,14 +67,20 @@ class SlicePipeline:
         )
 
     def logits(self, slices: NDArray[np.float32], predictor: SlicePredictor) -> NDArray[np.float32]:
-        """Return logits on the scan's own grid.
+        """Return logits (N, K, H, W) float32 on the scan's own grid; see ``run_network``."""
+        return self.resampler.to_native(self.run_network(slices, predictor))
+
+    def run_network(
+        self, slices: NDArray[np.float32], predictor: SlicePredictor
+    ) -> NDArray[np.float32]:
+        """Run the network, whole or by windows.
 
         Args:
             slices: (N, C·context, H', W') float32 at the network's spacing.
             predictor: The network.
 
         Returns:
-            Logits (N, K, H, W) float32.
+            Logits (N, K, H', W') float32.
 
         Raises:
             WeightsError: The network's output has another size than its input.
@@ -76,10 +90,8 @@ class SlicePipeline:
             return _predict_padded(batch, predictor, self.multiple)
 
         if self.window.is_needed((slices.shape[-2], slices.shape[-1])):
-            logits = predict_by_windows(slices, predict, rule=self.window, batch=self.batch)
-        else:
-            logits = predict(slices)
-        return self.resampler.to_native(logits)
+            return predict_by_windows(slices, predict, rule=self.window, batch=self.batch)
+        return predict(slices)
 
 
 def batch_size(shape: tuple[int, int], window: WindowRule) -> int:

@@ -12,7 +12,7 @@ from unet_med.preprocessing import IntensityStatistics, normalise
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from unet_med.geometry import Geometry, SliceLayout
+    from unet_med.geometry import SliceLayout
     from unet_med.preprocessing import Normalisation
     from unet_med.volumes import Volume
 
@@ -21,16 +21,11 @@ FILE_SLICE_AXIS = 2
 
 
 class SliceSource(Protocol):
-    """Slices in ascending world order along the slice axis."""
+    """Slices in the file's own order along the slice axis, rows and columns oriented."""
 
     @property
-    def geometry(self) -> Geometry:
-        """Grid of the scan."""
-        ...
-
-    @property
-    def layout(self) -> SliceLayout:
-        """How array axes become slices, rows and columns."""
+    def n_slices(self) -> int:
+        """How many slices there are."""
         ...
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -44,7 +39,7 @@ class VolumeSlices:
 
     Attributes:
         volume: The scan.
-        layout: How its axes become slices.
+        layout: How its axes become slices, in the file's own order.
         rules: Normalisation per channel.
         statistics: Whole-volume statistics per channel.
     """
@@ -55,14 +50,13 @@ class VolumeSlices:
     statistics: tuple[IntensityStatistics, ...]
 
     @property
-    def geometry(self) -> Geometry:
-        """Grid of the scan."""
-        return self.volume.geometry
+    def n_slices(self) -> int:
+        """How many slices there are."""
+        return self.layout.n_slices(self.volume.geometry)
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return slices [start, stop) as (n, C, H, W) float32, normalised."""
-        first, last = self.layout.file_range(start, stop, geometry=self.geometry)
-        slab = self.volume.read(first, last, axis=self.layout.slice_axis)
+        slab = self.volume.read(start, stop, axis=self.layout.slice_axis)
         channels = zip(slab, self.rules, self.statistics, strict=True)
         return self.layout.to_slices(np.stack([normalise(*channel) for channel in channels]))
 
@@ -73,13 +67,16 @@ class ArraySlices:
 
     Attributes:
         array: (C, i, j, k) float32 in the file's own order.
-        geometry: Its grid.
-        layout: How its axes become slices.
+        layout: How its axes become slices, in the file's own order.
     """
 
     array: NDArray[np.float32]
-    geometry: Geometry
     layout: SliceLayout
+
+    @property
+    def n_slices(self) -> int:
+        """How many slices there are."""
+        return int(self.array.shape[self.layout.slice_axis + 1])
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return slices [start, stop) as (n, C, H, W) float32."""

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unet_med.inference.clock import StageClock
 from unet_med.inference.labels import labels_from_logits
 from unet_med.preprocessing import context_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -19,40 +20,79 @@ if TYPE_CHECKING:
     from unet_med.inference.slices import SliceSource
     from unet_med.recipe import Recipe
 
+    Batch = tuple[int, NDArray[np.float32]]
 
-def iter_logits(
-    source: SliceSource, pipeline: SlicePipeline, predictor: SlicePredictor
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield (first slice, logits) batch by batch, in ascending order.
+
+def iter_batches(
+    source: SliceSource, pipeline: SlicePipeline, *, clock: StageClock | None = None
+) -> Iterator[Batch]:
+    """Yield (first slice, what the network is to see) batch by batch, in the file's own order.
+
+    Each slice is read and resampled once; context slices are kept while they are needed.
 
     Args:
         source: The scan's slices.
         pipeline: The steps around the network.
-        predictor: The network.
+        clock: Takes the time of stage ``read``.
 
     Yields:
-        Index of the first slice and logits (n, K, H, W) float32 on the scan's own grid.
+        Index of the first slice and slices (n, C·context, H', W') float32.
     """
-    n_slices = source.layout.n_slices(source.geometry)
+    clock = clock or StageClock()
+    n_slices = source.n_slices
     ready: dict[int, NDArray[np.float32]] = {}
     for start in range(0, n_slices, pipeline.batch):
         stop = min(start + pipeline.batch, n_slices)
-        seen = [context_indices(i, pipeline.offsets, n_slices) for i in range(start, stop)]
-        first, last = min(map(min, seen)), max(map(max, seen)) + 1
-        for index in [index for index in ready if index < first]:
-            del ready[index]
-        unread = max(ready, default=first - 1) + 1
-        if unread < last:
-            slices = pipeline.resampler.to_network(source.read(unread, last))
-            ready.update(zip(range(unread, last), slices, strict=True))
-        batch = np.stack([np.concatenate([ready[j] for j in indices]) for indices in seen])
-        yield start, pipeline.logits(batch, predictor)
+        with clock.stage("read"):
+            seen = [context_indices(i, pipeline.offsets, n_slices) for i in range(start, stop)]
+            first, last = min(map(min, seen)), max(map(max, seen)) + 1
+            for index in [index for index in ready if index < first]:
+                del ready[index]
+            unread = max(ready, default=first - 1) + 1
+            if unread < last:
+                slices = pipeline.resampler.to_network(source.read(unread, last))
+                ready.update(zip(range(unread, last), slices, strict=True))
+            batch = np.stack([np.concatenate([ready[j] for j in indices]) for indices in seen])
+        yield start, batch
+
+
+def iter_logits(
+    batches: Iterable[Batch],
+    pipeline: SlicePipeline,
+    predictor: SlicePredictor,
+    *,
+    clock: StageClock | None = None,
+) -> Iterator[Batch]:
+    """Yield (first slice, logits (n, K, H, W) float32 on the scan's own grid) batch by batch.
+
+    Args:
+        batches: From ``iter_batches``.
+        pipeline: The steps around the network.
+        predictor: The network.
+        clock: Takes the times of stages ``network`` and ``restore``.
+    """
+    clock = clock or StageClock()
+    for start, batch in batches:
+        with clock.stage("network"):
+            logits = pipeline.run_network(batch, predictor)
+        with clock.stage("restore"):
+            restored = pipeline.resampler.to_native(logits)
+        yield start, restored
 
 
 def iter_labels(
-    source: SliceSource, pipeline: SlicePipeline, predictor: SlicePredictor, *, recipe: Recipe
+    logits: Iterable[Batch], recipe: Recipe, *, clock: StageClock | None = None
 ) -> Iterator[tuple[int, NDArray[np.unsignedinteger]]]:
-    """Yield (first slice, labels (n, H, W)) batch by batch, in ascending order."""
+    """Yield (first slice, labels (n, H, W)) batch by batch.
+
+    Args:
+        logits: From ``iter_logits``.
+        recipe: Says which value each channel stands for.
+        clock: Takes the time of stage ``labels``.
+    """
+    clock = clock or StageClock()
     values = tuple(recipe.labels)
-    for start, logits in iter_logits(source, pipeline, predictor):
-        yield start, labels_from_logits(logits, values, activation=recipe.activation)
+    for start, batch in logits:
+        with clock.stage("labels"):
+            labels = labels_from_logits(batch, values, activation=recipe.activation)
+        yield start, labels

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from unet_med.inference import Prefetch, StageClock
+
+
+def workers():
+    return [thread for thread in threading.enumerate() if thread.name == "unet_med-prefetch"]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 50])
+def test_items_come_in_order(depth):
+    assert list(Prefetch(iter(range(20)), depth=depth)) == list(range(20))
+    assert not workers()
+
+
+def test_the_next_item_is_made_while_one_is_used():
+    made = threading.Event()
+
+    def items():
+        yield 1
+        made.set()
+        yield 2
+
+    for item in Prefetch(items()):
+        if item == 1:
+            assert made.wait(timeout=5)
+
+
+def test_no_more_is_made_ahead_than_allowed():
+    made = []
+
+    def items():
+        for n in range(100):
+            made.append(n)
+            yield n
+
+    stream = iter(Prefetch(items(), depth=2))
+    next(stream)
+    time.sleep(0.05)
+    assert len(made) <= 4  # one used, two waiting, one in hand
+    stream.close()
+    assert not workers()
+
+
+def test_errors_arrive_after_the_items_before_them():
+    def items():
+        yield 1
+        yield 2
+        msg = "the file ends here"
+        raise ValueError(msg)
+
+    seen = []
+    with pytest.raises(ValueError, match="the file ends here"):
+        seen.extend(iter_into(Prefetch(items()), seen))
+    assert seen == [1, 2]
+    assert not workers()
+
+
+def iter_into(items, seen):
+    for item in items:
+        seen.append(item)
+    return []
+
+
+def test_leaving_early_stops_the_thread():
+    made = []
+
+    def items():
+        for n in range(1000):
+            made.append(n)
+            yield n
+
+    for item in Prefetch(items(), depth=1):
+        if item == 3:
+            break
+    deadline = time.monotonic() + 5
+    while workers() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not workers()
+    assert len(made) < 10
+
+
+def test_the_clock_adds_up_and_counts_failures_too():
+    clock = StageClock()
+    for _ in range(2):
+        with clock.stage("a"):
+            time.sleep(0.01)
+    with pytest.raises(ZeroDivisionError), clock.stage("b"):
+        time.sleep(0.01 / (len(clock.seconds) - 1))
+    for _ in clock.busy("c", range(3)):
+        time.sleep(0.01)
+    assert clock.seconds["a"] >= 0.02
+    assert clock.seconds["b"] > 0
+    assert clock.seconds["c"] >= 0.03

@@ -1,0 +1,70 @@
+"""Doing the next piece of work while the last one is used."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What the worker hands over last: nothing more, or what went wrong."""
+
+    error: BaseException | None = None
+
+
+class Prefetch(Generic[T]):
+    """Iterate over an iterable that runs in a thread of its own, a few items ahead.
+
+    Order and items are the iterable's. What it raises is raised here, at its place in the
+    order. Leaving the iteration early stops the thread before it starts another item.
+
+    Args:
+        items: Iterated in the thread.
+        depth: Items made ahead at the most, at least 1.
+    """
+
+    def __init__(self, items: Iterable[T], *, depth: int = 2) -> None:
+        self._items = items
+        self._queue: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
+        self._stopped = threading.Event()
+
+    def __iter__(self) -> Iterator[T]:
+        """Yield the items; use it once."""
+        worker = threading.Thread(target=self._work, name="unet_med-prefetch", daemon=True)
+        worker.start()
+        try:
+            while not isinstance(item := self._queue.get(), _End):
+                yield item
+            if item.error is not None:
+                raise item.error
+        finally:
+            self._stopped.set()
+            while worker.is_alive():  # it may be waiting for a place in the queue
+                self._drain()
+                worker.join(timeout=0.05)
+
+    def _work(self) -> None:
+        error: BaseException | None = None
+        try:
+            for item in self._items:
+                if self._stopped.is_set():
+                    return
+                self._queue.put(item)
+        except BaseException as exc:  # noqa: BLE001 - carried over to the iterating thread
+            error = exc
+        self._queue.put(_End(error))
+
+    def _drain(self) -> None:
+        try:
+            while True:
+                self._queue.get_nowait()
+        except queue.Empty:
+            return

@@ -1,0 +1,100 @@
+"""What is known of a segmented case, and its labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_med.volumes import Volume, mask_image, to_sitk, write_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import nibabel as nib
+
+    from unet_med.geometry import Geometry
+
+MM3_PER_ML = 1000.0
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """What is known of a segmented case besides its labels.
+
+    Attributes:
+        volume: The scan; its header is the mask's header.
+        label_names: Label value to name.
+        volumes_ml: Volume per label name in millilitres.
+        seconds: Seconds per stage: open, statistics, read, network, restore (logits back to the
+            scan's grid), labels, write; stages overlap, ``total`` is what passed.
+        nonfinite_voxels: NaN and infinite voxels of the scan, over all channels.
+        warnings: What a reader should know, in plain words.
+    """
+
+    volume: Volume
+    label_names: dict[int, str]
+    volumes_ml: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict)
+    nonfinite_voxels: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def geometry(self) -> Geometry:
+        """Grid of scan and labels."""
+        return self.volume.geometry
+
+
+@dataclass(frozen=True)
+class Segmentation(CaseFacts):
+    """The labels of one case and what is known about them.
+
+    Attributes:
+        labels: Label values (i, j, k) in the scan's own array order, smallest unsigned dtype.
+    """
+
+    labels: np.ndarray = field(kw_only=True)
+
+    def save(self, path: Path | str) -> None:
+        """Write the mask; its header is read back and proven equal to the scan's.
+
+        Raises:
+            OutputError: The file cannot be written.
+            GeometryError: The header read back differs.
+        """
+        write_mask(self.labels, Path(path), like=self.volume, label_names=self.label_names)
+
+    def to_nibabel(self) -> nib.Nifti1Image:
+        """Return the mask as a nibabel image with the scan's header."""
+        return mask_image(self.labels, like=self.volume, label_names=self.label_names)
+
+    def to_sitk(self) -> Any:  # noqa: ANN401 - SimpleITK is an extra and untyped
+        """Return the mask as a SimpleITK image; needs the extra ``itk``.
+
+        Raises:
+            GeometryError: The scan's axes are not orthonormal, which ITK cannot express.
+        """
+        return to_sitk(self.labels, self.geometry)
+
+
+class VoxelCount:
+    """Counts the voxels of each label as labels pass by."""
+
+    def __init__(self, label_names: Mapping[int, str]) -> None:
+        self._names = label_names
+        self._voxels = dict.fromkeys(label_names, 0)
+
+    def add(self, labels: np.ndarray) -> None:
+        """Count the voxels of some slices."""
+        for value in self._voxels:
+            self._voxels[value] += int(np.count_nonzero(labels == value))
+
+    def volumes_ml(self, geometry: Geometry) -> dict[str, float]:
+        """Return the volume per label name in millilitres; labels of one name are added."""
+        voxel_ml = float(abs(np.linalg.det(geometry.voxel_to_world[:3, :3]))) / MM3_PER_ML
+        volumes = dict.fromkeys(self._names.values(), 0.0)
+        for value, name in self._names.items():
+            volumes[name] += self._voxels[value] * voxel_ml
+        return volumes

@@ -1,0 +1,235 @@
+"""A bundle loaded once, and what it does with a scan."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_med import backends
+from unet_med.bundle import open_bundle
+from unet_med.inference import (
+    Prefetch,
+    SlicePipeline,
+    StageClock,
+    VolumeSlices,
+    iter_batches,
+    iter_labels,
+    iter_logits,
+    label_dtype,
+    volume_statistics,
+)
+from unet_med.segmenter.results import CaseFacts, Segmentation, VoxelCount
+from unet_med.segmenter.sources import as_volume, check_channels
+from unet_med.volumes import write_mask, write_mask_slabs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from unet_med.backends import Execution, SlicePredictor
+    from unet_med.bundle import Bundle
+    from unet_med.preprocessing import IntensityStatistics
+    from unet_med.recipe import Recipe
+    from unet_med.volumes import Volume
+
+    Progress = Callable[[int, int], None]
+
+SLOWEST_AXIS = 2
+"""Array axis whose planes lie one after the other in a NIfTI file."""
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A bundle loaded once, ready for many scans.
+
+    Attributes:
+        bundle: The opened bundle.
+        execution: How the network is run, resolved.
+        predictor: The network in its backend.
+    """
+
+    bundle: Bundle
+    execution: Execution
+    predictor: SlicePredictor
+
+    @property
+    def recipe(self) -> Recipe:
+        """The bundle's recipe."""
+        return self.bundle.recipe
+
+    def segment(
+        self,
+        source: Any,  # noqa: ANN401 - one of the kinds below
+        *,
+        channel: int | None = None,
+        progress: Progress | None = None,
+    ) -> Segmentation:
+        """Segment one case in memory.
+
+        Args:
+            source: A path; a nibabel or SimpleITK image; ``(array, affine)`` with the array
+                (i, j, k) or (i, j, k, C) in nibabel's order; or a list of one path or image per
+                channel, in the recipe's order.
+            channel: For a 4D file: which channel or frame to take.
+            progress: Called with (slices done, slices in all).
+
+        Returns:
+            Labels on the scan's own grid.
+
+        Raises:
+            VolumeError: The scan cannot be read or has nothing to segment.
+            GeometryError: The channels' grids differ.
+            InputError: The number of channels is not the recipe's.
+        """
+        case = _OpenCase(self, source, channel=channel)
+        labels = case.whole(progress)
+        return Segmentation(**vars(case.facts()), labels=labels)
+
+    def segment_to(
+        self,
+        source: Any,  # noqa: ANN401 - see segment
+        path: Path,
+        *,
+        channel: int | None = None,
+        progress: Progress | None = None,
+    ) -> CaseFacts:
+        """Segment one case straight into a mask file: the voxels and bytes of ``segment`` + save.
+
+        Where slices are the file's planes, labels are written slab by slab while the next ones
+        are computed and read, so memory does not grow with the number of slices. Otherwise the
+        label map, one byte per voxel for up to 255 labels, is held until it is whole.
+
+        Args:
+            source: As for ``segment``.
+            path: The mask, ending in .nii.gz or .nii.
+            channel: As for ``segment``.
+            progress: As for ``segment``.
+
+        Returns:
+            What is known of the case.
+
+        Raises:
+            VolumeError, GeometryError, InputError: As for ``segment``.
+            OutputError: The mask cannot be written, or is not proven.
+        """
+        case = _OpenCase(self, source, channel=channel)
+        names = self.recipe.labels
+        if case.pipeline.layout.slice_axis == SLOWEST_AXIS:
+            slabs = case.clock.busy("write", case.slabs(progress))
+            dtype = label_dtype(tuple(names))
+            write_mask_slabs(slabs, path, like=case.volume, dtype=dtype, label_names=names)
+        else:
+            labels = case.whole(progress)
+            with case.clock.stage("write"):
+                write_mask(labels, path, like=case.volume, label_names=names)
+        return case.facts()
+
+
+class _OpenCase:
+    """One case on its way through the stream."""
+
+    def __init__(self, segmenter: Segmenter, source: Any, *, channel: int | None) -> None:  # noqa: ANN401
+        self.began = time.perf_counter()
+        self.clock = StageClock()
+        self.recipe = segmenter.recipe
+        self.predictor = segmenter.predictor
+        with self.clock.stage("open"):
+            self.volume: Volume = as_volume(source, channel)
+            check_channels(self.volume, self.recipe)
+        with self.clock.stage("statistics"):
+            self.statistics: tuple[IntensityStatistics, ...] = volume_statistics(self.volume)
+            for counted, rule in zip(self.statistics, self.recipe.channels, strict=True):
+                counted.region(rule.normalisation.region)  # fails before any slice is run
+        self.pipeline = SlicePipeline.for_scan(self.recipe, self.volume.geometry)
+        self.count = VoxelCount(self.recipe.labels)
+
+    @cached_property
+    def slices(self) -> VolumeSlices:
+        """The scan's slices, normalised."""
+        rules = tuple(channel.normalisation for channel in self.recipe.channels)
+        return VolumeSlices(self.volume, self.pipeline.layout, rules, self.statistics)
+
+    def labels(self, progress: Progress | None) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (first slice, labels (n, H, W)); the next slices are read meanwhile."""
+        clock, n_slices = self.clock, self.slices.n_slices
+        batches = Prefetch(iter_batches(self.slices, self.pipeline, clock=clock))
+        logits = iter_logits(batches, self.pipeline, self.predictor, clock=clock)
+        for start, part in iter_labels(logits, self.recipe, clock=clock):
+            self.count.add(part)
+            yield start, part
+            if progress is not None:
+                progress(start + len(part), n_slices)
+
+    def slabs(self, progress: Progress | None) -> Iterator[np.ndarray]:
+        """Yield labels (i, j, n) in the file's own order; the next are computed meanwhile."""
+        for _, part in Prefetch(self.labels(progress)):
+            yield self.pipeline.layout.from_slices(part)
+
+    def whole(self, progress: Progress | None) -> np.ndarray:
+        """Return all labels (i, j, k)."""
+        labels = np.zeros(self.volume.geometry.shape, label_dtype(tuple(self.recipe.labels)))
+        view = self.pipeline.layout.to_slices(labels)
+        for start, part in self.labels(progress):
+            view[start : start + len(part)] = part
+        return labels
+
+    def facts(self) -> CaseFacts:
+        """Return what is known now that all slices have passed."""
+        nonfinite = sum(counted.n_nonfinite for counted in self.statistics)
+        total = time.perf_counter() - self.began
+        return CaseFacts(
+            volume=self.volume,
+            label_names=dict(self.recipe.labels),
+            volumes_ml=self.count.volumes_ml(self.volume.geometry),
+            seconds={**self.clock.seconds, "total": total},
+            nonfinite_voxels=nonfinite,
+            warnings=_warnings(self.volume, nonfinite),
+        )
+
+
+def load_segmenter(
+    bundle: Path | str | None = None,
+    *,
+    device: str = "auto",
+    backend: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+) -> Segmenter:
+    """Open a bundle and load its network.
+
+    Args:
+        bundle: Bundle folder; ``None`` = the one that comes with the program.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        backend: ``auto`` or a backend's name.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``int8``.
+        threads: CPU threads of the network; ``None`` = the processors of this process.
+
+    Returns:
+        The segmenter, ready for use.
+
+    Raises:
+        BundleError, RecipeError, WeightsError: The bundle cannot be used.
+        InputError: An option cannot be met.
+    """
+    opened = open_bundle(bundle)
+    execution = backends.resolve(
+        opened.recipe,
+        weights=opened.weights_path,
+        backend=backend,
+        precision=precision,
+        device=device,
+        threads=threads,
+    )
+    predictor = backends.open_predictor(opened.recipe, opened.weights_path, execution)
+    return Segmenter(opened, execution, predictor)
+
+
+def _warnings(volume: Volume, nonfinite_voxels: int) -> tuple[str, ...]:
+    if not nonfinite_voxels:
+        return tuple(volume.warnings)
+    found = f"{nonfinite_voxels} voxels are NaN or infinite and were taken as the smallest value"
+    return (*volume.warnings, found)
