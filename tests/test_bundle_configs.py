@@ -89,6 +89,16 @@ def test_no_property_is_missing(bundle, data, tmp_path, name):
     assert work.version == "0.1.0"
 
 
+@pytest.mark.parametrize("name", ["inference.yaml", "evaluate.yaml"])
+def test_the_repository_is_a_bundle_that_needs_no_edit(tmp_path, name):
+    work = workflow(ROOT, name, output_dir=str(tmp_path / "out"))
+    work.initialize()
+    assert work.check_properties() == []
+    (item,) = work.parser.get_parsed_content("dataset").data
+    assert item["case"] == "colin27"
+    scripts.verify_net_in_out("network_def", device="cpu", **tool_arguments(ROOT, name))
+
+
 def test_inference_gives_the_segmenters_masks(bundle, data, tmp_path):
     run(bundle, "inference.yaml", dataset_dir=str(data / "images"), output_dir=str(tmp_path / "m"))
     segmenter = load_segmenter(bundle, threads=1)
