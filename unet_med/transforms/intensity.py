@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     import torch
     from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
 
 
 class NormaliseVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
@@ -49,7 +52,14 @@ class NormaliseVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
             raise InputError(msg)
         result = np.empty_like(voxels)
         for channel, rule, target in zip(voxels, self.rules, result, strict=True):
-            target[:] = normalise(channel, rule, _statistics(channel))
+            statistics = _statistics(channel)
+            if statistics.n_nonfinite:
+                logger.warning(
+                    "%s: %d voxels are NaN or infinite and were taken as the smallest value",
+                    getattr(image, "meta", {}).get("filename_or_obj", "volume"),
+                    statistics.n_nonfinite,
+                )
+            target[:] = normalise(channel, rule, statistics)
         return convert_to_dst_type(result, image, dtype=np.float32)[0]  # type: ignore[no-any-return]
 
 
