@@ -139,7 +139,7 @@ def test_slices_are_ranked_by_mean_dice_over_labels_present():
         row(1, 1, 0.9), row(1, 2, None),
         row(2, 1, 0.5), row(2, 2, 0.7),
         row(3, 1, 0.0, wrong=2), row(3, 2, None),
-        row(4, 1, 0.0, wrong=5), row(4, 2, 0.0, wrong=1),
+        row(4, 1, 0.0, wrong=5), row(4, 2, 0.0, wrong=1), row(4, "brain", 1.0),
     ]  # fmt: skip
     ranked = rank_slices(rows)
     assert [one.index for one in ranked] == [4, 3, 2, 1]

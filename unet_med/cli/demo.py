@@ -10,6 +10,7 @@ from unet_med.cli.segment import add_execution
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from unet_med.batch import BatchReport, Outcome
     from unet_med.evaluation import CohortScores
@@ -67,20 +68,28 @@ def run(args: argparse.Namespace) -> int:
         slice_axis=recipe.slice_axis,
         label_names=recipe.labels,
     )
+    places = (data / "labels", args.output)
     pictures = [
         path
         for outcome in report.outcomes
-        for path in _draw(outcome, scores, references=data / "labels", output=args.output)
+        for path in _draw(outcome, scores, places=places, label_names=recipe.labels)
     ]
     _print(report, scores, pictures, as_json=args.json)
     return scores.exit_code
 
 
-def _draw(outcome: Outcome, scores: CohortScores, *, references: Path, output: Path) -> list[Path]:
+def _draw(
+    outcome: Outcome,
+    scores: CohortScores,
+    *,
+    places: tuple[Path, Path],
+    label_names: Mapping[int, str],
+) -> list[Path]:
     """Draw the worst and the median slice of one case."""
     from unet_med.evaluation.pairing import find_masks
     from unet_med.reporting import CaseFiles, load_scene, rank_slices, write_overlay
 
+    references, output = places
     key = outcome.case.key
     found = find_masks(references).get(key, [])
     ranked = rank_slices(row for row in scores.slices if row["case"] == key)
@@ -97,7 +106,7 @@ def _draw(outcome: Outcome, scores: CohortScores, *, references: Path, output: P
             "(filled: prediction, outlined: reference)"
         )
         scene = load_scene(files, chosen.index, slice_axis=axis)
-        write_overlay(scene, path, label_names=scores.label_names, dice=chosen.dice, title=title)
+        write_overlay(scene, path, label_names=label_names, dice=chosen.dice, title=title)
         pictures.append(path)
     return pictures
 

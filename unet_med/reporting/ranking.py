@@ -36,15 +36,16 @@ class RankedSlice:
 def rank_slices(rows: Iterable[Mapping[str, Any]]) -> list[RankedSlice]:
     """Sort the slices of one case from worst to best mean Dice over the labels present.
 
-    Slices without any label are left out; of equal slices the one with more wrong voxels comes
-    first. The worst is the first of the list, the median the one in its middle.
+    Slices without any label are left out, and so are regions, which join labels. Of equal slices
+    the one with more wrong voxels comes first. The worst is the first of the list, the median the
+    one in its middle.
 
     Args:
         rows: Rows of slices.csv of one case.
     """
     by_slice: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
-        if row["dice"] is not None:
+        if row["dice"] is not None and isinstance(row["label"], int):  # regions have names
             by_slice[row["slice"]].append(row)
     ranked = [
         RankedSlice(
