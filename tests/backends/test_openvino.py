@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.exports import make_export, write_scan
+from tests.exports import make_export, needs_openvino, write_scan
 from unet_med.backends import Execution, open_predictor, processor
 from unet_med.backends.openvino_backend import OpenVINOPredictor
+from unet_med.backends.openvino_runtime import openvino_core
 from unet_med.backends.torch_backend import TorchPredictor, build_network
 from unet_med.bundle import open_bundle
 from unet_med.errors import InputError
@@ -22,7 +23,7 @@ from unet_med.preprocessing import Context
 from unet_med.segmenter import load_segmenter
 from unet_med.weights import load_weights
 
-pytest.importorskip("openvino")
+needs_openvino()
 
 FP32_TOLERANCE = 1e-4  # another order of sums, batch norms folded; measured 3e-6
 HAS_NNCF = importlib.util.find_spec("nncf") is not None
@@ -30,9 +31,7 @@ SIZES = [(1, 1, 1), (2, 37, 53), (1, 64, 48), (3, 7, 130)]
 
 
 def runs_bf16():
-    return "BF16" in importlib.import_module("openvino").Core().get_property(
-        "CPU", "OPTIMIZATION_CAPABILITIES"
-    )
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 needs = {
@@ -176,7 +175,7 @@ def test_context_channels_and_spacing_agree_with_torch(tmp_path, scan):
 
 def test_a_model_in_memory_may_be_given(bundle):
     path = bundle / "models" / "openvino" / "model.xml"
-    model = importlib.import_module("openvino").Core().read_model(path)
+    model = openvino_core().read_model(path)
     slices = noise(1, 16, 16)
     ours = OpenVINOPredictor(model, threads=1)(slices)
     np.testing.assert_array_equal(ours, predictor_of(bundle)(slices))

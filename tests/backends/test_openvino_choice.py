@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.bundles import make_bundle
-from tests.exports import copy_of, make_export, receipt_of, write_scan
+from tests.exports import copy_of, make_export, needs_openvino, receipt_of, write_scan
 from unet_med import backends
 from unet_med.backends import choice, openvino_backend, openvino_runtime
 from unet_med.bundle import open_bundle
@@ -17,7 +17,7 @@ from unet_med.errors import BundleError, InputError, MissingExtraError, WeightsE
 from unet_med.recipe import VerifiedPrecision
 from unet_med.segmenter import load_segmenter
 
-pytest.importorskip("openvino")
+needs_openvino()
 
 
 @pytest.fixture(scope="module")

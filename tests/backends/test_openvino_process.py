@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from tests.bundles import make_bundle
-from tests.exports import make_export, write_scan
+from tests.exports import make_export, needs_openvino, write_scan
 
-pytest.importorskip("openvino")
+needs_openvino()
 
 ROOT = Path(__file__).parents[2]
 SPY = """

@@ -9,7 +9,7 @@ import numpy as np
 
 from unet_med._files import sha256_file
 from unet_med.backends.exported import ADVICE, checked_model
-from unet_med.backends.openvino_runtime import load_openvino
+from unet_med.backends.openvino_runtime import load_openvino, openvino_core
 from unet_med.backends.processor import bf16_pays, int8_pays
 from unet_med.errors import BundleError, InputError, WeightsError
 
@@ -58,7 +58,7 @@ class OpenVINOPredictor:
             "ENABLE_CPU_PINNING": False,  # pinned, two processes would share the same cores
         }
         try:
-            compiled = openvino.Core().compile_model(model, "CPU", settings)
+            compiled = openvino_core().compile_model(model, "CPU", settings)
         except RuntimeError as exc:
             reason = " ".join(str(exc).split())[-200:]
             msg = f"OpenVINO cannot use the exported model ({reason}); {ADVICE}"

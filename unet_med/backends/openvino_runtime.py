@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import cache
 from typing import Any
 
 from unet_med._optional import require
@@ -31,6 +32,17 @@ def load_openvino() -> Any:  # noqa: ANN401 - the package has no type informatio
         )
         raise MissingExtraError(msg) from exc
     return openvino
+
+
+@cache
+def openvino_core() -> Any:  # noqa: ANN401 - the package has no type information
+    """Return the one ``openvino.Core`` of this process.
+
+    It is never given up: the CPU plug-in installs an alternate signal stack when it compiles a
+    model and frees it with the core, so that a signal to a thread that still points there
+    (Ctrl-C, SIGTERM) would crash the process instead of stopping it (seen with 2026.4).
+    """
+    return load_openvino().Core()
 
 
 def load_nncf() -> Any:  # noqa: ANN401 - the package is loaded by name
