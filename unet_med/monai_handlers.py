@@ -128,8 +128,10 @@ class SliceScoresWriter:
             scores = score_volumes(
                 _volume(item[self.prediction_key], "prediction"),
                 _volume(item[self.reference_key], "reference"),
+                labels=self.settings.labels,
                 slice_axis=self.settings.slice_axis,
                 case=case,
+                metrics=self.settings.metrics,
             )
         except UnetMedError as exc:
             logger.error("%s: %s", case, exc)  # noqa: TRY400 - the text says all

@@ -46,7 +46,7 @@ def test_a_good_cohort_prints_a_table_and_writes_the_files(folder, capsys):
     mean = summary["labels"][1]["volume_dice"]["mean"]
     lines = out.splitlines()
     assert lines[0] == "Volume Dice"
-    assert lines[3].split() == ["2", "grey", "matter", "1", *[f"{mean:.4f}"] * 3]
+    assert lines[3].split() == ["2", "grey", "matter", "1", *[f"{mean:.4f}"] * 3, "-"]
     assert "Worst slices" in out
     assert "1 scored, 0 missing, 0 failed, 0 extra" in out
     assert err == "[1/1] a\n"
@@ -65,7 +65,10 @@ def test_json_is_the_summary_and_nothing_else(folder, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((folder / "out" / "summary.json").read_text())
     assert [one["label"] for one in printed["labels"]] == [2]
-    assert printed["settings"] == {"slice_axis": "thickest", "empty": "one", "labels": [2]}
+    assert printed["settings"] == {
+        "slice_axis": "thickest", "empty": "one", "labels": [2], "metrics": "all",
+        "tolerance_mm": 1.0, "label_tolerances_mm": {}, "regions": {}, "bootstrap_seed": 0,
+    }  # fmt: skip
 
 
 def test_missing_extra_and_failed_cases_are_named_and_exit_is_1(folder, capsys):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from unet_med.errors import GeometryError, LabelError, VolumeError
-from unet_med.evaluation import CaseStatus, evaluate_case, score_volumes
-from unet_med.evaluation.case import MAX_LABELS, SLAB_VOXELS
+from unet_med.evaluation import CaseStatus, MetricSettings, evaluate_case, score_volumes
+from unet_med.evaluation.case import SLAB_VOXELS
+from unet_med.evaluation.tally import MAX_LABELS
 from unet_med.metrics import volume_dice
 from unet_med.volumes import array_volume
 
@@ -74,8 +75,9 @@ def test_counts_do_not_depend_on_how_much_is_read_at_once(monkeypatch, slab_voxe
 @given(hnp.arrays(np.uint8, (2, *SHAPE), elements=st.sampled_from([0, 1, 2, 200])))
 def test_volume_dice_does_not_depend_on_the_slice_axis(masks):
     prediction, reference = (array_volume(mask, AFFINE) for mask in masks)
+    counts = MetricSettings(shapes=False)
     each = [
-        volume_dice(score_volumes(prediction, reference, slice_axis=name).counts)
+        volume_dice(score_volumes(prediction, reference, slice_axis=name, metrics=counts).counts)
         for name in ("axial", "coronal", "sagittal")
     ]
     np.testing.assert_array_equal(each[0], each[1])
@@ -239,9 +241,10 @@ def test_memory_does_not_grow_with_the_number_of_planes(tmp_path, name):
     masks = make_masks(shape=shape)
     paths = [save(tmp_path / f"{i}.nii.gz", mask) for i, mask in enumerate(masks)]
     assert shape[2] / 4 > SLAB_VOXELS // (64 * 64)  # several slabs
-    evaluate_case(*paths, slice_axis=name)  # imports
+    counts = MetricSettings(shapes=False)
+    evaluate_case(*paths, slice_axis=name, metrics=counts)  # imports
     tracemalloc.start()
-    evaluate_case(*paths, slice_axis=name)
+    evaluate_case(*paths, slice_axis=name, metrics=counts)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     slab_bytes = SLAB_VOXELS * 4

@@ -185,9 +185,11 @@ def test_a_healthy_case_gets_rows_for_the_labels_of_the_cohort(cohort):
     rows = by_case_and_label(scores)
     assert rows["well", 1]["volume_dice"] is None
     assert rows["well", 1]["n_both_empty"] == SHAPE[2]
-    assert scores.summary["labels"][0] | {"volume_dice": None} == {
-        "label": 1, "name": "", "n": 1, "n_both_empty": 1, "volume_dice": None,
-    }  # fmt: skip
+    found = scores.summary["labels"][0]
+    assert [found[name] for name in ("label", "name", "n", "n_both", "n_both_empty")] == [
+        1, "", 1, 1, 1,
+    ]  # fmt: skip
+    assert found["hd95_mm"]["n"] == 1  # the healthy case has no distance, and none is made up
     assert scores.exit_code == 0
 
 
@@ -263,6 +265,9 @@ def test_the_summary_is_plain_json(cohort, tmp_path):
     text = (tmp_path / "out" / "summary.json").read_text(encoding="utf-8")
     assert "NaN" not in text
     summary = json.loads(text)
-    assert (summary["schema"], summary["schema_version"]) == ("unet_med.evaluation", 1)
+    assert (summary["schema"], summary["schema_version"]) == ("unet_med.evaluation", 2)
     assert summary["slice_axes"] == {"axial": 1}
-    assert summary["labels"][0]["volume_dice"] == {"mean": 0, "median": 0, "std": None, "min": 0}
+    assert summary["labels"][0]["volume_dice"] == {
+        "n": 1, "n_undefined": 0, "n_infinite": 0, "mean": 0, "median": 0, "std": None, "min": 0,
+        "max": 0, "ci95": None,
+    }  # fmt: skip

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import json
+import shlex
 import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unet_med.cli.evaluate_options import (
+    parse_jobs,
+    parse_label_names,
+    parse_labels,
+    parse_region,
+    parse_tolerances,
+)
+from unet_med.cli.scores_text import print_comparison, print_scores
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from unet_med.evaluation import CohortScores
+    from unet_med.evaluation import MetricSettings
     from unet_med.evaluation.cohort import Progress
 
 SLICE_AXES = ("axial", "coronal", "sagittal", "thickest")
@@ -21,12 +30,13 @@ SLICE_AXES = ("axial", "coronal", "sagittal", "thickest")
 EMPTY_POLICIES = ("skip", "one", "zero")
 """The values of ``unet_med.metrics.EmptyPolicy``, written out for the same reason."""
 
-WORST_SLICES = 5
+METRICS = ("all", "counts")
 
 _DESCRIPTION = """\
 Compare masks with reference masks of the same name. Writes slices.csv (one row per case, label
 and slice), cases.csv (one row per case and label) and summary.json. The volume Dice of a case is
-2·tp / (2·tp + fp + fn) from the voxel counts of all its slices. A missing prediction scores 0.
+2·tp / (2·tp + fp + fn) from the voxel counts of all its slices. A missing prediction scores 0 and
+its distances are infinite. With --against also comparison.csv and comparison_slices.csv.
 Exit code: 0 every case scored, 1 some predictions missing or cases failed, 2 nothing to compare."""
 
 
@@ -64,66 +74,123 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--bundle", type=Path, metavar="DIR", help="take label names from this bundle's recipe"
     )
+    _add_metric_options(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
 
-def parse_labels(text: str) -> tuple[int, ...]:
-    """Parse ``1,2,7``."""
-    try:
-        return tuple(int(value) for value in text.split(","))
-    except ValueError as exc:
-        msg = f"{text!r} is no list of label values; write for example 1,2,7"
-        raise argparse.ArgumentTypeError(msg) from exc
-
-
-def parse_label_names(text: str) -> dict[int, str]:
-    """Parse ``1=csf,2=grey matter``."""
-    pairs = [part.partition("=") for part in text.split(",")]
-    try:
-        names = {int(value): name.strip() for value, _, name in pairs}
-    except ValueError:
-        names = {}
-    if len(names) != len(pairs) or not all(names.values()):
-        msg = f"{text!r} names no labels; write for example 1=csf,2=grey matter"
-        raise argparse.ArgumentTypeError(msg)
-    return names
+def _add_metric_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--metrics",
+        choices=METRICS,
+        default="all",
+        help="counts: what follows from voxel counts, in the memory of a few planes; all: surface "
+        "distances and components too, which need the box around all labels (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=parse_tolerances,
+        default=(None, {}),
+        metavar="MM|1=MM,…",
+        help="of the surface Dice, for all labels or single ones (default: 1)",
+    )
+    parser.add_argument(
+        "--region",
+        type=parse_region,
+        action="append",
+        default=[],
+        metavar="NAME=1,2,…",
+        help="score this union of labels too; may be given several times",
+    )
+    parser.add_argument(
+        "--against", type=Path, metavar="PATH", help="predictions to compare with, case by case"
+    )
+    parser.add_argument(
+        "--jobs", type=parse_jobs, default=1, metavar="N", help="processes (default: 1)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print, and return the exit code."""
-    scores = _evaluate(args)
-    if args.json:
-        from unet_med.evaluation.tables import without_nan
+    from unet_med.evaluation import compare_cohorts, evaluate_cohort
 
-        print(json.dumps(without_nan(scores.summary), ensure_ascii=False, indent=2))
+    with _progress() as progress:
+        options = _options(args) | {"output": args.output, "progress": progress}
+        if args.against is None:
+            comparison = None
+            scores = evaluate_cohort(args.predictions, args.references, **options)
+        else:
+            comparison = compare_cohorts(
+                args.predictions, args.against, references=args.references, **options
+            )
+            scores = comparison.here
+    if args.json:
+        print((args.output / "summary.json").read_text(encoding="utf-8"), end="")
     else:
         print_scores(scores)
-        print(f"written: {args.output}/slices.csv cases.csv summary.json")
-    return scores.exit_code
+        if comparison is not None:
+            print_comparison(comparison)
+        more = "" if comparison is None else " comparison.csv comparison_slices.csv against/"
+        print(f"written: {args.output}/slices.csv cases.csv summary.json{more}")
+    return scores.exit_code if comparison is None else comparison.exit_code
 
 
-def _evaluate(args: argparse.Namespace) -> CohortScores:
-    from unet_med.evaluation import evaluate_cohort
-    from unet_med.metrics import EmptyPolicy
-
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of ``evaluate_cohort`` but the paths."""
     names: dict[int, str] = {}
     if args.bundle is not None:
         from unet_med.bundle import open_bundle
 
         names.update(open_bundle(args.bundle).recipe.labels)
     names.update(args.label_names or {})
-    with _progress() as progress:
-        return evaluate_cohort(
-            args.predictions,
-            args.references,
-            output=args.output,
-            slice_axis=args.slice_axis,
-            empty=EmptyPolicy(args.empty),
-            labels=args.labels,
-            label_names=names,
-            progress=progress,
-        )
+    return {
+        "slice_axis": args.slice_axis,
+        "empty": args.empty,
+        "labels": args.labels,
+        "label_names": names,
+        "metrics": _metrics(args),
+        "jobs": args.jobs,
+        "command": _command(args),
+    }
+
+
+def _metrics(args: argparse.Namespace) -> MetricSettings:
+    from unet_med.evaluation import MetricSettings, Region
+    from unet_med.evaluation.settings import DEFAULT_TOLERANCE_MM
+
+    default, by_label = args.tolerance
+    return MetricSettings(
+        shapes=args.metrics == "all",
+        tolerance_mm=DEFAULT_TOLERANCE_MM if default is None else default,
+        label_tolerances_mm=by_label,
+        regions=tuple(Region(name, values) for name, values in args.region),
+    )
+
+
+def _command(args: argparse.Namespace) -> str:
+    """Return a command line that gives the same files; what is not named has its default."""
+    default, by_label = args.tolerance
+    tolerances = [] if default is None else [f"{default:g}"]
+    tolerances += [f"{label}={value:g}" for label, value in by_label.items()]
+    given = {
+        "predictions": args.predictions,
+        "references": args.references,
+        "against": args.against,
+        "output": args.output,
+        "slice-axis": args.slice_axis,
+        "empty": args.empty,
+        "labels": ",".join(map(str, args.labels or ())),
+        "label-names": ",".join(f"{k}={v}" for k, v in (args.label_names or {}).items()),
+        "bundle": args.bundle,
+        "metrics": args.metrics,
+        "tolerance": ",".join(tolerances),
+    }
+    words = ["unet-med", "evaluate"]
+    for name, value in given.items():
+        words += [f"--{name}", str(value)] if value else []
+    for name, values in args.region:
+        words += ["--region", f"{name}=" + ",".join(map(str, values))]
+    return shlex.join(words)
 
 
 @contextmanager
@@ -148,72 +215,3 @@ def _progress() -> Iterator[Progress]:
             bar.update(task, completed=done, total=total, description=case)
 
         yield advance
-
-
-def print_scores(scores: CohortScores) -> None:
-    """Print volume Dice per label, the worst slices, and what has no score."""
-    summary = scores.summary
-    _print_table(
-        "Volume Dice",
-        ("label", "name", "n", "mean", "median", "min"),
-        rows=[
-            (str(one["label"]), one["name"], str(one["n"]), *_statistics(one["volume_dice"]))
-            for one in summary["labels"]
-        ],
-    )
-    worst = [row for row in scores.worst_slices(WORST_SLICES) if row["dice"] < 1]
-    if worst:
-        _print_table(
-            "Worst slices",
-            ("case", "label", "slice", "mm", "dice", "state"),
-            rows=[
-                (
-                    row["case"], row["label_name"] or str(row["label"]), str(row["slice"]),
-                    f"{row['position_mm']:.1f}", f"{row['dice']:.3f}", row["state"],
-                )
-                for row in worst
-            ],
-        )  # fmt: skip
-    _print_unscored(summary)
-
-
-def _print_unscored(summary: dict[str, Any]) -> None:
-    cases = summary["cases"]
-    if len(summary["slice_axes"]) > 1:
-        axes = ", ".join(f"{name} {count}" for name, count in summary["slice_axes"].items())
-        print(f"slice axes differ between cases: {axes}; --slice-axis chooses one for all")
-    for case in cases["missing"]:
-        print(f"missing: {case} has no prediction and scores 0")
-    for extra in cases["extra"]:
-        near = f" (near: {', '.join(extra['nearest'])})" if extra["nearest"] else ""
-        print(f"extra: {extra['case']} has no reference and is not scored{near}")
-    for failed in cases["failed"]:
-        print(f"failed: {failed['case']}: {failed['error']}")
-    print(
-        f"{len(cases['scored'])} scored, {len(cases['missing'])} missing, "
-        f"{len(cases['failed'])} failed, {len(cases['extra'])} extra"
-    )
-
-
-def _statistics(values: dict[str, float | None]) -> tuple[str, ...]:
-    numbers = (values[name] for name in ("mean", "median", "min"))
-    return tuple("-" if number is None else f"{number:.4f}" for number in numbers)
-
-
-def _print_table(title: str, columns: tuple[str, ...], *, rows: list[tuple[str, ...]]) -> None:
-    """Print a table: drawn on a terminal, aligned plain text elsewhere."""
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.markup import escape
-        from rich.table import Table
-
-        table = Table(*columns, title=title, title_justify="left")
-        for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
-        Console().print(table)
-        return
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    print(title)
-    for row in (columns, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  " + "  ".join(cells).rstrip())

@@ -1,4 +1,4 @@
-"""Counts of one case: two masks, read together plane by plane."""
+"""Scores of one case: two masks, read together plane by plane."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 
 from unet_med.errors import GeometryError, LabelError
 from unet_med.evaluation.records import CaseScores
+from unet_med.evaluation.settings import MetricSettings
+from unet_med.evaluation.shapes import measure_shapes
+from unet_med.evaluation.tally import Gatherer, Tally
 from unet_med.geometry import (
     Geometry,
     grid_difference,
@@ -17,7 +20,7 @@ from unet_med.geometry import (
     world_axes,
 )
 from unet_med.geometry.layout import ANATOMICAL_AXES
-from unet_med.metrics import SliceCounts, label_values, present_values, slice_counts
+from unet_med.metrics import label_values
 from unet_med.volumes import open_volume
 from unet_med.volumes.label_names import read_label_names
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from unet_med.evaluation.settings import LabelKey
     from unet_med.metrics.values import LabelArray
     from unet_med.volumes import Volume
 
@@ -35,9 +39,6 @@ SLOWEST_AXIS = 2
 
 SLAB_VOXELS = 2**20
 """Voxels read at a time, if a plane has fewer: four planes of 512 × 512, 4 MiB a mask."""
-
-MAX_LABELS = 2000
-"""More different values than this make no mask; whole-brain parcellations have a few hundred."""
 
 _MM3_PER_ML = 1000.0
 
@@ -49,10 +50,12 @@ def evaluate_case(
     labels: Sequence[int] | None = None,
     slice_axis: str = "thickest",
     case: str | None = None,
+    metrics: MetricSettings | None = None,
 ) -> CaseScores:
-    """Count the overlap of two mask files per slice and label.
+    """Score two mask files per slice and label.
 
-    Both files are read once, a plane at a time; memory does not grow with the number of planes.
+    Both files are read once, a few planes at a time. For the counts memory does not grow with
+    the number of planes; shapes need the box around all labels (`MetricSettings.shapes`).
 
     Args:
         prediction: Mask file; None when there is none: every reference voxel is then missed.
@@ -60,9 +63,10 @@ def evaluate_case(
         labels: Values to count; None for every value other than 0 that either mask holds.
         slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest`` (of the reference).
         case: Id of the case; the reference's name by default.
+        metrics: What is measured beside the counts; shapes by default.
 
     Returns:
-        The case, ``labels`` in the order given or ascending.
+        The case, ``labels`` in the order given or ascending, then regions.
 
     Raises:
         VolumeError: A file cannot be read.
@@ -75,6 +79,7 @@ def evaluate_case(
         labels=labels,
         slice_axis=slice_axis,
         case=case or reference.name,
+        metrics=metrics,
     )
     return with_carried_names(scores, reference, prediction)
 
@@ -86,74 +91,45 @@ def score_volumes(
     labels: Sequence[int] | None = None,
     slice_axis: str = "thickest",
     case: str = "",
+    metrics: MetricSettings | None = None,
 ) -> CaseScores:
-    """Count the overlap of two opened masks; see `evaluate_case`."""
+    """Score two opened masks; see `evaluate_case`."""
     _check_pair(prediction, reference)
+    wanted = metrics or MetricSettings()
     geometry = reference.geometry
     axis = slice_layout(geometry, slice_axis).slice_axis
-    tally = _Tally(geometry.shape[axis])
+    tally = Tally(geometry.shape[axis], regions=wanted.regions)
+    gatherer = Gatherer()
     for at, predicted, true in _slabs(prediction, reference):
         # A slab is planes across k; across another axis each of them holds a line per slice.
         rows = at if axis == SLOWEST_AXIS else slice(None)
         tally.add(np.moveaxis(predicted, axis, 0), np.moveaxis(true, axis, 0), rows=rows)
-    scores = CaseScores(
+        if wanted.shapes:
+            gatherer.add(predicted, true, start=at.start)
+    values = tally.labels if labels is None else tuple(labels)
+    columns: tuple[LabelKey, ...] = (*values, *(region.key for region in wanted.regions))
+    edges = np.delete(geometry.voxel_to_world[:3, :3], axis, axis=1).T
+    return CaseScores(
         case=case,
         slice_axis=_anatomical_name(geometry, axis),
         positions_mm=_positions_mm(geometry, axis),
         voxel_ml=float(abs(np.linalg.det(geometry.voxel_to_world[:3, :3]))) / _MM3_PER_ML,
-        labels=tuple(sorted(tally.counts)),
-        counts=tally.slice_counts(),
+        pixel_mm2=float(np.linalg.norm(np.cross(*edges))),
+        labels=columns,
+        counts=tally.slice_counts(columns),
         reference_values=frozenset(tally.reference_values - {0}),
         prediction_values=None if prediction is None else frozenset(tally.prediction_values - {0}),
+        metrics=wanted,
+        shapes=measure_shapes(
+            gatherer.take(), labels=values, metrics=wanted, geometry=geometry, axis=axis
+        ),
     )
-    return scores if labels is None else scores.with_labels(labels)
 
 
 def with_carried_names(scores: CaseScores, *masks: Path | None) -> CaseScores:
     """Return the case with the label names of the first mask file that carries any."""
     carried = (read_label_names(mask) for mask in masks if mask is not None)
     return replace(scores, label_names=next((names for names in carried if names), {}))
-
-
-class _Tally:
-    """Counts that grow by one column whenever a new label turns up."""
-
-    def __init__(self, n_slices: int) -> None:
-        self.n_slices = n_slices
-        self.counts: dict[int, NDArray[np.int64]] = {}
-        self.prediction_values: set[int] = set()
-        self.reference_values: set[int] = set()
-
-    def add(self, predicted: LabelArray, true: LabelArray, *, rows: slice) -> None:
-        """Add voxels (n, H, W) of the slices ``rows``."""
-        in_prediction, in_reference = present_values(predicted), present_values(true)
-        self.prediction_values |= in_prediction
-        self.reference_values |= in_reference
-        self._check_number()
-        labels = sorted((in_prediction | in_reference) - {0})
-        counts = slice_counts(predicted, true, labels=labels)
-        for column, label in enumerate(labels):
-            total = self.counts.setdefault(label, np.zeros((3, self.n_slices), np.int64))
-            total[0, rows] += counts.tp[:, column]
-            total[1, rows] += counts.fp[:, column]
-            total[2, rows] += counts.fn[:, column]
-
-    def slice_counts(self) -> SliceCounts:
-        """Return the counts, labels ascending."""
-        counts = SliceCounts.zeros(self.n_slices, len(self.counts))
-        for column, (_, total) in enumerate(sorted(self.counts.items())):
-            counts.tp[:, column], counts.fp[:, column], counts.fn[:, column] = total
-        return counts
-
-    def _check_number(self) -> None:
-        held = {"prediction": self.prediction_values, "reference": self.reference_values}
-        for name, values in held.items():
-            if len(values) > MAX_LABELS:
-                msg = (
-                    f"the {name} holds more than {MAX_LABELS} different values: it looks like a "
-                    "scan, not a mask; give the mask"
-                )
-                raise LabelError(msg)
 
 
 def _slabs(

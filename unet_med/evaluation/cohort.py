@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import heapq
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet_med.errors import LabelError, UnetMedError
-from unet_med.evaluation.case import evaluate_case
+from unet_med.errors import LabelError
 from unet_med.evaluation.columns import (
-    SLICE_COLUMNS,
     Row,
     case_columns,
     case_rows,
     failed_rows,
+    slice_columns,
     slice_rows,
 )
-from unet_med.evaluation.pairing import Pair, pair_cases
+from unet_med.evaluation.pairing import pair_cases
+from unet_med.evaluation.parallel import evaluate_pairs
 from unet_med.evaluation.records import (
     CaseScores,
     CaseStatus,
@@ -27,6 +26,7 @@ from unet_med.evaluation.records import (
     ExtraPrediction,
     FailedCase,
 )
+from unet_med.evaluation.settings import LabelKey, MetricSettings
 from unet_med.evaluation.summary import summarise
 from unet_med.evaluation.tables import (
     CASES_FILE,
@@ -42,8 +42,6 @@ from unet_med.metrics import EmptyPolicy
 if TYPE_CHECKING:
     from os import PathLike
 
-logger = logging.getLogger(__name__)
-
 Progress = Callable[[int, int, str], None]
 """Called with cases done, cases in all and the id of the case just done."""
 
@@ -56,17 +54,19 @@ class CohortScores:
         scored: Cases with counts, missing predictions included, by case id.
         failed: Cases that could not be compared, by case id.
         extra: Predictions without a reference.
-        labels: Label values, ascending or as the settings give them.
-        label_names: Names by value.
+        labels: Label values, ascending or as the settings give them, then regions.
+        label_names: Names by value, of regions by key.
         settings: What decided the tables.
+        command: The command line that asked for them, for the summary.
     """
 
     scored: tuple[CaseScores, ...]
     failed: tuple[FailedCase, ...]
     extra: tuple[ExtraPrediction, ...]
-    labels: tuple[int, ...]
-    label_names: Mapping[int, str]
+    labels: tuple[LabelKey, ...]
+    label_names: Mapping[LabelKey, str]
     settings: EvaluationSettings
+    command: str | None = None
 
     @property
     def slices(self) -> list[Row]:
@@ -76,12 +76,10 @@ class CohortScores:
     @property
     def cases(self) -> list[Row]:
         """The rows of cases.csv: one per case and label, failed cases included."""
-        empty = self.settings.empty
-        rows = [
-            row for case in self.scored for row in case_rows(case, self.label_names, empty=empty)
-        ]
+        settings, names = self.settings, self.label_names
+        rows = [row for case in self.scored for row in case_rows(case, names, settings=settings)]
         for case in self.failed:
-            rows += failed_rows(case, self.labels, names=self.label_names, empty=empty)
+            rows += failed_rows(case, self.labels, names=names, settings=settings)
         return sorted(rows, key=lambda row: str(row["case"]))
 
     @property
@@ -106,8 +104,9 @@ class CohortScores:
         Raises:
             OutputError: A file cannot be written.
         """
-        write_table(output / SLICES_FILE, SLICE_COLUMNS, rows=self._slice_rows())
-        write_table(output / CASES_FILE, case_columns(self.settings.empty), rows=self.cases)
+        columns = slice_columns(self.settings.metrics)
+        write_table(output / SLICES_FILE, columns, rows=self._slice_rows())
+        write_table(output / CASES_FILE, case_columns(self.settings), rows=self.cases)
         write_summary(output / SUMMARY_FILE, self.summary)
 
     def _slice_rows(self) -> Iterator[Row]:
@@ -124,6 +123,9 @@ def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their na
     empty: EmptyPolicy | str = EmptyPolicy.SKIP,
     labels: Sequence[int] | None = None,
     label_names: Mapping[int, str] | None = None,
+    metrics: MetricSettings | None = None,
+    jobs: int = 1,
+    command: str | None = None,
     progress: Progress | None = None,
 ) -> CohortScores:
     """Score predictions against references of the same name.
@@ -138,6 +140,9 @@ def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their na
         empty: What a slice without the label in either mask counts for in means over slices.
         labels: Values to score; None for every value other than 0 that occurs in the cohort.
         label_names: Names by value; they win over names that masks carry.
+        metrics: What is measured beside the counts; shapes by default.
+        jobs: Processes that score cases side by side.
+        command: Command line to name in the summary.
         progress: Called after each case.
 
     Returns:
@@ -152,21 +157,25 @@ def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their na
         empty=EmptyPolicy(empty),
         labels=None if labels is None else tuple(labels),
         label_names=dict(label_names or {}),
+        metrics=metrics or MetricSettings(),
     )
     folder = None if output is None else Path(output)
     pairing = pair_cases(Path(predictions), Path(references))
     if folder is not None:
         make_folder(folder)  # an hour of scores for a folder that cannot be made helps nobody
     scored, failed = [], list(pairing.failed)
-    for done, pair in enumerate(pairing.pairs, start=1):
-        result = _evaluate_pair(pair, settings)
+    results = evaluate_pairs(pairing.pairs, settings, jobs=jobs)
+    for done, result in enumerate(results, start=1):
         if isinstance(result, CaseScores):
             scored.append(result)
         else:
             failed.append(result)
         if progress is not None:
-            progress(done, len(pairing.pairs), pair.case)
-    cohort = assemble_cohort(scored, failed=failed, extra=pairing.extra, settings=settings)
+            progress(done, len(pairing.pairs), result.case)
+    cohort = replace(
+        assemble_cohort(scored, failed=failed, extra=pairing.extra, settings=settings),
+        command=command,
+    )
     if folder is not None:
         cohort.write(folder)
     return cohort
@@ -192,6 +201,7 @@ def assemble_cohort(
         [
             settings.labels or (),
             settings.label_names,
+            *(region.values for region in settings.metrics.regions),
             *(case.reference_values for case in counted),
             *(case.label_names for case in counted),
         ]
@@ -204,11 +214,13 @@ def assemble_cohort(
             unscored.append(FailedCase(case.case, str(exc)))
         else:
             scored.append(case)
-    found = sorted({label for case in scored for label in case.labels})
-    labels = tuple(found) if settings.labels is None else settings.labels
-    names: dict[int, str] = {}
+    regions = settings.metrics.regions
+    found = sorted({label for case in scored for label in case.labels if isinstance(label, int)})
+    values = found if settings.labels is None else settings.labels
+    labels = (*values, *(region.key for region in regions))
+    names: dict[LabelKey, str] = {region.key: region.name for region in regions}
     for source in (*(case.label_names for case in scored), settings.label_names):
-        names.update(source)
+        names.update(source.items())
     return CohortScores(
         scored=tuple(sorted((c.with_labels(labels) for c in scored), key=lambda c: c.case)),
         failed=tuple(sorted(unscored, key=lambda one: one.case)),
@@ -217,15 +229,3 @@ def assemble_cohort(
         label_names=names,
         settings=settings,
     )
-
-
-def _evaluate_pair(pair: Pair, settings: EvaluationSettings) -> CaseScores | FailedCase:
-    try:
-        return evaluate_case(
-            pair.prediction, pair.reference, slice_axis=settings.slice_axis, case=pair.case
-        )
-    except UnetMedError as exc:
-        return FailedCase(pair.case, str(exc))
-    except Exception as exc:  # one unreadable case must not stop the others
-        logger.exception("%s failed", pair.case)
-        return FailedCase(pair.case, f"{type(exc).__name__}: {exc}; see the log")

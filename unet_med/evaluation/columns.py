@@ -1,114 +1,76 @@
-"""The columns of slices.csv and cases.csv.
-
-A new score per case and label is one more `Measure` in `CASE_MEASURES`.
-"""
+"""The columns and rows of slices.csv and cases.csv."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from unet_med.evaluation.records import CaseScores, CaseStatus, FailedCase
-from unet_med.metrics import (
-    EmptyPolicy,
-    SliceState,
-    dice,
-    slice_dice_mean,
-    slice_dice_median,
-    slice_states,
-    volume_dice,
-)
+from unet_med.evaluation.measures import case_measures
+from unet_med.evaluation.records import CaseScores, CaseStatus, EvaluationSettings, FailedCase
+from unet_med.metrics import dice, slice_states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from unet_med.evaluation.settings import LabelKey, MetricSettings
 
 Row = dict[str, Any]
 
 SLICE_COLUMNS = (
     "case", "label", "label_name", "slice", "position_mm", "tp", "fp", "fn", "dice", "state",
+    "reference_mm2", "prediction_mm2",
 )  # fmt: skip
 
-_POSITION_DIGITS = 6  # of a millimetre: hides the last bits of affine arithmetic
+SLICE_SHAPE_COLUMNS = ("hd95_mm",)
+
+_DIGITS = 6  # of a millimetre: hides the last bits of affine arithmetic
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One column of cases.csv that is computed from the counts.
-
-    Attributes:
-        name: Column name; ``{empty}`` stands for the policy the values follow.
-        of: Function of the case and the policy; values per label, shape (n_labels,).
-    """
-
-    name: str
-    of: Callable[[CaseScores, EmptyPolicy], NDArray[Any]]
-
-    def column(self, policy: EmptyPolicy) -> str:
-        """Return the column's name under a policy."""
-        return self.name.format(empty=policy)
+def slice_columns(metrics: MetricSettings) -> tuple[str, ...]:
+    """Return the columns of slices.csv."""
+    return SLICE_COLUMNS + SLICE_SHAPE_COLUMNS if metrics.shapes else SLICE_COLUMNS
 
 
-def _in_state(state: SliceState) -> Callable[[CaseScores, EmptyPolicy], NDArray[Any]]:
-    def count(case: CaseScores, _policy: EmptyPolicy) -> NDArray[Any]:
-        return np.asarray((slice_states(case.counts) == state).sum(axis=0))
-
-    return count
-
-
-CASE_MEASURES: tuple[Measure, ...] = (
-    Measure("tp", lambda case, _: case.counts.tp.sum(axis=0)),
-    Measure("fp", lambda case, _: case.counts.fp.sum(axis=0)),
-    Measure("fn", lambda case, _: case.counts.fn.sum(axis=0)),
-    Measure("volume_dice", lambda case, _: volume_dice(case.counts)),
-    Measure(
-        "reference_ml",
-        lambda case, _: (case.counts.tp + case.counts.fn).sum(axis=0) * case.voxel_ml,
-    ),
-    Measure(
-        "prediction_ml",
-        lambda case, _: (case.counts.tp + case.counts.fp).sum(axis=0) * case.voxel_ml,
-    ),
-    *(Measure(f"n_{state}", _in_state(state)) for state in SliceState),
-    Measure("slice_dice_mean_{empty}", lambda case, empty: slice_dice_mean(case.counts, empty)),
-    Measure("slice_dice_median_{empty}", lambda case, empty: slice_dice_median(case.counts, empty)),
-)
-
-
-def case_columns(policy: EmptyPolicy) -> tuple[str, ...]:
+def case_columns(settings: EvaluationSettings) -> tuple[str, ...]:
     """Return the columns of cases.csv."""
-    measured = (measure.column(policy) for measure in CASE_MEASURES)
+    measured = (one.column(settings.empty) for one in case_measures(settings.metrics))
     return ("case", "status", "label", "label_name", "slice_axis", "n_slices", *measured, "error")
 
 
-def slice_rows(case: CaseScores, names: Mapping[int, str]) -> Iterator[Row]:
+def slice_rows(case: CaseScores, names: Mapping[LabelKey, str]) -> Iterator[Row]:
     """Yield the rows of slices.csv of a case: label by label, slices in the file's order."""
     counts = case.counts
     scores = dice(counts.tp, counts.fp, fn=counts.fn)
     states = slice_states(counts)
     for column, label in enumerate(case.labels):
+        distances = case.shape_of(label).slice_hd95_mm if case.metrics.shapes else None
         for index, position in enumerate(case.positions_mm):
-            yield {
+            tp, fp, fn = (int(one[index, column]) for one in (counts.tp, counts.fp, counts.fn))
+            row: Row = {
                 "case": case.case,
                 "label": label,
                 "label_name": names.get(label, ""),
                 "slice": index,
-                "position_mm": round(float(position), _POSITION_DIGITS),
-                "tp": int(counts.tp[index, column]),
-                "fp": int(counts.fp[index, column]),
-                "fn": int(counts.fn[index, column]),
-                "dice": _plain(scores[index, column]),
+                "position_mm": round(float(position), _DIGITS),
+                "tp": tp,
+                "fp": fp,
+                "fn": fn,
+                "dice": plain(scores[index, column]),
                 "state": str(states[index, column]),
+                "reference_mm2": round((tp + fn) * case.pixel_mm2, _DIGITS),
+                "prediction_mm2": round((tp + fp) * case.pixel_mm2, _DIGITS),
             }
+            if distances is not None:
+                row["hd95_mm"] = plain(distances[index])
+            yield row
 
 
-def case_rows(case: CaseScores, names: Mapping[int, str], *, empty: EmptyPolicy) -> Iterator[Row]:
+def case_rows(
+    case: CaseScores, names: Mapping[LabelKey, str], *, settings: EvaluationSettings
+) -> Iterator[Row]:
     """Yield the rows of cases.csv of a case, one per label."""
-    measured = {measure.column(empty): measure.of(case, empty) for measure in CASE_MEASURES}
+    empty = settings.empty
+    measured = {one.column(empty): one.of(case, empty) for one in case_measures(settings.metrics)}
     for column, label in enumerate(case.labels):
         yield {
             "case": case.case,
@@ -117,19 +79,23 @@ def case_rows(case: CaseScores, names: Mapping[int, str], *, empty: EmptyPolicy)
             "label_name": names.get(label, ""),
             "slice_axis": case.slice_axis,
             "n_slices": case.counts.n_slices,
-            **{name: _plain(values[column]) for name, values in measured.items()},
+            **{name: plain(values[column]) for name, values in measured.items()},
             "error": None,
         }
 
 
 def failed_rows(
-    failed: FailedCase, labels: Sequence[int], *, names: Mapping[int, str], empty: EmptyPolicy
+    failed: FailedCase,
+    labels: Sequence[LabelKey],
+    *,
+    names: Mapping[LabelKey, str],
+    settings: EvaluationSettings,
 ) -> Iterator[Row]:
     """Yield rows of cases.csv without scores; one with an empty label when no label is known."""
-    blank: list[int | None] = [None]
+    blank: list[LabelKey | None] = [None]
     for label in labels or blank:
         yield {
-            **dict.fromkeys(case_columns(empty)),
+            **dict.fromkeys(case_columns(settings)),
             "case": failed.case,
             "status": str(CaseStatus.FAILED),
             "label": label,
@@ -138,7 +104,7 @@ def failed_rows(
         }
 
 
-def _plain(value: Any) -> int | float | None:  # noqa: ANN401 - any NumPy number
+def plain(value: Any) -> int | float | None:  # noqa: ANN401 - any NumPy number
     """Return a Python number; NaN, which means there is no value, becomes None."""
     number = value.item()
     return None if isinstance(number, float) and math.isnan(number) else number

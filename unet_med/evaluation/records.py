@@ -6,14 +6,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from unet_med.errors import GeometryError, LabelError
+from unet_med.evaluation.settings import LabelKey, MetricSettings
 from unet_med.geometry import SLICE_AXIS_NAMES
-from unet_med.metrics import EmptyPolicy, SliceCounts
+from unet_med.metrics import ComponentCounts, EmptyPolicy, SliceCounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -36,12 +38,14 @@ class EvaluationSettings:
         empty: What a slice without the label in either mask counts for in means over slices.
         labels: Values to score; None for every value other than 0 that a mask holds.
         label_names: Names by value; they win over the names that masks carry.
+        metrics: What is measured beside the counts: surfaces, components, regions.
     """
 
     slice_axis: str = "thickest"
     empty: EmptyPolicy = EmptyPolicy.SKIP
     labels: tuple[int, ...] | None = None
     label_names: Mapping[int, str] = field(default_factory=dict)
+    metrics: MetricSettings = field(default_factory=MetricSettings)
 
     def __post_init__(self) -> None:
         if self.slice_axis not in SLICE_AXIS_NAMES:
@@ -57,6 +61,43 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LabelShape:
+    """What the shape of one label in one case gave; NaN where there is nothing to measure.
+
+    Attributes:
+        hd95_mm: The larger directed 95th percentile of surface distances; infinite for a miss.
+        hausdorff_mm: The largest surface distance; infinite for a miss.
+        assd_mm: The mean surface distance; infinite for a miss.
+        surface_dice: Share of both surfaces within the tolerance; 0 for a miss.
+        tolerance_mm: That tolerance.
+        components: Components of both masks.
+        slice_hd95_mm: HD95 in the plane of each slice, shape (n_slices,).
+    """
+
+    hd95_mm: float
+    hausdorff_mm: float
+    assd_mm: float
+    surface_dice: float
+    tolerance_mm: float
+    components: ComponentCounts
+    slice_hd95_mm: NDArray[np.float64]
+
+    @classmethod
+    def absent(cls, n_slices: int, *, tolerance_mm: float) -> LabelShape:
+        """The shape of a label that neither mask holds."""
+        nothing = float("nan")
+        return cls(
+            nothing,
+            nothing,
+            nothing,
+            nothing,
+            tolerance_mm,
+            ComponentCounts(),
+            np.full(n_slices, np.nan),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CaseScores:
     """The counts of one case, from which every score follows.
 
@@ -66,29 +107,42 @@ class CaseScores:
         positions_mm: RAS+ coordinate of each slice along the slice axis, shape (n_slices,), in
             the order of the reference file's array.
         voxel_ml: Volume of one voxel in millilitres.
-        labels: Label values, the columns of ``counts``.
+        pixel_mm2: Area of one voxel in the plane of a slice in mm².
+        labels: Label values, then regions, the columns of ``counts``.
         counts: Voxel counts, shape (n_slices, n_labels).
         reference_values: Values other than 0 in the reference.
         prediction_values: The same of the prediction; None when there is no prediction.
         label_names: Names by value, as the reference carries them, else the prediction.
+        metrics: What was measured beside the counts.
+        shapes: The shape of every label that a mask holds; empty when not measured.
     """
 
     case: str
     slice_axis: str
     positions_mm: NDArray[np.float64]
     voxel_ml: float
-    labels: tuple[int, ...]
+    pixel_mm2: float
+    labels: tuple[LabelKey, ...]
     counts: SliceCounts
     reference_values: frozenset[int]
     prediction_values: frozenset[int] | None
     label_names: Mapping[int, str] = field(default_factory=dict)
+    metrics: MetricSettings = field(default_factory=MetricSettings)
+    shapes: Mapping[LabelKey, LabelShape] = field(default_factory=dict)
 
     @property
     def status(self) -> CaseStatus:
         """Scored, or missing when there is no prediction."""
         return CaseStatus.MISSING if self.prediction_values is None else CaseStatus.SCORED
 
-    def with_labels(self, labels: Sequence[int]) -> CaseScores:
+    def shape_of(self, label: LabelKey) -> LabelShape:
+        """Return the shape of a label, also of one that neither mask holds."""
+        if label in self.shapes:
+            return self.shapes[label]
+        tolerance_mm = self.metrics.tolerance_of(label)
+        return LabelShape.absent(self.counts.n_slices, tolerance_mm=tolerance_mm)
+
+    def with_labels(self, labels: Sequence[LabelKey]) -> CaseScores:
         """Return the case with these columns; a label that neither mask holds has counts of 0."""
         chosen = SliceCounts.zeros(self.counts.n_slices, len(labels))
         for column, label in enumerate(labels):

@@ -1,0 +1,61 @@
+"""Connected components: how many lesions were found, and how many were made up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentCounts:
+    """Components of two masks; voxels that touch by face, edge or corner are one component.
+
+    A component is found when it shares at least one voxel with the other mask. One predicted
+    component may find several of the reference, and several may find the same one.
+
+    Attributes:
+        reference: Components of the reference.
+        prediction: Components of the prediction.
+        detected: Components of the reference that were found.
+        false_positive: Components of the prediction that share no voxel with the reference.
+    """
+
+    reference: int = 0
+    prediction: int = 0
+    detected: int = 0
+    false_positive: int = 0
+
+    @property
+    def sensitivity(self) -> float:
+        """Share of the reference's components that were found; NaN when there are none."""
+        return self.detected / self.reference if self.reference else float("nan")
+
+
+def count_components(prediction: Mask, reference: Mask) -> ComponentCounts:
+    """Count components and those that overlap the other mask.
+
+    Args:
+        prediction: Any shape, bool.
+        reference: The same shape.
+
+    Example:
+        >>> prediction = np.array([1, 1, 0, 0, 0, 1], bool)
+        >>> count_components(prediction, np.array([0, 1, 0, 1, 0, 0], bool))
+        ComponentCounts(reference=2, prediction=2, detected=1, false_positive=1)
+    """
+    both = prediction & reference
+    n_reference, detected = _count(reference, both)
+    n_prediction, confirmed = _count(prediction, both)
+    return ComponentCounts(n_reference, n_prediction, detected, n_prediction - confirmed)
+
+
+def _count(mask: Mask, overlap: Mask) -> tuple[int, int]:
+    """Return the number of components, and of those that hold voxels of the overlap."""
+    numbers, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
+    touched = np.bincount(numbers[overlap], minlength=count + 1)[1:]
+    return int(count), int(np.count_nonzero(touched))
