@@ -23,7 +23,7 @@ class Outcome:
         case: The case.
         status: ``done``, ``failed`` or ``skipped``.
         mask: Its mask, whether or not it was written.
-        seconds: Time per stage; empty unless done.
+        seconds: Time per stage, which overlap, and ``total``; empty unless done.
         volumes_ml: Volume per label; empty unless done.
         warnings: What a reader of the mask should know.
         error: Why it failed, one line.

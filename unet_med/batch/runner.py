@@ -207,6 +207,7 @@ def _make(work: Work, *, batch: Batch, digested: float) -> Outcome:
         digest = sha256_file(partial)
         batch.ledger.append(entry.turned(Status.WRITING, digest=digest))
     seconds = {"digest": digested, **facts.seconds}
+    seconds["total"] += digested
     provenance = Provenance(
         inputs=tuple(
             {"path": str(path), "sha256": sha256}

@@ -128,8 +128,9 @@ def _print(
         return
     print_scores(scores)
     for outcome in report.outcomes:
-        stages = ", ".join(f"{stage} {value:.2f}" for stage, value in outcome.seconds.items())
-        print(f"Seconds for {outcome.case.key}: {sum(outcome.seconds.values()):.1f} ({stages})")
+        if outcome.seconds:
+            stages = ", ".join(f"{stage} {value:.2f}" for stage, value in outcome.seconds.items())
+            print(f"Seconds for {outcome.case.key}, stages overlap: {stages}")
         print(f"Mask: {outcome.mask}")
     for picture in pictures:
         print(f"Picture: {picture}")

@@ -70,7 +70,7 @@ class PlainLines:
         elif outcome.status is Status.SKIPPED:
             self.say(f"{head} up to date")
         else:
-            self.say(f"{head} done in {sum(outcome.seconds.values()):.1f} s, {outcome.mask}")
+            self.say(f"{head} done in {outcome.seconds['total']:.1f} s, {outcome.mask}")
         for warning in outcome.warnings:
             self.say(f"{head} warning: {warning}")
 
