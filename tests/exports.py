@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 
 import nibabel as nib
@@ -9,12 +10,24 @@ import numpy as np
 import pytest
 
 from tests.bundles import make_bundle
-from unet_med.backends import exported
+from unet_med.backends import exported, openvino_runtime
 from unet_med.bundle import open_bundle
 from unet_med.export import ExportSettings, export_bundle
 from unet_med.export.scans import Scan
 
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, 1.5, 0, -7], [0, 0, 3, 2], [0, 0, 0, 1]])
+
+
+def needs_openvino():
+    """Skip a test or a module without OpenVINO; not by an import, which would report to a host."""
+    if not openvino_runtime.is_installed():
+        pytest.skip("openvino is not installed", allow_module_level=True)
+
+
+def needs_nncf():
+    """Skip a test without NNCF, in the same way."""
+    if importlib.util.find_spec("nncf") is None:
+        pytest.skip("int8 needs the extra quantize")
 
 
 def write_scan(path, *, shape=(21, 34, 11), seed=0, blank=0):
@@ -31,7 +44,7 @@ def write_scan(path, *, shape=(21, 34, 11), seed=0, blank=0):
 def make_export(root, scan, *, int8=False, **changes):
     """Write a bundle with an export measured on the scan, and return its folder."""
     if int8:
-        pytest.importorskip("nncf", reason="int8 needs the extra quantize")
+        needs_nncf()
     make_bundle(root, **changes)
     scans = (Scan((scan,)),)
     settings = ExportSettings(

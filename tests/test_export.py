@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.bundles import make_bundle
-from tests.exports import AFFINE, receipt_of, write_scan
+from tests.exports import AFFINE, needs_nncf, needs_openvino, receipt_of, write_scan
 from unet_med._files import PARTIAL_PREFIX, sha256_file
 from unet_med.backends.exported import export_problem
 from unet_med.backends.torch_backend import build_network
@@ -28,7 +28,7 @@ from unet_med.segmenter import load_segmenter
 from unet_med.weights import load_weights
 from unet_med.windows import WindowRule
 
-pytest.importorskip("openvino")
+needs_openvino()
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_without_scans_nothing_is_verified(bundle):
 
 
 def test_int8_is_made_calibrated_and_smaller(bundle, scan):
-    pytest.importorskip("nncf", reason="int8 needs the extra quantize")
+    needs_nncf()
     big = make_bundle(bundle.parent / "big", sizes=(16, 32))
     result = export(big, calibration=(Scan((scan,)),), n_calibration=5, n_slices=4)
     sizes = {name: (big / name).stat().st_size for name in result.files if name.endswith("bin")}

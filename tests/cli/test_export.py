@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from tests.bundles import make_bundle
-from tests.exports import write_scan
+from tests.exports import needs_openvino, write_scan
 from unet_med.bundle import open_bundle
 from unet_med.cli import main
 from unet_med.segmenter import load_segmenter
 
-pytest.importorskip("openvino")
+needs_openvino()
 
 
 @pytest.fixture
