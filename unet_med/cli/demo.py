@@ -115,7 +115,7 @@ def _print(
     report: BatchReport, scores: CohortScores, pictures: list[Path], *, as_json: bool
 ) -> None:
     """Print what came out."""
-    from unet_med.cli.evaluate import print_scores
+    from unet_med.cli.scores_text import print_scores
     from unet_med.evaluation.tables import without_nan
 
     if as_json:
