@@ -102,15 +102,17 @@ def test_a_header_that_promises_more_than_any_memory(write_nifti):
     assert "is cut off" in refused(path, open_volume)
 
 
-def test_a_wrong_checksum_is_noticed_with_the_last_slice(write_nifti):
+def test_a_wrong_checksum_is_noticed_by_the_last_slice(write_nifti):
     path = write_nifti()
     data = bytearray(path.read_bytes())
     data[-6] ^= 255
     path.write_bytes(data)
-    volume = open_volume(path)
-    volume.read(0, 6, axis=2)
-    with pytest.raises(VolumeError, match=r"not intact gzip data .*CRC"):
-        volume.read(6, 7, axis=2)
+
+    def plane_by_plane(bad):
+        volume = open_volume(bad)  # ISA-L unpacks so small a file whole
+        return [volume.read(plane, plane + 1, axis=2) for plane in range(7)]
+
+    assert "CRC" in refused(path, plane_by_plane)
     assert "CRC" in refused(path, lambda bad: open_volume(bad).read(0, 1, axis=0))
 
 

@@ -24,7 +24,7 @@ from unet_med.inference import (
 )
 from unet_med.segmenter.results import CaseFacts, Segmentation, VoxelCount
 from unet_med.segmenter.sources import as_volume, check_channels
-from unet_med.volumes import write_mask, write_mask_slabs
+from unet_med.volumes import as_planes, write_mask_slabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from unet_med.volumes import Volume
 
     Progress = Callable[[int, int], None]
-
-SLOWEST_AXIS = 2
-"""Array axis whose planes lie one after the other in a NIfTI file."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,8 @@ class Segmenter:
 
         Where slices are the file's planes, labels are written slab by slab while the next ones
         are computed and read, so memory does not grow with the number of slices. Otherwise the
-        label map, one byte per voxel for up to 255 labels, is held until it is whole.
+        label map, one byte per voxel for up to 255 labels, is held until it is whole, from half
+        a gigabyte on in a temporary file.
 
         Args:
             source: As for ``segment``.
@@ -114,18 +112,13 @@ class Segmenter:
 
         Raises:
             VolumeError, GeometryError, InputError: As for ``segment``.
-            OutputError: The mask cannot be written, or is not proven.
+            OutputError: The mask cannot be written, or is not proven; the temporary disk is full.
         """
         case = _OpenCase(self, source, channel=channel)
         names = self.recipe.labels
-        if case.pipeline.layout.slice_axis == SLOWEST_AXIS:
-            slabs = case.clock.busy("write", case.slabs(progress))
-            dtype = label_dtype(tuple(names))
-            write_mask_slabs(slabs, path, like=case.volume, dtype=dtype, label_names=names)
-        else:
-            labels = case.whole(progress)
-            with case.clock.stage("write"):
-                write_mask(labels, path, like=case.volume, label_names=names)
+        slabs = case.clock.busy("write", case.planes(progress))
+        dtype = label_dtype(tuple(names))
+        write_mask_slabs(slabs, path, like=case.volume, dtype=dtype, label_names=names)
         return case.facts()
 
 
@@ -164,10 +157,16 @@ class _OpenCase:
             if progress is not None:
                 progress(start + len(part), n_slices)
 
-    def slabs(self, progress: Progress | None) -> Iterator[np.ndarray]:
-        """Yield labels (i, j, n) in the file's own order; the next are computed meanwhile."""
-        for _, part in Prefetch(self.labels(progress)):
-            yield self.pipeline.layout.from_slices(part)
+    def planes(self, progress: Progress | None) -> Iterator[np.ndarray]:
+        """Yield labels (i, j, n) in slabs of the file's planes; the next are computed meanwhile."""
+        layout = self.pipeline.layout
+        parts = Prefetch(self.labels(progress))
+        return as_planes(
+            (layout.from_slices(part) for _, part in parts),
+            shape=self.volume.geometry.shape,
+            axis=layout.slice_axis,
+            dtype=label_dtype(tuple(self.recipe.labels)),
+        )
 
     def whole(self, progress: Progress | None) -> np.ndarray:
         """Return all labels (i, j, k)."""

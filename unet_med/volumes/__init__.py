@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from unet_med.volumes.across import as_planes
 from unet_med.volumes.formats import OPENERS, open_volume, volume_ending
 from unet_med.volumes.volume import ArrayVolume, Volume, array_volume, stack_volumes
 
@@ -29,6 +30,7 @@ __all__ = [
     "ArrayVolume",
     "Volume",
     "array_volume",
+    "as_planes",
     "from_nibabel",
     "from_sitk",
     "mask_image",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
+import io
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from unet_med.errors import VolumeError
-from unet_med.volumes.nifti_header import open_stream
+from unet_med.volumes.gzip_stream import open_stream
+from unet_med.volumes.spool import Spool
+from unet_med.volumes.stored import StoredVoxels, VoxelLayout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
 
     from unet_med.volumes.nifti_header import NiftiHeader
 
-LARGEST_KEPT_BYTES = 1 << 29
+LARGEST_KEPT_BYTES = 1 << 28
 """Size up to which unpacked voxels are kept in memory; larger ones go to a temporary file."""
 
-_BLOCK_BYTES = 1 << 16
+_BLOCK_BYTES = 1 << 18
+_SLOWEST_AXIS = 2
 
 
 class CompressedVoxels:
@@ -43,23 +46,28 @@ class CompressedVoxels:
         self._channels = channels
         self._stream: IO[bytes] | None = None
         self._next_plane = 0
-        self._unpacked: NDArray[Any] | None = None
+        self._unpacked: StoredVoxels | None = None
 
-    def slab(self, index: tuple[slice, ...]) -> NDArray[Any]:
-        """Return voxels as stored, (C, i, j, k), at slices of all four axes."""
-        planes = index[3]
-        whole_planes = index[1] == index[2] == slice(None)
-        forward = planes.start in (None, 0) or planes.start >= self._next_plane
-        if self._unpacked is None and whole_planes and forward and len(self._channels) == 1:
-            return self._read_planes(planes.start, planes.stop)[np.newaxis]
+    def slab(self, start: int, stop: int, *, axis: int) -> NDArray[Any]:
+        """Return the slab [start, stop) along an axis as stored, (C, i, j, k).
+
+        Raises:
+            VolumeError: The file is cut off.
+            OutputError: The voxels cannot be unpacked to the temporary disk.
+        """
         if self._unpacked is None:
+            forward = axis == _SLOWEST_AXIS and (start == 0 or start >= self._next_plane)
+            if forward and len(self._channels) == 1:
+                return self._read_planes(start, stop)[np.newaxis]
             self._unpacked = self._unpack()
             self._close_stream()
-        return self._unpacked[index]
+        return self._unpacked.slab(start, stop, axis=axis)
 
     def close(self) -> None:
         """Close the stream and forget unpacked voxels."""
-        self._unpacked = None
+        if self._unpacked is not None:
+            self._unpacked.close()
+            self._unpacked = None
         self._close_stream()
 
     def _close_stream(self) -> None:
@@ -80,29 +88,31 @@ class CompressedVoxels:
         voxels = np.frombuffer(data, self._header.dtype)
         return voxels.reshape((rows, columns, stop - start), order="F")
 
-    def _unpack(self) -> NDArray[Any]:
+    def _unpack(self) -> StoredVoxels:
         """Read all wanted channels."""
-        shape = (*self._header.geometry.shape, len(self._channels))
-        first = self._channels.start * shape[2]
-        stop = first + shape[2] * shape[3]
-        if (stop - first) * self._plane_bytes() <= LARGEST_KEPT_BYTES:
-            flat = np.frombuffer(self._read(first, stop), self._header.dtype)
+        shape = self._header.geometry.shape
+        layout = VoxelLayout(shape, len(self._channels), self._header.dtype)
+        start, stop = self._channels.start * shape[2], self._channels.stop * shape[2]
+        if layout.n_bytes <= LARGEST_KEPT_BYTES:
+            file: IO[bytes] = io.BytesIO(self._read(start, stop))
         else:
-            flat = self._unpack_to_disk(first, stop)
-        return np.moveaxis(flat.reshape(shape, order="F"), 3, 0)
+            file = self._unpack_to_disk(start, stop)
+        return StoredVoxels(file, layout, name=str(self._path))
 
-    def _unpack_to_disk(self, start: int, stop: int) -> NDArray[Any]:
-        """Copy to a temporary file without a name, which goes with the array that maps it."""
+    def _unpack_to_disk(self, start: int, stop: int) -> IO[bytes]:
+        """Copy planes to a temporary file."""
         stream, size = self._seek(start), (stop - start) * self._plane_bytes()
         left = size
-        with tempfile.TemporaryFile(prefix="unet_med-") as file:
+        spool = Spool(size, purpose=f"the voxels of {self._path}")
+        try:
             while left and (block := stream.read(min(left, _BLOCK_BYTES))):
-                file.write(block)
+                spool.write(block)
                 left -= len(block)
-            file.flush()
             self._check(size - left, start=start, stop=stop)
-            n_voxels = size // self._header.dtype.itemsize
-            return np.memmap(file, self._header.dtype, mode="r", shape=(n_voxels,))
+        except BaseException:
+            spool.close()
+            raise
+        return spool.file
 
     def _read(self, start: int, stop: int) -> bytes:
         """Read planes [start, stop), counted through all channels of the file."""

@@ -20,7 +20,8 @@ from unet_med.volumes.nifti_header import (
     read_header,
     reading,
 )
-from unet_med.volumes.volume import ArrayVolume, array_volume, check_slab, scaled, slab_index
+from unet_med.volumes.stored import StoredVoxels, VoxelLayout
+from unet_med.volumes.volume import ArrayVolume, array_volume, check_slab, scaled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 class NiftiVolume:
     """A NIfTI file whose voxels are read when asked for.
 
-    Uncompressed files are mapped into memory; `CompressedVoxels` says how others are read.
+    `StoredVoxels` says how uncompressed files are read, `CompressedVoxels` how others are.
 
     Args:
         path: The file to name in messages.
@@ -58,10 +59,7 @@ class NiftiVolume:
             range(header.n_channels) if channel is None else range(channel, channel + 1)
         )
         self._lock = threading.Lock()
-        self._compressed: CompressedVoxels | None = None
-        if self._data_path.suffix.lower() == ".gz":
-            self._compressed = CompressedVoxels(self._data_path, header, channels=self._channels)
-        self._mapped: NDArray[Any] | None = None
+        self._voxels: StoredVoxels | CompressedVoxels | None = None
 
     @property
     def geometry(self) -> Geometry:
@@ -99,34 +97,35 @@ class NiftiVolume:
         Scaling is done in float64.
         """
         check_slab(self, start, stop, axis=axis)
-        index = slab_index(start, stop, axis=axis)
         with self._lock, reading(self.path):
-            if self._compressed is not None:
-                stored = self._compressed.slab(index)
-            else:
-                self._mapped = self._map() if self._mapped is None else self._mapped
-                stored = self._mapped[index]
+            if self._voxels is None:
+                self._voxels = self._open()
+            stored = self._voxels.slab(start, stop, axis=axis)
         return scaled(stored, self._header.slope, self._header.inter)
 
     def close(self) -> None:
         """Close the file and forget unpacked voxels; reading opens it again."""
         with self._lock:
-            self._mapped = None
-            if self._compressed is not None:
-                self._compressed.close()
+            if self._voxels is not None:
+                self._voxels.close()
+                self._voxels = None
 
     def __del__(self) -> None:
-        compressed = getattr(self, "_compressed", None)
-        if compressed is not None:
-            compressed.close()
+        voxels = getattr(self, "_voxels", None)
+        if voxels is not None:
+            voxels.close()
 
-    def _map(self) -> NDArray[Any]:
+    def _open(self) -> StoredVoxels | CompressedVoxels:
         header = self._header
-        shape = (*header.geometry.shape, header.n_channels)
-        mapped = np.memmap(
-            self._data_path, header.dtype, mode="r", offset=header.offset, shape=shape, order="F"
+        if self._data_path.suffix.lower() == ".gz":
+            return CompressedVoxels(self._data_path, header, channels=self._channels)
+        frame = VoxelLayout(header.geometry.shape, 1, header.dtype)
+        layout = replace(
+            frame,
+            n_channels=len(self._channels),
+            offset=header.offset + self._channels.start * frame.n_bytes,
         )
-        return np.moveaxis(mapped, 3, 0)[self._channels.start : self._channels.stop]
+        return StoredVoxels(self._data_path.open("rb"), layout, name=str(self.path))
 
 
 def open_nifti(path: Path, *, channel: int | None = None) -> Volume:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from unet_med.errors import GeometryError, VolumeError
+from unet_med.errors import GeometryError, OutputError, VolumeError
 from unet_med.geometry import Geometry, corner_displacement_mm
+from unet_med.volumes.gzip_stream import DAMAGED, open_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +32,10 @@ _GUESSED_AFFINE = (
     "neither sform nor qform is coded; the affine is made from pixdim alone, so the orientation, "
     "left and right included, is a guess"
 )
+_NO_FILE = {
+    FileNotFoundError: "does not exist",
+    IsADirectoryError: "is a folder, not a NIfTI file",
+}
 _HEADER_CLASSES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _MAGICS = {b"n+1", b"ni1", b"n+2", b"ni2"}
 _LARGEST_DEFLATE_RATIO = 1032  # of deflate; so that a wrong header asks for no absurd memory
@@ -75,28 +78,20 @@ def header_class(raw: bytes) -> type[nib.Nifti1Header]:
     return _HEADER_CLASSES[len(raw)]  # type: ignore[no-any-return] # nibabel is untyped here
 
 
-def open_stream(path: Path) -> IO[bytes]:
-    """Open a file for reading, through gzip when its name ends in .gz."""
-    if path.suffix.lower() == ".gz":
-        return cast("IO[bytes]", gzip.open(path))
-    return path.open("rb")
-
-
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn what the system, gzip and nibabel raise while reading a file into one VolumeError."""
     try:
         yield
-    except FileNotFoundError as exc:
-        msg = f"{path} does not exist; check the path"
-        raise VolumeError(msg) from exc
-    except IsADirectoryError as exc:
-        msg = f"{path} is a folder, not a NIfTI file; check the path"
+    except OutputError:  # of the temporary disk; it says what to do
+        raise
+    except (FileNotFoundError, IsADirectoryError) as exc:
+        msg = f"{path} {_NO_FILE[type(exc)]}; check the path"
         raise VolumeError(msg) from exc
     except EOFError as exc:
         msg = f"{path} is cut off: its gzip stream has no end; copy or download it again"
         raise VolumeError(msg) from exc
-    except (zlib.error, gzip.BadGzipFile) as exc:
+    except DAMAGED as exc:
         msg = f"{path} is not intact gzip data ({_one_line(exc)}); copy or download it again"
         raise VolumeError(msg) from exc
     except OSError as exc:
