@@ -150,3 +150,61 @@ def test_evaluating_loads_neither_torch_nor_monai(folder):
     )
     command = [sys.executable, "-c", code, str(folder / "p"), str(folder / "r")]
     subprocess.run(command, check=True, timeout=60)
+
+
+def test_metric_options_reach_the_files(folder, capsys):
+    more = ["--region", "whole=1,2", "--tolerance", "2,1=0.5,whole=3", "--jobs", "1"]
+    assert run(folder, *more, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [one["label"] for one in summary["labels"]] == [1, 2, "1+2"]
+    assert summary["settings"]["regions"] == {"whole": [1, 2]}
+    assert summary["settings"]["tolerance_mm"] == 2
+    assert summary["settings"]["label_tolerances_mm"] == {"1": 0.5, "whole": 3}
+    rows = (folder / "out" / "cases.csv").read_text().splitlines()
+    at = rows[0].split(",").index("tolerance_mm")
+    assert [float(row.split(",")[at]) for row in rows[1:]] == [0.5, 2, 3]
+    words = summary["command"].split()
+    assert words[:2] == ["unet-med", "evaluate"]
+    assert main([*words[1:], "--json"]) == 0  # the command in the summary gives the summary
+    assert json.loads(capsys.readouterr().out) == summary
+
+
+def test_counts_alone_print_no_distances(folder, capsys):
+    assert run(folder, "--metrics", "counts") == 0
+    assert "HD95" not in capsys.readouterr().out
+    assert run(folder) == 0
+    assert "HD95 median" in capsys.readouterr().out
+
+
+def test_against_prints_the_difference_and_exits_with_the_worse_code(folder, capsys):
+    save(folder / "q" / "a.nii.gz", np.zeros((4, 5, 3), np.uint8))
+    assert run(folder, "--against", str(folder / "q")) == 0
+    out = capsys.readouterr().out
+    assert "Volume Dice, difference" in out
+    assert "only 1 pairs differ" in out
+    assert (folder / "out" / "comparison.csv").is_file()
+    save(folder / "r" / "b.nii.gz", np.ones((4, 5, 3), np.uint8))
+    save(folder / "p" / "b.nii.gz", np.ones((4, 5, 3), np.uint8))
+    assert run(folder, "--against", str(folder / "q")) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--tolerance", "wide"],
+        ["--tolerance", "1,2"],
+        ["--region", "1,2"],
+        ["--region", "a="],
+        ["--jobs", "0"],
+        ["--metrics", "some"],
+    ],
+)
+def test_wrong_metric_options_are_exit_2(folder, wrong, capsys):
+    assert run(folder, *wrong) == 2
+    assert wrong[0] in capsys.readouterr().err
+
+
+def test_a_region_or_tolerance_that_cannot_be_is_one_line_and_exit_2(folder, capsys):
+    assert run(folder, "--region", "a=0,1") == 2
+    assert run(folder, "--tolerance", "heart=2") == 2
+    assert capsys.readouterr().err.count("unet-med: error:") == 2
