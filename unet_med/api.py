@@ -31,6 +31,7 @@ class ExecutionOptions(TypedDict, total=False):
     backend: str
     precision: str
     threads: int | None
+    memory_gb: float | None
 
 
 class SegmentOptions(ExecutionOptions, total=False):
@@ -70,8 +71,8 @@ def segment(
         output: Output folder, or a file that ends in .nii or .nii.gz for one input.
         bundle: Bundle folder; None = the one that comes with the program.
         listener: Follows the run.
-        **options: ``device``, ``backend``, ``precision``, ``threads`` as in `load`; ``overwrite``,
-            ``retry_failed``, ``channel``, ``frames`` as on the command line.
+        **options: ``device``, ``backend``, ``precision``, ``threads``, ``memory_gb`` as in `load`;
+            ``overwrite``, ``retry_failed``, ``channel``, ``frames`` as on the command line.
 
     Returns:
         How every case ended; a failed case is no exception, see ``exit_code``.
@@ -106,6 +107,7 @@ def segment(
         backend=options.get("backend", "auto"),
         precision=options.get("precision", "auto"),
         threads=options.get("threads"),
+        memory_gb=options.get("memory_gb"),
     )
     return run_batch(cases, Destination.parse(output), segmenter=segmenter, settings=settings)
 

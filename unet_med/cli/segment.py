@@ -34,6 +34,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     batch.add_argument(
         "--retry-failed", action="store_true", help="try cases again that killed the process"
     )
+    batch.add_argument(
+        "--memory",
+        type=float,
+        metavar="GB",
+        help="what slices and the network may take at once besides libraries and weights; "
+        "labels do not depend on it; default: 1, or one slice",
+    )
     frames = batch.add_mutually_exclusive_group()
     frames.add_argument(
         "--channel", type=int, metavar="N", help="take frame N (from 0) of 4D files"
@@ -67,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
             backend=args.backend,
             precision=args.precision,
             threads=args.threads,
+            memory_gb=args.memory,
             overwrite=args.overwrite,
             retry_failed=args.retry_failed,
             channel=args.channel,

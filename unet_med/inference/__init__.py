@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from unet_med.inference.budget import check_memory, fit_batch
 from unet_med.inference.clock import StageClock
 from unet_med.inference.labels import label_dtype, labels_from_logits
 from unet_med.inference.pipeline import SlicePipeline
@@ -25,6 +26,8 @@ __all__ = [
     "SlicewiseInferer",
     "StageClock",
     "VolumeSlices",
+    "check_memory",
+    "fit_batch",
     "iter_batches",
     "iter_labels",
     "iter_logits",

@@ -78,6 +78,7 @@ def iter_logits(
         with clock.stage("restore"):
             restored = pipeline.resampler.to_native(logits)
         yield start, restored
+        del logits, restored  # before the next ones are made
 
 
 def iter_labels(
@@ -95,4 +96,5 @@ def iter_labels(
     for start, batch in logits:
         with clock.stage("labels"):
             labels = labels_from_logits(batch, values, activation=recipe.activation)
+        del batch  # its memory is wanted for the next one
         yield start, labels

@@ -16,6 +16,8 @@ from unet_med.inference import (
     SlicePipeline,
     StageClock,
     VolumeSlices,
+    check_memory,
+    fit_batch,
     iter_batches,
     iter_labels,
     iter_logits,
@@ -47,11 +49,13 @@ class Segmenter:
         bundle: The opened bundle.
         execution: How the network is run, resolved.
         predictor: The network in its backend.
+        memory_gb: As for ``load_segmenter``.
     """
 
     bundle: Bundle
     execution: Execution
     predictor: SlicePredictor
+    memory_gb: float | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -133,11 +137,16 @@ class _OpenCase:
         with self.clock.stage("open"):
             self.volume: Volume = as_volume(source, channel)
             check_channels(self.volume, self.recipe)
+        self.pipeline = fit_batch(
+            SlicePipeline.for_scan(self.recipe, self.volume.geometry),
+            self.recipe,
+            backend=segmenter.execution.backend,
+            memory_gb=segmenter.memory_gb,
+        )
         with self.clock.stage("statistics"):
             self.statistics: tuple[IntensityStatistics, ...] = volume_statistics(self.volume)
             for counted, rule in zip(self.statistics, self.recipe.channels, strict=True):
                 counted.region(rule.normalisation.region)  # fails before any slice is run
-        self.pipeline = SlicePipeline.for_scan(self.recipe, self.volume.geometry)
         self.count = VoxelCount(self.recipe.labels)
 
     @cached_property
@@ -197,6 +206,7 @@ def load_segmenter(
     backend: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
+    memory_gb: float | None = None,
 ) -> Segmenter:
     """Open a bundle and load its network.
 
@@ -206,6 +216,9 @@ def load_segmenter(
         backend: ``auto`` or a backend's name.
         precision: ``auto``, ``fp32``, ``bf16`` or ``int8``.
         threads: CPU threads of the network; ``None`` = the processors of this process.
+        memory_gb: What slices, activations and logits may take at once, in 10⁹ bytes, besides
+            libraries and weights; ``None`` = 1, or one slice if that needs more. It limits the
+            batch where labels do not depend on it (openvino); no label changes.
 
     Returns:
         The segmenter, ready for use.
@@ -214,6 +227,7 @@ def load_segmenter(
         BundleError, RecipeError, WeightsError: The bundle cannot be used.
         InputError: An option cannot be met.
     """
+    check_memory(memory_gb)
     opened = open_bundle(bundle)
     execution = backends.resolve(
         opened.recipe,
@@ -224,7 +238,7 @@ def load_segmenter(
         threads=threads,
     )
     predictor = backends.open_predictor(opened.recipe, opened.weights_path, execution)
-    return Segmenter(opened, execution, predictor)
+    return Segmenter(opened, execution, predictor, memory_gb)
 
 
 def _warnings(volume: Volume, nonfinite_voxels: int) -> tuple[str, ...]:

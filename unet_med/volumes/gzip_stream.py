@@ -17,7 +17,7 @@ Four classes on 512 × 512 × 200 voxels, seconds and megabytes in one run: leve
 zlib's level 4 1.6 and 0.92, its level 1 1.7 and 1.21.
 """
 
-DAMAGED: Final[tuple[type[Exception], ...]] = (isal_zlib.error, gzip.BadGzipFile)
+DAMAGED: Final = (cast("type[Exception]", isal_zlib.error), gzip.BadGzipFile)
 """What is raised on reading bytes that are no gzip stream, or a damaged one.
 
 A stream without its end raises EOFError.
