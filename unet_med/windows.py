@@ -136,4 +136,5 @@ def predict_by_windows(
         for (n, window), tile_logits in zip(part, logits, strict=True):
             window.of(total[n])[...] += tile_logits * weights
     assert total is not None
-    return total / weight_sum
+    total /= weight_sum  # in place: logits of a large slice are large
+    return total
