@@ -89,6 +89,21 @@ def test_every_table_width_counts_the_same(n_labels):
     np.testing.assert_array_equal(stacked(counts).reshape(-1, 3), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.int8])
+def test_many_labels_with_gaps_count_on_large_slices(dtype):
+    rng = np.random.default_rng(0)
+    values = np.arange(1, 127, 7) if dtype is np.int8 else np.arange(3, 256, 12)
+    pool = [0, *values, *([-1] if dtype in (np.int8, np.int16) else [])]
+    prediction, reference = rng.choice(np.array(pool, dtype), size=(2, 2, 260, 261))
+    labels = [300, *values[::-1].tolist(), 255 if dtype is np.int8 else 2, -7]
+    counts = slice_counts(prediction, reference.swapaxes(1, 2).copy().swapaxes(1, 2), labels=labels)
+    for column, label in enumerate(labels):
+        p, r = prediction == label, reference == label
+        np.testing.assert_array_equal(counts.tp[:, column], (p & r).sum(axis=(1, 2)))
+        np.testing.assert_array_equal(counts.fp[:, column], (p & ~r).sum(axis=(1, 2)))
+        np.testing.assert_array_equal(counts.fn[:, column], (~p & r).sum(axis=(1, 2)))
+
+
 @given(mask_pairs(), st.permutations([0, 1, 2]))
 def test_slices_sum_to_the_volume_along_any_axis(pair, axes):
     prediction, reference, labels = pair

@@ -24,6 +24,10 @@ Measured on 512 × 512 voxels: six comparing passes a label take 0.1 ms, the tab
 """
 
 
+BYTES = 256
+BYTE_PAIRS = BYTES * BYTES
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SliceCounts:
     """Voxel counts, one row per slice, one column per label.
@@ -121,6 +125,10 @@ def _overlap(predicted: LabelArray, true: LabelArray, codes: LabelCodes) -> Over
     """Return voxels per label in both, in the prediction, in the reference."""
     if len(codes.labels) <= FEW_LABELS:
         return _overlap_by_comparison(predicted, true, codes.labels)
+    predicted, true = narrowed(predicted), narrowed(true)
+    bytes_only = predicted.dtype == true.dtype == np.uint8
+    if bytes_only and codes.labels != tuple(range(1, codes.n_codes)) and true.size >= BYTE_PAIRS:
+        return _overlap_of_bytes(predicted, true, codes.labels)
     n = codes.n_codes
     dtype: type[np.unsignedinteger[Any]] = np.uint16 if n * n <= 1 << 16 else np.uint32
     rows, columns = codes.encode(predicted, dtype=dtype), codes.encode(true, dtype=dtype)
@@ -147,6 +155,20 @@ def _overlap_by_comparison(
         counts[0, column] = np.count_nonzero(mask)
         np.equal(small[1], label, out=mask)
         counts[2, column] = np.count_nonzero(mask)
+    return counts[0], counts[1], counts[2]
+
+
+def _overlap_of_bytes(predicted: LabelArray, true: LabelArray, labels: tuple[int, ...]) -> Overlap:
+    """The same from a table of all pairs of bytes: label values with gaps need no codes."""
+    pairs = predicted.astype(np.uint16)
+    pairs *= BYTES
+    pairs += true
+    table = np.bincount(pairs.ravel(order="K"), minlength=BYTE_PAIRS).reshape(BYTES, BYTES)
+    values = np.asarray(labels)
+    known = (values >= 0) & (values < BYTES)
+    counts = np.zeros((3, len(labels)), np.int64)
+    at = values[known]
+    counts[:, known] = table.diagonal()[at], table.sum(axis=1)[at], table.sum(axis=0)[at]
     return counts[0], counts[1], counts[2]
 
 
