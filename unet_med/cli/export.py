@@ -56,7 +56,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--references", type=Path, metavar="MASKS", help="their references, with the same names"
     )
-    parser.add_argument("--slices", type=int, default=32, metavar="N", help="slices to measure on")
+    parser.add_argument(
+        "--slices", type=int, default=64, metavar="N", help="slices to measure on (default: 64)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: all")
     parser.add_argument("--json", action="store_true", help="print JSON, nothing else")
     parser.set_defaults(run=run)

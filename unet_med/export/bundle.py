@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from unet_med.recipe import VerifiedPrecision
 
 FORMATS = ("openvino", "onnx")
-MEASURED_SLICES = 32
+MEASURED_SLICES = 64
+"""Few slices flatter: int8 of the sample network passes on 16 slices of Colin27, not on 90."""
 _PROGRAMS = ("torch", "openvino", "nncf")
 
 
