@@ -13,7 +13,7 @@ from monai.utils import set_determinism
 from tests.training.heads import write_pair
 from unet_med.networks import UNet2D
 from unet_med.recipe import Recipe
-from unet_med.weights import load_weights
+from unet_med.weights import load_weights, save_weights
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -94,6 +94,19 @@ def test_two_steps_write_a_plain_state_dict_that_loads(tmp_path):
     start = network.last.weight.clone()
     load_weights(network, weights)
     assert not torch.equal(network.last.weight, start)
+
+
+def test_training_can_start_from_given_weights(tmp_path):
+    overrides = tiny(tmp_path) | {"val_interval": 9, "learning_rate": 0.0}
+    network = UNet2D(5, 4, (4, 8))
+    save_weights(network, tmp_path / "given.pt")
+    run = workflow(**overrides, initial_weights=str(tmp_path / "given.pt"))
+    run.initialize()
+    run.run()
+    run.finalize()
+    tensors = torch.load(tmp_path / "run" / "model.pt", weights_only=True)
+    for name, value in network.named_parameters():  # a rate of zero leaves them alone
+        torch.testing.assert_close(tensors[name], value.data)
 
 
 def test_multi_gpu_config_holds_only_differences():
