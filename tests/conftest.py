@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 
 import pytest
@@ -24,3 +25,18 @@ def _one_thread(monkeypatch):
     """Keep OpenMP from spinning on a shared machine."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(autouse=True)
+def _loggers_stay_as_they_are():
+    """Undo what a bundle run in this process does to loggers: it may disable or silence them."""
+
+    def ours():
+        names = [name for name in logging.root.manager.loggerDict if name.startswith("unet_med")]
+        return [logging.getLogger(name) for name in ("unet_med", *names)]
+
+    before = {logger: (logger.disabled, logger.level, logger.propagate) for logger in ours()}
+    yield
+    for logger in ours():
+        logger.disabled, level, logger.propagate = before.get(logger, (False, 0, True))
+        logger.setLevel(level)

@@ -118,10 +118,11 @@ def test_mirroring_swaps_columns_of_image_and_labels_alike():
         return draw_slabs(scan, FORMAT, settings, indices=[scan.n_slices // 2], draw=draw)[0]
 
     plain, mirrored = one(0.0), one(1.0)
-    np.testing.assert_allclose(
-        mirrored["image"].numpy(), plain["image"].numpy()[..., ::-1], atol=5e-3
-    )
-    assert (mirrored["label"].numpy() == plain["label"].numpy()[..., ::-1]).mean() > 0.98
+    flipped = plain["image"].numpy()[..., ::-1].ravel()
+    # The statistics come from a coarse grid, so the two differ by a factor and an offset.
+    assert np.corrcoef(mirrored["image"].numpy().ravel(), flipped)[0, 1] > 0.99999
+    np.testing.assert_array_equal(mirrored["label"].numpy(), plain["label"].numpy()[..., ::-1])
+    assert len(np.unique(flipped)) > 100
 
 
 def test_spacing_of_the_source_sets_the_size_of_the_slices():
