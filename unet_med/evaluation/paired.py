@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +46,8 @@ def signed_rank(differences: NDArray[np.float64]) -> dict[str, Any]:
     elif len(changed) < FEWEST_DIFFERENCES:
         result["reason"] = f"only {len(changed)} pairs differ, {FEWEST_DIFFERENCES} are needed"
     else:
+        from scipy import stats  # a third of a second to load, and only a comparison needs it
+
         # Ranks are all that counts: with them infinite differences need no arithmetic.
         ranks = np.sign(changed) * stats.rankdata(np.abs(changed))
         found = stats.wilcoxon(ranks)
