@@ -66,7 +66,11 @@ def check_channels(volume: Volume, recipe: Recipe) -> None:
     if volume.n_channels == expected:
         return
     names = ", ".join(channel.name for channel in recipe.channels)
-    advice = "pick one with --channel N, or take all with --frames" if expected == 1 else "give one scan per channel"
+    advice = (
+        "pick one with --channel N, or take all with --frames"
+        if expected == 1
+        else "give one scan per channel"
+    )
     msg = (
         f"{volume.name} has {volume.n_channels} channels, the recipe wants {expected} "
         f"({names}): {advice}"
