@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from unet_med.batch import BatchReport, Listener
+    from unet_med.evaluation import MetricSettings
     from unet_med.evaluation.cohort import Progress
     from unet_med.metrics import EmptyPolicy
 
@@ -51,6 +52,9 @@ class EvaluateOptions(TypedDict, total=False):
     empty: EmptyPolicy
     labels: Sequence[int] | None
     label_names: Mapping[int, str] | None
+    metrics: MetricSettings | None
+    jobs: int
+    command: str | None
     progress: Progress | None
 
 
@@ -125,7 +129,8 @@ def evaluate(
         predictions: Folder of masks, or one mask.
         references: The same.
         output: Folder for slices.csv, cases.csv and summary.json; None writes nothing.
-        **options: ``slice_axis``, ``empty``, ``labels``, ``label_names``, ``progress``.
+        **options: ``slice_axis``, ``empty``, ``labels``, ``label_names``, ``metrics``
+            (what is measured besides counts), ``jobs`` (processes), ``command``, ``progress``.
 
     Returns:
         All scores: ``slices``, ``cases`` and ``summary``.
