@@ -19,6 +19,7 @@ BUNDLE_FILES = (
     "configs/*.conf",
     "docs/model_card.md",
     "models/model.pt",
+    "models/openvino/*",
     "sample_data/*.txt",
     "sample_data/demo/**/*",
 )
