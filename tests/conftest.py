@@ -28,15 +28,10 @@ def _one_thread(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _loggers_stay_as_they_are():
-    """Undo what a bundle run in this process does to loggers: it may disable or silence them."""
-
-    def ours():
-        names = [name for name in logging.root.manager.loggerDict if name.startswith("unet_med")]
-        return [logging.getLogger(name) for name in ("unet_med", *names)]
-
-    before = {logger: (logger.disabled, logger.level, logger.propagate) for logger in ours()}
-    yield
-    for logger in ours():
-        logger.disabled, level, logger.propagate = before.get(logger, (False, 0, True))
-        logger.setLevel(level)
+def _loggers_are_fresh():
+    """Undo what a bundle run in this process did to our loggers: it may disable or silence them."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("unet_med")]
+    for logger in map(logging.getLogger, ["unet_med", *names]):
+        logger.disabled = False
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
