@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import resource
 import tempfile
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -27,12 +28,18 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(across, "PIECE_BYTES", 70)
 
 
-@pytest.fixture
-def disk_limit():
-    """Let no file of this process grow beyond some bytes, as on a full disk."""
+@contextmanager
+def disk_limit(n_bytes):
+    """Let no file of this process grow beyond some bytes, as on a full disk.
+
+    A block and no fixture: the test runner's own log must not meet the limit.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda n: resource.setrlimit(resource.RLIMIT_FSIZE, (n, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("dtype", ["u1", ">i2", "<f8"])
@@ -103,15 +110,14 @@ def test_an_error_of_the_stream_comes_through_and_closes_the_spool(monkeypatch):
         list(as_planes(slabs(), shape=SHAPE, axis=0, dtype=np.dtype("u1")))
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(write_nifti, tmp_path, monkeypatch, disk_limit):
+def test_a_full_disk_is_one_line_and_leaves_nothing(write_nifti, tmp_path, monkeypatch):
     voxels = np.random.default_rng(0).integers(0, 99, (30, 40, 50)).astype(np.int16)
     path = write_nifti(voxels=voxels)
     folder = tmp_path / "spool"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     monkeypatch.setattr(compressed, "LARGEST_KEPT_BYTES", 0)
-    disk_limit(9000)
-    with pytest.raises(OutputError) as caught:
+    with pytest.raises(OutputError) as caught, disk_limit(9000):
         open_volume(path).read(0, 1, axis=0)
     assert not list(folder.iterdir())
     text = str(caught.value)
@@ -119,11 +125,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(write_nifti, tmp_path, monke
     assert f"cannot spool the voxels of {path} in {folder}: File too large; free" in text
 
 
-def test_a_disk_that_fills_up_on_writing_is_one_line(disk_limit):
+def test_a_disk_that_fills_up_on_writing_is_one_line():
     spool = Spool(0, purpose="the labels")
-    disk_limit(9000)
     spool.write(bytes(8000))
-    with pytest.raises(OutputError, match=r"cannot spool the labels in .*: File too large"):
+    full = pytest.raises(OutputError, match=r"cannot spool the labels in .*: File too large")
+    with full, disk_limit(9000):
         spool.write(bytes(8000))
     spool.close()
 
