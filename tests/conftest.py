@@ -35,3 +35,33 @@ def _loggers_are_fresh():
         logger.disabled = False
         logger.propagate = True
         logger.setLevel(logging.NOTSET)
+
+
+class _Kept(logging.Handler):
+    """Keeps messages."""
+
+    def __init__(self):
+        super().__init__()
+        self.messages = []
+
+    def emit(self, record):
+        self.messages.append(record.getMessage())
+
+
+@pytest.fixture
+def messages_of():
+    """Return a function that gives the growing list of what one logger says.
+
+    It listens at the logger itself: bundle runs of other tests rearrange the loggers above it.
+    """
+    listening = []
+
+    def listen(name):
+        logger, handler = logging.getLogger(name), _Kept()
+        logger.addHandler(handler)
+        listening.append((logger, handler))
+        return handler.messages
+
+    yield listen
+    for logger, handler in listening:
+        logger.removeHandler(handler)

@@ -214,7 +214,8 @@ def test_a_single_slice_without_a_third_column_gets_a_normal(write_nifti):
     assert affine.tolist() == [[0, 2, 0, 1], [2, 0, 0, 1], [0, 0, -1, 5], [0, 0, 0, 1]]
 
 
-def test_forms_are_chosen_by_code_and_conflicts_are_named(write_nifti, caplog):
+def test_forms_are_chosen_by_code_and_conflicts_are_named(write_nifti, messages_of):
+    messages = messages_of("unet_med.volumes.nifti")
     header = nib.Nifti1Header()
     header.set_qform(np.diag([2, 2, 2, 1]), code=1)
     qform = {
@@ -229,7 +230,7 @@ def test_forms_are_chosen_by_code_and_conflicts_are_named(write_nifti, caplog):
         np.testing.assert_array_equal(
             open_volume(path).geometry.voxel_to_world, nib.load(path).affine
         )
-    first, second = caplog.messages
+    first, second = messages
     assert "both.nii: sform and qform disagree by up to" in first
     assert first.endswith("mm; the sform is used")
     assert "none.nii: neither sform nor qform is coded" in second
@@ -241,8 +242,9 @@ def test_forms_are_chosen_by_code_and_conflicts_are_named(write_nifti, caplog):
     assert stacked.warnings == (carried,)
 
 
-def test_the_rounding_of_a_half_turn_is_no_conflict(tmp_path, caplog):
+def test_the_rounding_of_a_half_turn_is_no_conflict(tmp_path, messages_of):
     """nibabel's float32 quaternion loses its first part; ordinary files must not warn of it."""
+    messages = messages_of("unet_med.volumes.nifti")
     for degrees in (179.9, 179.97, 180, 90, 33):
         angle = np.deg2rad(degrees)
         affine = np.diag([0.5, 0.5, 0.8, 1.0])
@@ -253,7 +255,7 @@ def test_the_rounding_of_a_half_turn_is_no_conflict(tmp_path, caplog):
         image.set_sform(affine, 1)
         nib.save(image, tmp_path / "scan.nii")
         open_volume(tmp_path / "scan.nii")
-    assert caplog.messages == []
+    assert messages == []
 
 
 @pytest.mark.parametrize("name", ["anatomical.nii", "functional.nii", "example4d.nii.gz"])
