@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import resource
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -37,11 +37,14 @@ def test_the_package_and_the_help_load_nothing_heavy():
 
 
 def test_help_is_fast():
-    """In seconds of processor time, which other programs do not stretch."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "unet_med", "--help"], check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.4
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "unet_med", "--help"], check=True, capture_output=True
+        )
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.4
 
 
 def test_scoring_and_verifying_need_no_torch(tmp_path):

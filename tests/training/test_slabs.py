@@ -117,12 +117,12 @@ def test_mirroring_swaps_columns_of_image_and_labels_alike():
         scan = draw_scan(make_source(), settings, draw)
         return draw_slabs(scan, FORMAT, settings, indices=[scan.n_slices // 2], draw=draw)[0]
 
-    plain, mirrored = one(0.0), one(1.0)
-    flipped = plain["image"].numpy()[..., ::-1].ravel()
-    # The statistics come from a coarse grid, so the two differ by a factor and an offset.
-    assert np.corrcoef(mirrored["image"].numpy().ravel(), flipped)[0, 1] > 0.99999
+    # A mirror that never comes up, so that both scans take their statistics from one grid.
+    plain, mirrored = one(1e-9), one(1.0)
+    np.testing.assert_allclose(
+        mirrored["image"].numpy(), plain["image"].numpy()[..., ::-1], atol=5e-3
+    )
     np.testing.assert_array_equal(mirrored["label"].numpy(), plain["label"].numpy()[..., ::-1])
-    assert len(np.unique(flipped)) > 100
 
 
 def test_spacing_of_the_source_sets_the_size_of_the_slices():
