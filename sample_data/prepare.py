@@ -18,12 +18,14 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from mean_head import in_mean_head
 from scipy import ndimage
 from tissue import classify
 
 HERE = Path(__file__).resolve().parent
 COLIN = "usr/share/mricron/templates/{}.nii.gz"
 ICBM = "nilearn/datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+MEAN_HEAD = "pydeface/data/mean_reg2mean.nii.gz"
 NLIN6 = "nimare/resources/templates/tpl-MNI152NLin6Asym_res-01_{}.nii.gz"
 HALF = 127.5
 """Tissue maps are probabilities scaled to 0–255."""
@@ -51,15 +53,22 @@ def main() -> int:
         if arguments.templates:
             nlin6 = _nlin6(roots)
             _write_pair(icbm, arguments.templates, "icbm2009a")
-            _write_pair(_without_outer_fluid(nlin6), arguments.templates, "nlin6")
+            head = _find(roots, MEAN_HEAD)
+            mean_head = np.asarray(head.dataobj), head.affine
             pasted = _without_outer_fluid(_pasted(icbm, nlin6))
+            nlin6 = _without_outer_fluid(nlin6)
+            _write_pair(nlin6, arguments.templates, "nlin6")
             _write_pair(pasted, arguments.templates, "icbm2009a_in_nlin6_head")
+            for name, pair in (("nlin6", nlin6), ("icbm2009a", pasted)):
+                _write_pair(
+                    in_mean_head(pair, mean_head), arguments.templates, f"{name}_in_mean_head"
+                )
     return 0
 
 
 def _fetch(folder: Path, *, all_of: bool) -> Path:
     """Download the packages with pip and apt, without installing them."""
-    names = ["nilearn", "nimare"] if all_of else ["nilearn"]
+    names = ["nilearn", "nimare", "pydeface"] if all_of else ["nilearn"]
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder)]
     subprocess.run([*pip, *names], check=True)
     subprocess.run(["apt-get", "download", "mricron-data"], check=True, cwd=folder)
@@ -69,7 +78,8 @@ def _fetch(folder: Path, *, all_of: bool) -> Path:
 def _unpack(packages: Path, folder: Path) -> None:
     for wheel in packages.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:
-            wanted = [n for n in archive.namelist() if "mni_icbm152" in n or "NLin6Asym" in n]
+            parts = ("mni_icbm152", "NLin6Asym", MEAN_HEAD)
+            wanted = [n for n in archive.namelist() if any(part in n for part in parts)]
             archive.extractall(folder, wanted)
     for deb in packages.glob("mricron-data*.deb"):
         subprocess.run(["dpkg-deb", "--extract", str(deb), str(folder)], check=True)
