@@ -38,7 +38,7 @@ def in_mean_head(brain: Pair, mean_head: tuple[np.ndarray, np.ndarray]) -> Pair:
     labels = np.concatenate([below, labels], axis=2).astype(np.uint8)
     image = np.concatenate([below, image], axis=2)
     inside = labels > 0
-    scale = np.median(around[labels == 3]) / np.median(image[labels == 3])  # noqa: PLR2004
+    scale = np.median(around[labels == 3]) / np.median(image[labels == 3])
     rim = ndimage.binary_dilation(inside, iterations=RIM_MM) & ~inside
     # Template and mean head differ by a few mm: skull and outer fluid, which are dark, lie between.
     dark = np.percentile(around[rim], 20)

@@ -38,7 +38,8 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
     """Run any 2D network over volumes, slice by slice across a named anatomical axis.
 
     Inputs are (B, C, i, j, k) in the file's own order; a ``MetaTensor``'s affine says which
-    array axis is which, a plain tensor counts as RAS. Slices reach the network as
+    array axis is which; a plain tensor counts as RAS+ with 1 mm, and is refused where a recipe
+    depends on axes and spacing. Slices reach the network as
     (N, C·context, rows, columns), padded with zeros to ``multiple``; logits come back on the
     input's grid. Slices are run whole unless ``roi_size`` asks for windows or a slice has more
     pixels than the budget.
@@ -104,6 +105,13 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         """Return logits or labels of volumes (B, C, i, j, k) on the same grid and device."""
         if inputs.ndim != _BATCHED_NDIM:
             msg = f"SlicewiseInferer needs volumes (B, C, i, j, k), got shape {tuple(inputs.shape)}"
+            raise InputError(msg)
+        if self._recipe is not None and not isinstance(inputs, MetaTensor):
+            msg = (
+                "a recipe needs to know the volume's axes and spacing, but the input is a plain "
+                "tensor without an affine: keep MetaTensors (a PersistentDataset drops them "
+                "unless it is given track_meta=True and weights_only=False)"
+            )
             raise InputError(msg)
         multiple = self._multiple or int(getattr(network, "multiple", DEFAULT_MULTIPLE))
         predictor = self._predictor(network, inputs.device, args, kwargs)
