@@ -1,15 +1,15 @@
-"""Many cases, one after the other: finding them, running them, remembering them."""
+"""Many cases, one after the other: running them, remembering them."""
 
 from __future__ import annotations
 
-from unet_med.batch.case import Case, CaseList
-from unet_med.batch.cases import find_cases
 from unet_med.batch.destination import Destination, sidecar_path
 from unet_med.batch.frames import split_frames
 from unet_med.batch.ledger import LEDGER_NAME, Status
 from unet_med.batch.report import BatchReport, Listener, Outcome, Silence
 from unet_med.batch.resume import Policy
 from unet_med.batch.runner import BatchSettings, run_batch
+from unet_med.cases.case import Case, CaseList
+from unet_med.cases.find import find_cases
 
 __all__ = [
     "LEDGER_NAME",

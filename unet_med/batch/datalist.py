@@ -6,15 +6,15 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet_med.batch.cases import find_cases
 from unet_med.batch.destination import Destination, check_destination
+from unet_med.cases.find import find_cases
 from unet_med.errors import InputError, OutputError
 from unet_med.evaluation.pairing import find_masks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unet_med.batch.case import Case
+    from unet_med.cases.case import Case
     from unet_med.recipe import Recipe
 
 AnyPath = str | PathLike[str]

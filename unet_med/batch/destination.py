@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-    from unet_med.batch.case import Case
+    from unet_med.cases.case import Case
 
 MASK_ENDING = ".nii.gz"
 FILE_ENDINGS = (".nii.gz", ".nii")

@@ -11,7 +11,7 @@ from unet_med.volumes import open_volume
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from unet_med.batch.case import Case
+    from unet_med.cases.case import Case
 
 
 def split_frames(cases: Iterable[Case]) -> tuple[Case, ...]:

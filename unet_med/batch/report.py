@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from unet_med.backends import Execution
-    from unet_med.batch.case import Case
+    from unet_med.cases.case import Case
 
 
 @dataclass(frozen=True, slots=True)

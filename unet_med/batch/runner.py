@@ -32,7 +32,7 @@ from unet_med.errors import InputError, OutputError, UnetMedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unet_med.batch.case import Case, CaseList
+    from unet_med.cases.case import Case, CaseList
     from unet_med.segmenter import Segmenter
 
 logger = logging.getLogger(__name__)

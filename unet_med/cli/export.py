@@ -111,7 +111,7 @@ def _scans(bundle: Bundle, source: Path | None, references: Path | None) -> tupl
     """Find scans by the rule that every command finds cases by."""
     if source is None:
         return ()
-    from unet_med.batch import find_cases
+    from unet_med.cases import find_cases
     from unet_med.errors import InputError
     from unet_med.evaluation.pairing import find_masks
     from unet_med.export.scans import Scan

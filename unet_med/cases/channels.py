@@ -11,8 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unet_med.batch.case import Case
-from unet_med.batch.walk import stem_of
+from unet_med.cases.case import Case
+from unet_med.cases.walk import stem_of
 from unet_med.errors import UnetMedError
 from unet_med.volumes import open_volume
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path, PurePosixPath
 
-    from unet_med.batch.walk import FoundFile
+    from unet_med.cases.walk import FoundFile
 
 _SUFFIXED = re.compile(r"(?P<id>.+)_(?P<channel>\d{4})")
 

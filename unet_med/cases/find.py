@@ -6,9 +6,9 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from unet_med.batch.case import Case, CaseList
-from unet_med.batch.channels import ChannelRule, group_channels
-from unet_med.batch.walk import FoundFile, Nothing, find_files, folder_roots, stem_of
+from unet_med.cases.case import Case, CaseList
+from unet_med.cases.channels import ChannelRule, group_channels
+from unet_med.cases.walk import FoundFile, Nothing, find_files, folder_roots, stem_of
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
