@@ -1,0 +1,214 @@
+"""What a training run is to do: its cases, batches and optimiser, as data only.
+
+The recipe stays the one source of what the network sees and gives (network, channels, spacing,
+normalisation, context, labels); the plan says how it is trained. It lies in the bundle as
+``configs/plan.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from unet_med._files import write_json
+from unet_med.errors import RecipeError
+from unet_med.recipe.decoding import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PLAN = Path("configs/plan.json")
+PLAN_VERSION = 1
+"""Raised when an older program could misread a newer plan."""
+
+AnatomicalAxis = Literal["left-right", "back-front", "down-up"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCase:
+    """One labelled examination.
+
+    Attributes:
+        id: Unique within a plan.
+        images: One path per channel in the recipe's order, or one 4D file. Relative paths are
+            meant from the bundle's folder.
+        label: Path of the label map, on the grid of the images.
+        patient: Who it is; cases of one patient never part over a fold or the validation.
+        fold: Fold of a cross-validation; ``None`` = none.
+    """
+
+    id: str
+    images: tuple[str, ...]
+    label: str
+    patient: str
+    fold: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a case without a name or without images."""
+        if not self.id or not self.images or not self.label:
+            msg = f"a case needs an id, images and a label, got {self}"
+            raise RecipeError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerPlan:
+    """How weights are moved.
+
+    Attributes:
+        name: ``adamw``, or ``sgd`` with Nesterov momentum 0.99.
+        learning_rate: Highest of the run.
+        weight_decay: As the optimiser has it.
+        schedule: ``cosine`` after a short warm-up, ``poly`` (power 0.9), or ``constant``.
+    """
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    schedule: Literal["cosine", "poly", "constant"] = "cosine"
+
+    def __post_init__(self) -> None:
+        """Refuse rates that are none."""
+        if not self.learning_rate >= 0 or not self.weight_decay >= 0:
+            msg = (
+                "learning_rate and weight_decay must be >= 0, got "
+                f"{self.learning_rate} and {self.weight_decay}"
+            )
+            raise RecipeError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """A whole plan, valid once built.
+
+    Attributes:
+        cases: All cases, those held out included.
+        validation: Ids of the cases held out: never trained on, used to keep the best weights.
+        crop: Rows and columns of a training crop in pixels of the network's spacing; ``None`` =
+            whole slices.
+        batch: Crops per optimiser step, over all processes together.
+        mirror: Anatomical axes along which crops may be mirrored; only those in the slice's
+            plane are.
+        ignore: Label value that is left out of loss and scores; ``None`` = none.
+        regions: Label value of the recipe → values of the label maps that make it up; a label
+            that is not named stands for its own value.
+        foreground_share: Share of crops that are placed on a labelled pixel; the labels take
+            turns. The rest is drawn uniformly from all slices.
+        augmentation: ``slices`` varies the scans' own slices; ``slabs`` draws random slabs of
+            3D-deformed heads (one channel, labels 1 to K).
+        optimizer: How weights are moved.
+        ema: Decay of the averaged weights per step; 0 = none. Averaged weights are validated and
+            saved.
+        seed: Start of all random numbers.
+        threads: CPU threads of each process; ``None`` = the processors of this process.
+        minutes, epochs, steps: The budget; exactly one is stated. Minutes are wall time from the
+            start of the process to the bundle on disk. An epoch has as many crops as there are
+            training slices.
+        notes: Sentences for the reader: what was decided why.
+    """
+
+    cases: tuple[TrainingCase, ...]
+    validation: tuple[str, ...] = ()
+    crop: tuple[int, int] | None = None
+    batch: int = 8
+    mirror: tuple[AnatomicalAxis, ...] = ()
+    ignore: int | None = None
+    regions: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    foreground_share: float = 0.5
+    augmentation: Literal["slices", "slabs"] = "slices"
+    optimizer: OptimizerPlan = field(default_factory=OptimizerPlan)
+    ema: float = 0.99
+    seed: int = 0
+    threads: int | None = None
+    minutes: float | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    notes: tuple[str, ...] = ()
+    schema_version: int = PLAN_VERSION
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit together."""
+        for problem in _problems(self):
+            raise RecipeError(problem)
+
+    @property
+    def training_cases(self) -> tuple[TrainingCase, ...]:
+        """The cases that are trained on."""
+        return tuple(case for case in self.cases if case.id not in self.validation)
+
+    @property
+    def validation_cases(self) -> tuple[TrainingCase, ...]:
+        """The cases held out, in the plan's order."""
+        return tuple(case for case in self.cases if case.id in self.validation)
+
+    @classmethod
+    def load(cls, path: Path) -> TrainingPlan:
+        """Read a plan.
+
+        Raises:
+            RecipeError: The file cannot be read, is no JSON, has unknown keys or wrong values.
+        """
+        try:
+            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except OSError as exc:
+            msg = f"cannot read the plan {path}: {exc.strerror or exc}; make one with unet-med plan"
+            raise RecipeError(msg) from exc
+        except (ValueError, RecursionError) as exc:
+            msg = f"{path} is not a valid plan: {exc}"
+            raise RecipeError(msg) from exc
+
+    @classmethod
+    def from_dict(cls, content: Any) -> TrainingPlan:  # noqa: ANN401 - parsed JSON
+        """Build a plan from parsed JSON.
+
+        Raises:
+            RecipeError: Unknown keys, missing keys or wrong values.
+        """
+        version = content.get("schema_version", PLAN_VERSION) if isinstance(content, dict) else 0
+        if isinstance(version, int) and version > PLAN_VERSION:
+            msg = (
+                f"the plan has schema version {version}, this program knows up to "
+                f"{PLAN_VERSION}: install a newer unet_med"
+            )
+            raise RecipeError(msg)
+        return decode(cls, content, where="plan")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready content; ``from_dict`` gives the plan back."""
+        content = asdict(self)
+        content["regions"] = {str(value): list(parts) for value, parts in self.regions.items()}
+        return {"schema_version": content.pop("schema_version"), **content}
+
+    def save(self, path: Path) -> None:
+        """Write the plan atomically as JSON."""
+        write_json(path, self.to_dict())
+
+
+def _problems(plan: TrainingPlan) -> Iterator[str]:
+    ids = [case.id for case in plan.cases]
+    if not ids:
+        yield "a plan needs at least one case"
+    if repeated := sorted({name for name in ids if ids.count(name) > 1}):
+        yield f"case ids must differ, these repeat: {repeated}"
+    if strangers := sorted(set(plan.validation) - set(ids)):
+        yield f"validation names no case of the plan: {strangers}"
+    if ids and not plan.training_cases:
+        yield "every case is held out for validation: nothing is left to train on"
+    yield from _number_problems(plan)
+
+
+def _number_problems(plan: TrainingPlan) -> Iterator[str]:
+    if plan.crop is not None and min(plan.crop) < 1:
+        yield f"crop must be two numbers of pixels >= 1, or null, got {list(plan.crop)}"
+    if plan.batch < 1 or (plan.threads or 1) < 1:
+        yield f"batch and threads must be at least 1, got {plan.batch} and {plan.threads}"
+    if not (0 <= plan.foreground_share <= 1 and 0 <= plan.ema < 1):
+        yield (
+            "foreground_share must lie in [0, 1] and ema in [0, 1), got "
+            f"{plan.foreground_share} and {plan.ema}"
+        )
+    budget = [plan.minutes, plan.epochs, plan.steps]
+    stated = [value for value in budget if value is not None]
+    if len(stated) != 1 or not stated[0] > 0:
+        yield f"state one of minutes, epochs and steps, above 0; got {budget}"
