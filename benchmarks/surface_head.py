@@ -3,7 +3,8 @@
 The subject S1 of the PyPI package pycortex is one person's T1 scan (256×256×256, 1 mm) with the
 white and the pial surface of both hemispheres, edited by hand in FreeSurfer:
 
-    pip download --no-deps --no-binary :all: pycortex && tar xzf pycortex-*.tar.gz
+    pip install cython && pip download --no-deps --no-binary :all: --no-build-isolation pycortex
+    tar xzf pycortex-*.tar.gz
     python benchmarks/surface_head.py pycortex-*/filestore/db/S1 [--mask MASK]
 
 Between the two surfaces lies cortical grey matter, inside the white surface mostly white matter.
