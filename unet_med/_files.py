@@ -38,25 +38,61 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Raises:
         OutputError: The folder or the file cannot be written.
     """
+    with partial_file(target) as partial:
+        yield partial
+        publish(partial, target)
+
+
+@contextmanager
+def partial_file(target: Path) -> Iterator[Path]:
+    """Yield a hidden sibling to write to; it stays when the block succeeds, for `publish`.
+
+    Args:
+        target: The final path; its folder is created.
+
+    Yields:
+        The path to write to, with the target's ending.
+
+    Raises:
+        OutputError: The folder or the file cannot be written.
+    """
     ending = target.name[-_LONGEST_ENDING:]  # not all of the name: names have a longest length
     partial = target.with_name(f"{PARTIAL_PREFIX}{uuid.uuid4().hex}.{ending}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        _flush_to_disk(partial)
+    with _as_output_error(target):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+
+
+def publish(partial: Path, target: Path) -> None:
+    """Flush a finished file to disk and rename it onto its target.
+
+    Raises:
+        OutputError: It cannot be flushed or renamed.
+    """
+    with _as_output_error(target):
+        flush_to_disk(partial)
         partial.replace(target)
         with suppress(OSError):  # the file is whole; some network folders cannot be flushed
-            _flush_to_disk(target.parent)
+            flush_to_disk(target.parent)
+
+
+@contextmanager
+def _as_output_error(target: Path) -> Iterator[None]:
+    """Say which target could not be written, and why."""
+    try:
+        yield
     except OSError as exc:
-        if exc.errno is None:  # raised by a library with a text of its own
+        if exc.errno is None:  # raised by a library, or by us, with a text of its own
             raise
         msg = (
             f"cannot write {target}: {exc.strerror or exc}; check the folder, rights and free space"
         )
         raise OutputError(msg) from exc
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def sha256_file(path: Path) -> str:
@@ -80,7 +116,7 @@ def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 - anything jso
         partial.write_text(text + "\n", encoding="utf-8")
 
 
-def _flush_to_disk(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
     """Fsync a file or a folder; folders cannot be opened on Windows and are left alone there."""
     if path.is_dir() and os.name == "nt":
         return

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from unet_med.segmenter.loading import SegmenterLoader, load_segmenter, resolve_segmenter
 from unet_med.segmenter.results import CaseFacts, Segmentation
-from unet_med.segmenter.segmenter import Segmenter, load_segmenter
+from unet_med.segmenter.segmenter import OpenCase, Segmenter
 
-__all__ = ["CaseFacts", "Segmentation", "Segmenter", "load_segmenter"]
+__all__ = [
+    "CaseFacts",
+    "OpenCase",
+    "Segmentation",
+    "Segmenter",
+    "SegmenterLoader",
+    "load_segmenter",
+    "resolve_segmenter",
+]

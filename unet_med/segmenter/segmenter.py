@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_med import backends
-from unet_med.bundle import open_bundle
 from unet_med.inference import (
     Prefetch,
     SlicePipeline,
     StageClock,
     VolumeSlices,
-    check_memory,
     fit_batch,
     iter_batches,
     iter_labels,
@@ -86,7 +83,7 @@ class Segmenter:
             GeometryError: The channels' grids differ.
             InputError: The number of channels is not the recipe's.
         """
-        case = _OpenCase(self, source, channel=channel)
+        case = OpenCase(self, source, channel=channel)
         labels = case.whole(progress)
         return Segmentation(**vars(case.facts()), labels=labels)
 
@@ -118,16 +115,26 @@ class Segmenter:
             VolumeError, GeometryError, InputError: As for ``segment``.
             OutputError: The mask cannot be written, or is not proven; the temporary disk is full.
         """
-        case = _OpenCase(self, source, channel=channel)
-        names = self.recipe.labels
-        slabs = case.clock.busy("write", case.planes(progress))
-        dtype = label_dtype(tuple(names))
-        write_mask_slabs(slabs, path, like=case.volume, dtype=dtype, label_names=names)
-        return case.facts()
+        return self.open(source, channel=channel).write_to(path, progress)
+
+    def open(self, source: Any, *, channel: int | None = None) -> OpenCase:  # noqa: ANN401
+        """Open one case and count its intensities; the network does not run yet.
+
+        Args:
+            source: As for ``segment``.
+            channel: As for ``segment``.
+
+        Returns:
+            The case, whose ``write_to`` does what is left.
+
+        Raises:
+            VolumeError, GeometryError, InputError: As for ``segment``.
+        """
+        return OpenCase(self, source, channel=channel)
 
 
-class _OpenCase:
-    """One case on its way through the stream."""
+class OpenCase:
+    """One case, opened and its intensities counted, on its way through the stream."""
 
     def __init__(self, segmenter: Segmenter, source: Any, *, channel: int | None) -> None:  # noqa: ANN401
         self.began = time.perf_counter()
@@ -177,6 +184,14 @@ class _OpenCase:
             dtype=label_dtype(tuple(self.recipe.labels)),
         )
 
+    def write_to(self, path: Path, progress: Progress | None) -> CaseFacts:
+        """Write the mask slab by slab; see ``Segmenter.segment_to``."""
+        names = self.recipe.labels
+        slabs = self.clock.busy("write", self.planes(progress))
+        dtype = label_dtype(tuple(names))
+        write_mask_slabs(slabs, path, like=self.volume, dtype=dtype, label_names=names)
+        return self.facts()
+
     def whole(self, progress: Progress | None) -> np.ndarray:
         """Return all labels (i, j, k)."""
         labels = np.zeros(self.volume.geometry.shape, label_dtype(tuple(self.recipe.labels)))
@@ -197,48 +212,6 @@ class _OpenCase:
             nonfinite_voxels=nonfinite,
             warnings=_warnings(self.volume, nonfinite),
         )
-
-
-def load_segmenter(
-    bundle: Path | str | None = None,
-    *,
-    device: str = "auto",
-    backend: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
-    memory_gb: float | None = None,
-) -> Segmenter:
-    """Open a bundle and load its network.
-
-    Args:
-        bundle: Bundle folder; ``None`` = the one that comes with the program.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        backend: ``auto`` or a backend's name.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``int8``.
-        threads: CPU threads of the network; ``None`` = the processors of this process.
-        memory_gb: What slices, activations and logits may take at once, in 10⁹ bytes, besides
-            libraries and weights; ``None`` = 1, or one slice if that needs more. It limits the
-            batch where labels do not depend on it (openvino); no label changes.
-
-    Returns:
-        The segmenter, ready for use.
-
-    Raises:
-        BundleError, RecipeError, WeightsError: The bundle cannot be used.
-        InputError: An option cannot be met.
-    """
-    check_memory(memory_gb)
-    opened = open_bundle(bundle)
-    execution = backends.resolve(
-        opened.recipe,
-        weights=opened.weights_path,
-        backend=backend,
-        precision=precision,
-        device=device,
-        threads=threads,
-    )
-    predictor = backends.open_predictor(opened.recipe, opened.weights_path, execution)
-    return Segmenter(opened, execution, predictor, memory_gb)
 
 
 def _warnings(volume: Volume, nonfinite_voxels: int) -> tuple[str, ...]:
