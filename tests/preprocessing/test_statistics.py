@@ -96,3 +96,21 @@ def test_mean_and_deviation_agree_with_numpy(volume):
     scale = float(np.abs(exact).max())
     np.testing.assert_allclose(region.mean, exact.mean(), rtol=1e-9, atol=1e-12 * scale)
     np.testing.assert_allclose(region.std, exact.std(), rtol=1e-4, atol=2e-6 * scale)
+
+
+@pytest.mark.parametrize("step", [1.0, 0.25])
+def test_joined_statistics_are_those_of_all_voxels(step):
+    rng = np.random.default_rng(3)
+    parts = [(rng.integers(-8, 8, (5, 7)) * step).astype(np.float32) for _ in range(3)]
+    parts.append(np.array([[np.nan, 0.0]], np.float32))
+    joined, whole = IntensityStatistics(), IntensityStatistics()
+    for part in parts:
+        one = IntensityStatistics()
+        one.add(part)
+        joined.join(one)
+        whole.add(part)
+    values = np.concatenate([part[np.isfinite(part)] for part in parts])
+    assert joined.region("all") == whole.region("all")
+    assert joined.region("all").mean == pytest.approx(values.mean())
+    assert (joined.n_voxels, joined.n_nonfinite) == (values.size, 1)
+    assert joined.n_zero == (values == 0).sum()

@@ -12,7 +12,7 @@ from unet_med.cases.walk import FoundFile, Nothing, find_files, folder_roots, st
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 _SHOWN_FAULTS = 3
 
@@ -23,6 +23,7 @@ def find_cases(
     n_channels: int,
     output: Path | None,
     channel_names: Sequence[str] = (),
+    exclude: Collection[Path] = (),
 ) -> CaseList:
     """Find the cases among files, folders (recursively) and globs.
 
@@ -35,6 +36,7 @@ def find_cases(
         n_channels: Channels that the recipe takes, C >= 1.
         output: Output folder, which must not lie in a folder that is searched; or None.
         channel_names: The recipe's names, in order; used to order the files of a sub-folder.
+        exclude: Files that are no scans, such as label maps beside them.
 
     Returns:
         The cases and the rule used. Part of the inputs may be cases with a ``problem``.
@@ -47,9 +49,12 @@ def find_cases(
         _refuse_output_inside(output, folder_roots(texts))
     files: dict[tuple[Path, PurePosixPath], FoundFile] = {}
     nothing: list[Nothing] = []
+    left_out = {path.absolute() for path in exclude}
     for text in texts:
         found, faults = find_files(text)
         for file in found:  # the same file may be named twice
+            if file.path.absolute() in left_out:
+                continue
             files.setdefault((file.path.absolute(), file.relative_folder), file)
         nothing += faults
     if not files:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unet_med.cases.near import nearest_ids
 from unet_med.errors import InputError
 from unet_med.evaluation.records import ExtraPrediction, FailedCase
 from unet_med.volumes import OPENERS, volume_ending
@@ -105,14 +105,6 @@ def find_masks(root: Path) -> dict[str, list[Path]]:
         msg = f"{root} holds no mask ({' '.join(OPENERS)}); give a folder of masks"
         raise InputError(msg)
     return found
-
-
-def nearest_ids(wanted: str, ids: Iterable[str]) -> tuple[str, ...]:
-    """Return up to three ids that look like the wanted one, best first."""
-    ordered = list(ids)
-    alike = difflib.get_close_matches(wanted, ordered, n=3, cutoff=0.6)
-    within = [one for one in ordered if wanted in one or one in wanted]
-    return tuple(dict.fromkeys([*alike, *within]))[:3]
 
 
 def _is_header(path: Path) -> bool:

@@ -68,6 +68,25 @@ class IntensityStatistics:
             bins = _float_bins(values)
             self._bins = bins if self._bins is None else self._bins + bins
 
+    def join(self, other: IntensityStatistics) -> None:
+        """Count the voxels that another one has counted, too."""
+        self.n_nonfinite += other.n_nonfinite
+        self._integers += other._integers
+        if other._bins is not None:
+            self._bins = other._bins.copy() if self._bins is None else self._bins + other._bins
+
+    @property
+    def n_voxels(self) -> int:
+        """Finite voxels counted so far."""
+        bins = 0 if self._bins is None else int(self._bins[0].sum())
+        return int(self._integers.sum()) + bins
+
+    @property
+    def n_zero(self) -> int:
+        """Voxels that are 0, or too small to be told from it."""
+        bins = 0 if self._bins is None else int(self._bins[0, _N_BINS // 2])
+        return int(self._integers[-_INTEGER_LOW]) + bins
+
     def region(self, region: Region = "all") -> RegionStatistics:
         """Return the statistics of a region.
 

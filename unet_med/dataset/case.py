@@ -1,0 +1,85 @@
+"""Cases with their label maps, as found; nothing of them has been read yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledCase:
+    """One examination with its label map.
+
+    Attributes:
+        id: Unique within the data set; with forward slashes where it lies in sub-folders.
+        images: One file per channel, in order; or one file that holds all channels.
+        label: The label map, on the same grid.
+        patient: Who it is.
+        fold: Fold that a list states; None = none.
+        held_out: Whether a list puts it aside for validation.
+    """
+
+    id: str
+    images: tuple[Path, ...]
+    label: Path
+    patient: str = ""
+    fold: int | None = None
+    held_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unpaired:
+    """A case without its other half.
+
+    Attributes:
+        id: Its id.
+        role: What there is: ``image`` or ``label``.
+        why: What is the matter, in words.
+        near: Unpaired ids of the other side that look like it, best first.
+    """
+
+    id: str
+    role: str
+    why: str
+    near: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What a data set says of itself, as far as it does.
+
+    Attributes:
+        channels: Channel names, in order.
+        modalities: Modality of each channel, such as ``CT``; same length, or empty.
+        labels: Label value → name, without the background; empty = not stated.
+        regions: Region name → label values, in the order in which they are painted.
+        ignore: Value that marks voxels nobody labelled.
+    """
+
+    channels: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+    labels: dict[int, str] = field(default_factory=dict)
+    regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    ignore: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCases:
+    """The labelled cases of a data set and how they were found.
+
+    Attributes:
+        cases: Sorted by id.
+        rule: How images and labels were put together, one sentence.
+        patients: How patients were told apart, one sentence.
+        naming: Names of channels and labels that the data set states.
+        unpaired: Images without labels and labels without images.
+    """
+
+    cases: tuple[LabelledCase, ...]
+    rule: str
+    patients: str
+    naming: Naming = field(default_factory=Naming)
+    unpaired: tuple[Unpaired, ...] = ()

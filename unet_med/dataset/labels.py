@@ -1,0 +1,140 @@
+"""Where the labels of one case lie: counted along each axis while planes go by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_med.errors import LabelError
+from unet_med.metrics.values import LabelCodes, present_values
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from unet_med.geometry import Geometry
+    from unet_med.metrics.values import LabelArray
+
+MOST_VALUES = 512
+"""A file with more label values than this is a scan by mistake, or holds instances."""
+
+_MM3_PER_ML = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSurvey:
+    """One label of one case.
+
+    Attributes:
+        n_voxels: Voxels.
+        volume_ml: Their volume.
+        n_slices: Per array axis, planes across it that hold the label.
+        extent_mm: Per array axis, from the first to the last of these planes.
+        centre_mm: Mean position, RAS+ mm.
+    """
+
+    n_voxels: int
+    volume_ml: float
+    n_slices: tuple[int, int, int]
+    extent_mm: tuple[float, float, float]
+    centre_mm: tuple[float, float, float]
+
+
+class LabelTally:
+    """Counts, per label value, the voxels in every plane across each array axis.
+
+    Args:
+        shape: The grid (i, j, k).
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self._shape = shape
+        self._profiles: dict[int, tuple[NDArray[np.int64], ...]] = {}
+        self.n_background = 0
+
+    def add(self, values: LabelArray, *, start: int) -> NDArray[np.bool_]:
+        """Count a slab of planes.
+
+        Args:
+            values: Label values (i, j, planes).
+            start: Index of its first plane along the third axis.
+
+        Returns:
+            Where the label is not 0, (i, j, planes).
+
+        Raises:
+            LabelError: A value is negative, or there are too many.
+        """
+        inside: NDArray[np.bool_] = values != 0
+        where = np.nonzero(inside)
+        self.n_background += int(values.size - where[0].size)
+        if where[0].size:
+            self._count(values[where], where, start)
+        return inside
+
+    def union(self, geometry: Geometry, *, ignore: int | None) -> LabelSurvey | None:
+        """Return what was counted for all values together but 0 and the ignored one."""
+        counted = [parts for value, parts in self._profiles.items() if value != ignore]
+        if not counted:
+            return None
+        i, j, k = (sum(parts[axis] for parts in counted) for axis in range(3))
+        return _survey((np.asarray(i), np.asarray(j), np.asarray(k)), geometry, _voxel_ml(geometry))
+
+    def surveys(self, geometry: Geometry) -> dict[int, LabelSurvey]:
+        """Return what was counted, by value, ascending."""
+        return {
+            value: _survey(self._profiles[value], geometry, _voxel_ml(geometry))
+            for value in sorted(self._profiles)
+        }
+
+    def _count(self, found: LabelArray, where: tuple[NDArray[np.intp], ...], start: int) -> None:
+        distinct = sorted(present_values(found))
+        if distinct[0] < 0:
+            msg = f"the label map holds {distinct[0]}; label values are 0 or more"
+            raise LabelError(msg)
+        if len(self._profiles.keys() | set(distinct)) > MOST_VALUES:
+            msg = (
+                f"the label map holds more than {MOST_VALUES} values: is it a scan, or does it "
+                "number instances?"
+            )
+            raise LabelError(msg)
+        codes = LabelCodes.of(distinct).encode(found, dtype=np.uint16).astype(np.int64) - 1
+        profiles = []
+        for axis, index in enumerate(where):
+            size, shift = self._shape[axis], start if axis == 2 else 0  # noqa: PLR2004 - k
+            flat = np.bincount(codes * size + index + shift, minlength=len(distinct) * size)
+            profiles.append(flat.reshape(len(distinct), size))
+        for code, value in enumerate(distinct):
+            parts: tuple[NDArray[Any], ...] = tuple(profile[code] for profile in profiles)
+            before = self._profiles.get(value)
+            self._profiles[value] = (
+                parts
+                if before is None
+                else tuple(a + b for a, b in zip(before, parts, strict=True))
+            )
+
+
+def _voxel_ml(geometry: Geometry) -> float:
+    return float(abs(np.linalg.det(geometry.voxel_to_world[:3, :3]))) / _MM3_PER_ML
+
+
+def _survey(
+    profiles: tuple[NDArray[np.int64], ...], geometry: Geometry, voxel_ml: float
+) -> LabelSurvey:
+    n_voxels = int(profiles[0].sum())
+    centre = [float((p * np.arange(p.size)).sum() / n_voxels) for p in profiles]
+    occupied = [np.flatnonzero(profile) for profile in profiles]
+    counts = [int(planes.size) for planes in occupied]
+    extents = [
+        float((planes[-1] - planes[0] + 1) * size)
+        for planes, size in zip(occupied, geometry.spacing_mm, strict=True)
+    ]
+    x, y, z = (float(value) for value in geometry.world(centre))
+    return LabelSurvey(
+        n_voxels,
+        n_voxels * voxel_ml,
+        (counts[0], counts[1], counts[2]),
+        (extents[0], extents[1], extents[2]),
+        (x, y, z),
+    )
