@@ -86,6 +86,8 @@ class Recipe:
             channel 0 is background and channel k the k-th label; with sigmoid channel k - 1.
         weights_sha256: Digest of ``models/model.pt``; empty = not stated.
         temperature: Divides the logits before probabilities; labels do not depend on it.
+        look_below: Slices with a lower quality score are to be looked at; ``None`` = the
+            program's own value.
         postprocessing, tta: Reserved; only the neutral empty values are accepted so far.
     """
 
@@ -101,6 +103,7 @@ class Recipe:
     postprocessing: dict[str, Any] = field(default_factory=dict)
     tta: tuple[str, ...] = ()
     temperature: float = 1.0
+    look_below: float | None = None
     fingerprint: Fingerprint = field(default_factory=Fingerprint)
     precisions: tuple[VerifiedPrecision, ...] = ()
     weights_sha256: str = ""
@@ -185,6 +188,8 @@ def _setting_problems(recipe: Recipe) -> Iterator[str]:
         yield f"in_plane_spacing_mm must be > 0 or null, got {recipe.in_plane_spacing_mm}"
     if not recipe.temperature > 0:
         yield f"temperature must be > 0, got {recipe.temperature}"
+    if recipe.look_below is not None and not 0 <= recipe.look_below <= 1:
+        yield f"look_below must be 0 to 1 or null, got {recipe.look_below}"
     if recipe.postprocessing or recipe.tta:
         yield "postprocessing and tta must be empty: this version cannot carry them out"
     sizes = recipe.network.sizes

@@ -1,0 +1,61 @@
+"""Probabilities against SciPy, and against painting every possible set of regions."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from unet_med.inference import labels_from_logits
+from unet_med.quality import entropy, label_probabilities
+
+
+def make_logits(*shape, seed=0):
+    return np.random.default_rng(seed).normal(0, 3, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_softmax_is_scipys_of_divided_logits(temperature):
+    logits = make_logits(2, 5, 3, 4)
+    likely = label_probabilities(logits, activation="softmax", temperature=temperature)
+    np.testing.assert_allclose(likely, special.softmax(logits / temperature, axis=1), atol=1e-6)
+
+
+def test_one_output_is_a_sigmoid_whatever_the_activation():
+    logits = make_logits(2, 1, 3, 4)
+    for activation in ("softmax", "sigmoid"):
+        likely = label_probabilities(logits, activation=activation)
+        np.testing.assert_allclose(likely[:, 1], special.expit(logits[:, 0]), atol=1e-6)
+        np.testing.assert_allclose(likely.sum(axis=1), 1, atol=1e-6)
+
+
+def test_regions_are_painted_as_labels_are():
+    logits = make_logits(1, 3, 2, 5)
+    chance = special.expit(logits.astype(np.float64))
+    expected = np.zeros((1, 4, 2, 5))
+    for there in product((False, True), repeat=3):
+        drawn = np.array(there)[None, :, None, None]
+        weight = np.where(drawn, chance, 1 - chance).prod(axis=1)
+        painted = labels_from_logits(
+            np.where(drawn, 1.0, -1.0).astype(np.float32), (1, 2, 3), activation="sigmoid"
+        )
+        expected[:, int(painted[0, 0, 0])] += weight
+    likely = label_probabilities(logits, activation="sigmoid")
+    np.testing.assert_allclose(likely, expected, atol=1e-6)
+
+
+def test_large_logits_neither_overflow_nor_lose_the_sum():
+    logits = np.array([[800.0, -800.0, 0.0], [-1e30, 1e30, 5.0]], np.float32)[:, :, None, None]
+    for activation in ("softmax", "sigmoid"):
+        likely = label_probabilities(logits, activation=activation)
+        np.testing.assert_allclose(likely.sum(axis=1), 1, atol=1e-6)
+
+
+def test_entropy_is_scipys_as_a_share_of_the_largest():
+    likely = label_probabilities(make_logits(2, 4, 3, 5), activation="softmax")
+    expected = stats.entropy(likely.astype(np.float64), axis=1) / np.log(4)
+    np.testing.assert_allclose(entropy(likely), expected, atol=1e-6)
+    certain = np.zeros((1, 3, 1, 2), np.float32)
+    certain[:, 1] = 1
+    assert entropy(certain).tolist() == [[[0, 0]]]
+    assert entropy(np.full((1, 3, 1, 1), 1 / 3, np.float32)).item() == pytest.approx(1)

@@ -1,0 +1,213 @@
+"""What is known of the quality of one case's labels, without a reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_med.geometry import slice_position_mm
+from unet_med.quality.reasons import Doubt, doubts
+from unet_med.quality.score import score_tables
+from unet_med.quality.tally import Tallying, expected_dice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from unet_med.geometry import Geometry, SliceLayout
+    from unet_med.recipe import Recipe
+
+    Table = NDArray[np.float64]
+
+LOOK_BELOW = 0.75
+"""A slice whose score is lower is to be looked at, unless the recipe says otherwise.
+
+Fitted on the training templates of the sample weights: ``benchmarks/quality.py --fit``.
+"""
+
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class LabelQuality:
+    """Quality of one label in the whole volume.
+
+    Attributes:
+        label: Its value.
+        name: Its name.
+        score: Expected Dice of the volume, from counts summed over its slices; ``None`` when no
+            voxel has the label.
+        entropy: Mean entropy of its voxels, 0 certain … 1; ``None`` as above.
+        components: Pieces that do not touch by face, edge or corner.
+        largest_component: Share of its voxels that the largest piece holds; ``None`` as above.
+        touches_border: Ends and sides of the scan that it reaches.
+        slices_flagged: Its slices on the list ``look_at``.
+    """
+
+    label: int
+    name: str
+    score: float | None
+    entropy: float | None
+    components: int
+    largest_component: float | None
+    touches_border: tuple[str, ...]
+    slices_flagged: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready content."""
+        return {
+            "label": self.label,
+            "label_name": self.name,
+            "score": self.score,
+            "entropy": self.entropy,
+            "components": self.components,
+            "largest_component": self.largest_component,
+            "touches_border": list(self.touches_border),
+            "slices_flagged": self.slices_flagged,
+        }
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Quality of the labels of one case, slice by slice; tables are (n_slices, n_labels).
+
+    Slices are counted in the file's own order along ``slice_axis``, as in slices.csv.
+
+    Attributes:
+        slice_axis: Array axis (0, 1, 2 of i, j, k) that slices are stacked along.
+        position_mm: Where each slice lies, as in slices.csv, (n_slices,).
+        temperature: What the logits were divided by.
+        look_below: Slices with a lower score are in ``look_at``.
+        score: Estimate in 0 … 1 of how good the slice is; NaN where the label is not in it.
+        expected_dice: Dice that the probabilities lead to expect; NaN as above.
+        entropy: Mean entropy of the label's voxels; NaN as above.
+        neighbour_dice: Dice with the more similar neighbour; NaN as above.
+        area_mm2: Area of the label.
+        labels: One entry per label.
+        look_at: "Look at these slices first, because …", worst first.
+    """
+
+    slice_axis: int
+    position_mm: tuple[float, ...]
+    temperature: float
+    look_below: float
+    score: Table
+    expected_dice: Table
+    entropy: Table
+    neighbour_dice: Table
+    area_mm2: Table
+    labels: tuple[LabelQuality, ...]
+    look_at: tuple[Doubt, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready content."""
+        tables = ("score", "expected_dice", "entropy", "neighbour_dice", "area_mm2")
+        return {
+            "temperature": self.temperature,
+            "slice_axis": self.slice_axis,
+            "look_below": self.look_below,
+            "labels": [label.as_dict() for label in self.labels],
+            "slices": {
+                "position_mm": [round(position, _DIGITS) for position in self.position_mm],
+                "labels": {
+                    str(label.label): {
+                        name: _numbers(getattr(self, name)[:, column]) for name in tables
+                    }
+                    for column, label in enumerate(self.labels)
+                },
+            },
+            "look_at": [doubt.as_dict() for doubt in self.look_at],
+        }
+
+
+class QualityWatch:
+    """Watches logits and labels pass by and says at the end how good they look.
+
+    Args:
+        recipe: Labels, activation, temperature, ``look_below``.
+        geometry: The scan's grid.
+        layout: How it becomes slices, in the file's own order.
+    """
+
+    def __init__(self, recipe: Recipe, geometry: Geometry, layout: SliceLayout) -> None:
+        self._names: Mapping[int, str] = recipe.labels
+        self._geometry = geometry
+        self._layout = layout
+        self._temperature = recipe.temperature
+        self._tallying = Tallying(
+            layout.n_slices(geometry),
+            tuple(recipe.labels),
+            activation=recipe.activation,
+            temperature=recipe.temperature,
+        )
+        self._look_below = LOOK_BELOW if recipe.look_below is None else recipe.look_below
+
+    def add(self, start: int, logits: NDArray[np.float32], labels: NDArray[np.integer]) -> None:
+        """Add slices, which come once and in order.
+
+        Args:
+            start: Index of the first.
+            logits: (n, K, H, W) float32.
+            labels: Label values (n, H, W).
+        """
+        for offset, (one, given) in enumerate(zip(logits, labels, strict=True)):
+            self._tallying.add(start + offset, one, given)
+
+    def quality(self) -> Quality:
+        """Return the quality of what has passed."""
+        tally, axis = self._tallying.tally, self._layout.slice_axis
+        positions = tuple(
+            slice_position_mm(self._geometry, index, axis=axis) for index in range(len(tally.area))
+        )
+        slice_mm, row_mm, column_mm = self._layout.spacing(self._geometry)
+        tables = score_tables(tally, slice_mm)
+        look_at = doubts(
+            tally,
+            tables,
+            names=self._names,
+            positions_mm=positions,
+            look_below=self._look_below,
+        )
+        flagged = [doubt.label for doubt in look_at]
+        return Quality(
+            slice_axis=axis,
+            position_mm=positions,
+            temperature=self._temperature,
+            look_below=self._look_below,
+            **tables,
+            area_mm2=tally.area * row_mm * column_mm,
+            labels=tuple(
+                self._label(column, flagged.count(value))
+                for column, value in enumerate(self._names)
+            ),
+            look_at=look_at,
+        )
+
+    def _label(self, column: int, n_flagged: int) -> LabelQuality:
+        tally, tallying = self._tallying.tally, self._tallying
+        value, name = list(self._names.items())[column]
+        area = tally.area[:, column]
+        sizes = tallying.components[column].sizes()
+        total = float(area.sum())
+        score = expected_dice(area.sum(), tally.hits[:, column].sum(), tally.mass[:, column].sum())
+        ends = [end for end, there in (("first slice", area[0]), ("last slice", area[-1])) if there]
+        return LabelQuality(
+            label=value,
+            name=name,
+            score=round(float(score), _DIGITS) if total else None,
+            entropy=round(float(tally.entropy[:, column].sum()) / total, _DIGITS)
+            if total
+            else None,
+            components=len(sizes),
+            largest_component=round(sizes[0] / total, _DIGITS) if total else None,
+            touches_border=(*ends, *sorted(tallying.sides[column])),
+            slices_flagged=n_flagged,
+        )
+
+
+def _numbers(column: Table) -> list[float | None]:
+    """Return numbers for JSON, ``None`` for NaN."""
+    return [None if np.isnan(value) else round(float(value), _DIGITS) for value in column]

@@ -1,0 +1,121 @@
+"""Why a slice should be looked at, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unet_med.quality.continuity import JUMP, area_ratio, gaps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from unet_med.quality.tally import SliceTally
+
+    Table = NDArray[np.float64]
+
+UNSURE = 0.4
+"""Mean entropy from which the network is called unsure."""
+
+UNLIKE = 0.6
+"""Dice with the neighbours below which a slice is called unlike them."""
+
+LOW = 0.8
+"""Expected Dice below which it is named as a reason."""
+
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One slice and label to look at, and why.
+
+    Attributes:
+        slice: Index along the slice axis, in the file's own order.
+        position_mm: Where it lies, as in slices.csv.
+        label: Label value.
+        label_name: Its name.
+        score: The slice's score.
+        reasons: In words, at least one.
+    """
+
+    slice: int
+    position_mm: float
+    label: int
+    label_name: str
+    score: float
+    reasons: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready content."""
+        return {
+            "slice": self.slice,
+            "position_mm": round(self.position_mm, _DIGITS),
+            "label": self.label,
+            "label_name": self.label_name,
+            "score": round(self.score, _DIGITS),
+            "reasons": list(self.reasons),
+        }
+
+
+def doubts(
+    tally: SliceTally,
+    tables: Mapping[str, Table],
+    *,
+    names: Mapping[int, str],
+    positions_mm: Sequence[float],
+    look_below: float,
+) -> tuple[Doubt, ...]:
+    """List the slices to be looked at, worst first.
+
+    Args:
+        tally: Sums of all slices.
+        tables: From `score_tables`.
+        names: Label value to name, in the tables' order.
+        positions_mm: Where each slice lies.
+        look_below: Slices with a lower score are listed.
+    """
+    found = []
+    for column, (label, name) in enumerate(names.items()):
+        explained = _Explainer(tally, tables, column)
+        for index in np.flatnonzero(tables["score"][:, column] < look_below).tolist():
+            score = float(tables["score"][index, column])
+            reasons = tuple(explained.reasons(index)) or (f"score {score:.2f}",)
+            found.append(Doubt(index, positions_mm[index], label, name, score, reasons))
+    return tuple(sorted(found, key=lambda doubt: (doubt.score, doubt.slice, doubt.label)))
+
+
+class _Explainer:
+    """Puts what speaks against slices of one label into words."""
+
+    def __init__(self, tally: SliceTally, tables: Mapping[str, Table], column: int) -> None:
+        self._area = tally.area[:, column]
+        self._mass = tally.mass[:, column]
+        self._tables = {name: table[:, column] for name, table in tables.items()}
+        self._gaps = gaps(self._area, tally.shared[:, column])
+        self._ratios = area_ratio(self._area)
+        self._usual = np.median(self._area[self._area > 0]) if self._area.any() else 0.0
+
+    def reasons(self, index: int) -> Iterator[str]:
+        """Yield what speaks against a slice, the clearest first."""
+        if self._gaps[index]:
+            before = np.flatnonzero(self._area[:index])[-1]
+            after = index + np.flatnonzero(self._area[index:])[0]
+            yield f"missing here, but present in slices {before} and {after}"
+            return
+        expected = self._tables["expected_dice"][index]
+        if expected < LOW:
+            yield f"expected Dice {expected:.2f}"
+        entropy = self._tables["entropy"][index]
+        if entropy > UNSURE:
+            yield f"the network is unsure (entropy {entropy:.2f} of 1)"
+        neighbour = self._tables["neighbour_dice"][index]
+        if neighbour < UNLIKE:
+            yield f"unlike both neighbouring slices (Dice {neighbour:.2f})"
+        ratio = self._ratios[index]
+        if not 1.0 / JUMP <= ratio <= JUMP:
+            yield f"area {ratio:.1f} times that of the slices around"
