@@ -7,16 +7,19 @@ import json
 import os
 import uuid
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet_med.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PARTIAL_PREFIX = ".unet_med-partial-"
 """Start of the name of every file that is still being written."""
+
+MOST_JSON_BYTES = 1 << 24
+"""Largest JSON file that is read; recipes and sidecars have kilobytes."""
 
 _BLOCK_BYTES = 1 << 20
 _LONGEST_ENDING = 16
@@ -95,6 +98,14 @@ def _as_output_error(target: Path) -> Iterator[None]:
         raise OutputError(msg) from exc
 
 
+def real_path(path: Path) -> Path:
+    """Return where a path leads, links followed; a loop of links leads to itself.
+
+    ``Path.resolve`` raises on such loops before Python 3.13.
+    """
+    return Path(os.path.realpath(path))
+
+
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     digest = hashlib.sha256()
@@ -114,6 +125,30 @@ def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 - anything jso
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     with atomic_path(path) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, *, most_bytes: int = MOST_JSON_BYTES) -> Any:  # noqa: ANN401 - parsed JSON
+    """Read a JSON file of bounded size; NaN and infinity are refused.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is too large, no UTF-8, no JSON, or nested too deeply.
+    """
+    with path.open("rb") as stream:
+        data = stream.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        msg = f"it is larger than {most_bytes} bytes"
+        raise ValueError(msg)
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+    except RecursionError as exc:
+        msg = "it is nested too deeply"
+        raise ValueError(msg) from exc
+
+
+def _refuse_constant(text: str) -> None:
+    msg = f"{text} is no JSON number; use null"
+    raise ValueError(msg)
 
 
 def flush_to_disk(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -11,6 +12,7 @@ from unet_med.bundle import open_bundle
 from unet_med.evaluation import CohortScores, evaluate_cohort
 from unet_med.segmenter import Segmentation, Segmenter
 from unet_med.segmenter import load_segmenter as load
+from unet_med.volumes import Limits, ReadRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +44,7 @@ class SegmentOptions(ExecutionOptions, total=False):
     retry_failed: bool
     channel: int | None
     frames: bool
+    max_voxels: int | None
     command_line: str
 
 
@@ -76,7 +79,8 @@ def segment(
         bundle: Bundle folder; None = the one that comes with the program.
         listener: Follows the run.
         **options: ``device``, ``backend``, ``precision``, ``threads``, ``memory_gb`` as in `load`;
-            ``overwrite``, ``retry_failed``, ``channel``, ``frames`` as on the command line.
+            ``overwrite``, ``retry_failed``, ``channel``, ``frames``, ``max_voxels`` as on the
+            command line.
 
     Returns:
         How every case ended; a failed case is no exception, see ``exit_code``.
@@ -84,6 +88,7 @@ def segment(
     Raises:
         UnetMedError: Nothing could start: no input, no bundle, or no place to write.
     """
+    rules = ReadRules(Limits.for_scans(options.get("max_voxels")))
     unknown = sorted(set(options) - set(SegmentOptions.__annotations__))
     if unknown:
         msg = f"segment() got unknown options {', '.join(unknown)}"
@@ -113,7 +118,12 @@ def segment(
         threads=options.get("threads"),
         memory_gb=options.get("memory_gb"),
     )
-    return run_batch(cases, Destination.parse(output), segmenter=segmenter, settings=settings)
+    return run_batch(
+        cases,
+        Destination.parse(output),
+        segmenter=replace(segmenter, rules=rules),
+        settings=settings,
+    )
 
 
 def evaluate(

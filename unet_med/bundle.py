@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unet_med._files import sha256_file
+from unet_med._files import read_json, sha256_file
 from unet_med.errors import BundleError
 from unet_med.recipe import Recipe
 
@@ -106,6 +106,9 @@ def open_bundle(root: Path | str | None = None) -> Bundle:
         RecipeError: The recipe is not valid.
     """
     folder = default_bundle() if root is None else Path(root)
+    if folder.is_file():
+        msg = f"{folder} is a file: a bundle is a folder; if this is an archive, unpack it first"
+        raise BundleError(msg)
     if not folder.is_dir():
         msg = f"no bundle folder at {folder}: name a folder that holds configs/ and models/"
         raise BundleError(msg)
@@ -124,8 +127,8 @@ def _read_metadata(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as exc:
+        content = read_json(path)
+    except (OSError, ValueError) as exc:
         msg = f"{path} is not valid JSON: {exc}"
         raise BundleError(msg) from exc
     if not isinstance(content, dict):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from unet_med._files import sha256_file, write_json
+from unet_med._files import read_json, sha256_file, write_json
 from unet_med.errors import BundleError
 
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ def _read_receipt(folder: Path) -> Receipt:
         msg = f"the OpenVINO export {folder} {found}; {ADVICE}"
         raise BundleError(msg)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         version = content.pop("schema_version")
         receipt = Receipt(**content)
         fits = version == SCHEMA_VERSION and isinstance(receipt.files, dict)

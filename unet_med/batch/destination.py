@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unet_med._files import PARTIAL_PREFIX
+from unet_med._files import PARTIAL_PREFIX, real_path
 from unet_med.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -86,11 +86,11 @@ def check_destination(destination: Destination, cases: Sequence[Case]) -> None:
             f"one file {destination.file_name}; give a folder as --output"
         )
         raise InputError(msg)
-    inputs = {path.resolve() for case in cases for path in case.paths}
+    inputs = {real_path(path) for case in cases for path in case.paths}
     targets: set[str] = set()
     for case in cases:
         target = destination.mask_path(case)
-        if target.resolve() in inputs:
+        if real_path(target) in inputs:
             msg = f"the mask of {case.key} would replace the scan {target}; choose another output"
             raise InputError(msg)
         if str(target) in targets:

@@ -235,5 +235,5 @@ def _entry(line: bytes) -> Entry | None:
         content: Any = json.loads(line)
         known = {name: content[name] for name in Entry.__dataclass_fields__ if name in content}
         return Entry(**(known | {"status": Status(content["status"])}))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None

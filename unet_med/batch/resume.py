@@ -9,31 +9,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from unet_med._files import sha256_file
-from unet_med.errors import InputError, OutputError
+from unet_med.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from unet_med.batch.ledger import History
-
-
-def digest_inputs(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Return the SHA-256 of each input; of a .hdr and .img pair, of both files together.
-
-    Raises:
-        InputError: A file cannot be read.
-    """
-    digests = []
-    for path in paths:
-        try:
-            parts = [sha256_file(part) for part in _parts(path)]
-        except OSError as exc:
-            msg = f"cannot read {path}: {exc.strerror or exc}; check the file and its rights"
-            raise InputError(msg) from exc
-        whole = hashlib.sha256("".join(parts).encode()).hexdigest()
-        digests.append(parts[0] if len(parts) == 1 else whole)
-    return tuple(digests)
 
 
 def fingerprint(
@@ -112,13 +94,6 @@ def judge(target: Path, *, work: str, history: History, policy: Policy) -> Verdi
     if history.kills(work) and not policy.retry_failed:
         return Verdict.KILLS
     return Verdict.RUN
-
-
-def _parts(path: Path) -> list[Path]:
-    """Return the files of one volume: itself, and its other half if it has one."""
-    halves = {".hdr": (".img", ".IMG", ".img.gz"), ".img": (".hdr", ".HDR")}
-    others = (path.with_suffix(ending) for ending in halves.get(path.suffix.lower(), ()))
-    return [path, *(other for other in others if other.is_file())][:2]
 
 
 def _digest(target: Path) -> str | None:

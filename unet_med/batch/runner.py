@@ -19,7 +19,7 @@ from unet_med.batch.destination import (
 from unet_med.batch.frames import split_frames
 from unet_med.batch.ledger import Entry, Ledger, Status, open_ledger
 from unet_med.batch.report import BatchReport, Listener, Outcome, Silence
-from unet_med.batch.resume import Policy, Verdict, digest_inputs, fingerprint, judge
+from unet_med.batch.resume import Policy, Verdict, fingerprint, judge
 from unet_med.batch.sidecar import (
     MaskFile,
     Provenance,
@@ -28,6 +28,7 @@ from unet_med.batch.sidecar import (
     write_sidecar,
 )
 from unet_med.errors import InputError, OutputError, UnetMedError
+from unet_med.volumes import InputFiles, open_volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +87,7 @@ class Work:
     """One case with its inputs digested."""
 
     case: Case
-    inputs: tuple[str, ...]
+    inputs: InputFiles
     fingerprint: str
 
 
@@ -202,6 +203,7 @@ def _make(work: Work, *, batch: Batch, digested: float) -> Outcome:
             source,
             partial,
             channel=case.channel,
+            files=work.inputs,
             progress=batch.settings.listener.case_progress,
         )
         digest = sha256_file(partial)
@@ -211,7 +213,7 @@ def _make(work: Work, *, batch: Batch, digested: float) -> Outcome:
     provenance = Provenance(
         inputs=tuple(
             {"path": str(path), "sha256": sha256}
-            for path, sha256 in zip(case.paths, work.inputs, strict=True)
+            for path, sha256 in zip(case.paths, work.inputs.sha256, strict=True)
         ),
         channel=case.channel,
         bundle=batch.bundle,
@@ -236,7 +238,10 @@ def _make(work: Work, *, batch: Batch, digested: float) -> Outcome:
 
 def _digest(case: Case, batch: Batch) -> Work:
     """Digest the inputs and everything else that determines the voxels."""
-    inputs = digest_inputs(case.paths)
+    limits = batch.segmenter.rules.limits
+    for path in case.paths:  # before its content is read: it may claim absurd sizes
+        open_volume(path, channel=case.channel, limits=limits)
+    inputs = InputFiles.digest(case.paths)
     execution = batch.segmenter.execution
     settings = {
         "backend": execution.backend,
@@ -247,7 +252,7 @@ def _digest(case: Case, batch: Batch) -> Work:
         "channel": case.channel,
     }
     sha256 = batch.bundle["sha256"]
-    work = fingerprint(inputs, bundle_sha256=sha256, settings=settings, version=__version__)
+    work = fingerprint(inputs.sha256, bundle_sha256=sha256, settings=settings, version=__version__)
     return Work(case, inputs, work)
 
 

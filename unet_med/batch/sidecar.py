@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unet_med import __version__
-from unet_med._files import write_json
+from unet_med._files import read_json, write_json
 from unet_med.errors import OutputError
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def refuse_foreign_sidecar(path: Path) -> None:
     if not path.exists():
         return
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         ours = content["program"]["name"] == PROGRAM
     except (OSError, ValueError, KeyError, TypeError):
         ours = False

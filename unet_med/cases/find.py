@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from unet_med._files import real_path
 from unet_med.cases.case import Case, CaseList
 from unet_med.cases.channels import ChannelRule, group_channels
 from unet_med.cases.walk import FoundFile, Nothing, find_files, folder_roots, stem_of
@@ -79,10 +80,10 @@ def _form_cases(files: Sequence[FoundFile], rule: ChannelRule) -> tuple[list[Cas
 
 def _refuse_output_inside(output: Path, searched: Iterable[Path]) -> None:
     """Masks must not become inputs of the next run."""
-    target = output.resolve()
+    target = real_path(output)
     for folder in searched:
-        if target.is_relative_to(folder.resolve()):
-            where = "is" if target == folder.resolve() else "lies in"
+        if target.is_relative_to(real_path(folder)):
+            where = "is" if target == real_path(folder) else "lies in"
             msg = f"the output {output} {where} the input folder {folder}; choose one outside it"
             raise InputError(msg)
 

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from unet_med.errors import InputError
 from unet_med.volumes import OPENERS, volume_ending
 
 if TYPE_CHECKING:
@@ -149,6 +150,9 @@ def _expand(pattern: str) -> list[Root]:
     """Match a glob; relative folders count from the folder in front of the first wildcard."""
     base = pattern_base(pattern)
     roots = []
+    if ".." in Path(pattern).parts[len(base.parts) :]:  # its masks could leave the output folder
+        msg = f"the pattern {pattern} has .. after a wildcard; write the path without it"
+        raise InputError(msg)
     for match in sorted(glob.glob(pattern)):  # noqa: PTH207 - takes absolute patterns
         path = Path(match)
         relative = PurePosixPath(path.relative_to(base).as_posix())

@@ -41,6 +41,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="what slices and the network may take at once besides libraries and weights; "
         "labels do not depend on it; default: 1, or one slice",
     )
+    batch.add_argument(
+        "--max-voxels",
+        type=int,
+        metavar="N",
+        help="refuse scans whose header says more; default: 2^33, 16 GB of int16",
+    )
     frames = batch.add_mutually_exclusive_group()
     frames.add_argument(
         "--channel", type=int, metavar="N", help="take frame N (from 0) of 4D files"
@@ -79,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
             retry_failed=args.retry_failed,
             channel=args.channel,
             frames=args.frames,
+            max_voxels=args.max_voxels,
             command_line=args.command_line,
         )
     print(json.dumps(report.as_dict(), indent=2) if args.json else report.summary())

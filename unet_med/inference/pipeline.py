@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unet_med.errors import WeightsError
+from unet_med.errors import GeometryError, WeightsError
 from unet_med.geometry import slice_layout
 from unet_med.preprocessing import InPlaneResampler, pad_to_multiple
 from unet_med.windows import WindowRule, predict_by_windows
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PIXELS_PER_BATCH = 1 << 18
 """Pixels given to the network at once: one slice of 512×512, seven of 192×192. A fixed figure,
 never probed, since torch's logits change in the last bits with the batch."""
+
+MAX_RESAMPLED_PIXELS = 1 << 25
+"""Most pixels of a slice at the recipe's spacing, unless it has them already: 5792 × 5792."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,11 @@ class SlicePipeline:
 
     @classmethod
     def for_scan(cls, recipe: Recipe, geometry: Geometry) -> SlicePipeline:
-        """Fix the steps of a recipe for a scan's grid."""
+        """Fix the steps of a recipe for a scan's grid.
+
+        Raises:
+            GeometryError: Slices would become absurdly large at the recipe's spacing.
+        """
         layout = slice_layout(geometry, recipe.slice_axis)
         slice_mm, row_mm, column_mm = layout.spacing(geometry)
         offsets = recipe.context.offsets(slice_mm)
@@ -57,6 +64,7 @@ class SlicePipeline:
             (row_mm, column_mm),
             recipe.in_plane_spacing_mm,
         )
+        _check_size(resampler)
         return cls(
             layout=layout.in_file_order(),
             offsets=tuple(-offset for offset in offsets) if layout.flips[0] else offsets,
@@ -92,6 +100,18 @@ class SlicePipeline:
         if self.window.is_needed((slices.shape[-2], slices.shape[-1])):
             return predict_by_windows(slices, predict, rule=self.window, batch=self.batch)
         return predict(slices)
+
+
+def _check_size(resampler: InPlaneResampler) -> None:
+    """Refuse voxel sizes that would make a small file a huge slice."""
+    rows, columns = resampler.network_shape
+    if resampler.network_shape != resampler.shape and rows * columns > MAX_RESAMPLED_PIXELS:
+        msg = (
+            f"slices of {resampler.shape} pixels would become {rows} × {columns} at the recipe's "
+            f"{resampler.target_mm} mm: check the voxel sizes in the header, "
+            f"{resampler.spacing_mm} mm"
+        )
+        raise GeometryError(msg)
 
 
 def batch_size(shape: tuple[int, int], window: WindowRule) -> int:

@@ -10,6 +10,11 @@ from typing import Any, Literal, TypeVar
 from unet_med.errors import RecipeError
 
 T = TypeVar("T")
+_MOST_DIGITS = 18
+_MOST_SHOWN = 80
+
+LARGEST = 1e12
+"""Magnitude of numbers in a recipe; JSON's 1e999 is infinity to Python."""
 
 
 def decode(kind: type[T], content: Any, *, where: str) -> T:  # noqa: ANN401 - parsed JSON
@@ -68,7 +73,8 @@ def _dict(hint: Any, value: Any, where: str) -> dict[Any, Any]:  # noqa: ANN401 
     key_hint, value_hint = typing.get_args(hint)
     if key_hint is int:
         for key in value:
-            _check(str(key).isdecimal(), key, f"keys of {where} must be whole numbers")
+            whole = str(key).isdecimal() and len(str(key)) <= _MOST_DIGITS
+            _check(whole, key, f"keys of {where} must be whole numbers")
     return {
         key_hint(key): _value(value_hint, item, f"{where}.{key}") for key, item in value.items()
     }
@@ -83,7 +89,8 @@ def _literal(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - parsed
 def _scalar(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - parsed JSON
     if hint is Any:
         return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        _check(-LARGEST <= value <= LARGEST, value, f"{where} must be a number within ±{LARGEST:g}")
         return float(value)
     fits = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
     _check(fits, value, f"{where} must be {hint.__name__}")
@@ -92,5 +99,7 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - parsed 
 
 def _check(fits: bool, value: object, requirement: str) -> None:  # noqa: FBT001 - a plain check
     if not fits:
-        msg = f"{requirement}, got {value!r}"
+        shown = repr(value)
+        shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
+        msg = f"{requirement}, got {shown}"
         raise RecipeError(msg)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unet_med.segmenter.loading import SegmenterLoader, load_segmenter, resolve_segmenter
+from unet_med.segmenter.provenance import mask_provenance
 from unet_med.segmenter.results import CaseFacts, Segmentation
 from unet_med.segmenter.segmenter import OpenCase, Segmenter
 
@@ -13,5 +14,6 @@ __all__ = [
     "Segmenter",
     "SegmenterLoader",
     "load_segmenter",
+    "mask_provenance",
     "resolve_segmenter",
 ]

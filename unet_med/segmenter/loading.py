@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from unet_med import backends
@@ -10,6 +10,7 @@ from unet_med.bundle import Bundle, open_bundle
 from unet_med.errors import BundleError
 from unet_med.inference import check_memory
 from unet_med.segmenter.segmenter import Segmenter
+from unet_med.volumes import ReadRules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,12 +28,14 @@ class SegmenterLoader:
         sha256: Its identity when it was opened.
         execution: How the network is run, resolved.
         memory_gb: As for ``load_segmenter``.
+        rules: How scans are read.
     """
 
     bundle: Bundle
     sha256: str
     execution: Execution
     memory_gb: float | None = None
+    rules: ReadRules = field(default_factory=ReadRules)
 
     @property
     def recipe(self) -> Recipe:
@@ -40,9 +43,9 @@ class SegmenterLoader:
         return self.bundle.recipe
 
     @property
-    def key(self) -> tuple[str, str, Execution, float | None]:
+    def key(self) -> tuple[str, str, Execution, float | None, ReadRules]:
         """What tells loaders apart."""
-        return str(self.bundle.root), self.sha256, self.execution, self.memory_gb
+        return str(self.bundle.root), self.sha256, self.execution, self.memory_gb, self.rules
 
     def load(self) -> Segmenter:
         """Load the network as it was resolved.
@@ -51,7 +54,7 @@ class SegmenterLoader:
             WeightsError, BundleError: The weights or the export do not fit.
         """
         predictor = backends.open_predictor(self.recipe, self.bundle.weights_path, self.execution)
-        return Segmenter(self.bundle, self.execution, predictor, self.memory_gb)
+        return Segmenter(self.bundle, self.execution, predictor, self.memory_gb, self.rules)
 
     def load_elsewhere(self) -> Segmenter:
         """Load it in another process, maybe on another machine, from the same folder.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import nibabel as nib
 
     from unet_med.geometry import Geometry
+    from unet_med.volumes import MaskProvenance
 
 MM3_PER_ML = 1000.0
 
@@ -32,6 +33,7 @@ class CaseFacts:
             scan's grid), labels, write; stages overlap, ``total`` is what passed.
         nonfinite_voxels: NaN and infinite voxels of the scan, over all channels.
         warnings: What a reader should know, in plain words.
+        provenance: How the labels were made.
     """
 
     volume: Volume
@@ -40,6 +42,7 @@ class CaseFacts:
     seconds: dict[str, float] = field(default_factory=dict)
     nonfinite_voxels: int = 0
     warnings: tuple[str, ...] = ()
+    provenance: MaskProvenance | None = None
 
     @property
     def geometry(self) -> Geometry:
@@ -64,11 +67,11 @@ class Segmentation(CaseFacts):
             OutputError: The file cannot be written.
             GeometryError: The header read back differs.
         """
-        write_mask(self.labels, Path(path), like=self.volume, label_names=self.label_names)
+        write_mask(self.labels, Path(path), like=self.volume, **self._notes())
 
     def to_nibabel(self) -> nib.Nifti1Image:
         """Return the mask as a nibabel image with the scan's header."""
-        return mask_image(self.labels, like=self.volume, label_names=self.label_names)
+        return mask_image(self.labels, like=self.volume, **self._notes())
 
     def to_sitk(self) -> Any:  # noqa: ANN401 - SimpleITK is an extra and untyped
         """Return the mask as a SimpleITK image; needs the extra ``itk``.
@@ -77,6 +80,9 @@ class Segmentation(CaseFacts):
             GeometryError: The scan's axes are not orthonormal, which ITK cannot express.
         """
         return to_sitk(self.labels, self.geometry)
+
+    def _notes(self) -> dict[str, Any]:
+        return {"label_names": self.label_names, "provenance": self.provenance}
 
 
 class VoxelCount:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,10 @@ from unet_med.inference import (
     label_dtype,
     volume_statistics,
 )
+from unet_med.segmenter.provenance import mask_provenance
 from unet_med.segmenter.results import CaseFacts, Segmentation, VoxelCount
 from unet_med.segmenter.sources import as_volume, check_channels
-from unet_med.volumes import as_planes, write_mask_slabs
+from unet_med.volumes import ReadRules, as_planes, files_of, write_mask_slabs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from unet_med.bundle import Bundle
     from unet_med.preprocessing import IntensityStatistics
     from unet_med.recipe import Recipe
-    from unet_med.volumes import Volume
+    from unet_med.volumes import InputFiles, MaskProvenance, Volume
 
     Progress = Callable[[int, int], None]
 
@@ -47,17 +48,24 @@ class Segmenter:
         execution: How the network is run, resolved.
         predictor: The network in its backend.
         memory_gb: As for ``load_segmenter``.
+        rules: How scans are read; ``dataclasses.replace`` changes them.
     """
 
     bundle: Bundle
     execution: Execution
     predictor: SlicePredictor
     memory_gb: float | None = None
+    rules: ReadRules = field(default_factory=ReadRules)
 
     @property
     def recipe(self) -> Recipe:
         """The bundle's recipe."""
         return self.bundle.recipe
+
+    @cached_property
+    def provenance(self) -> MaskProvenance:
+        """What every mask says about how it was made; the bundle is digested once."""
+        return mask_provenance(self.bundle, self.execution)
 
     def segment(
         self,
@@ -93,6 +101,7 @@ class Segmenter:
         path: Path,
         *,
         channel: int | None = None,
+        files: InputFiles | None = None,
         progress: Progress | None = None,
     ) -> CaseFacts:
         """Segment one case straight into a mask file: the voxels and bytes of ``segment`` + save.
@@ -106,6 +115,7 @@ class Segmenter:
             source: As for ``segment``.
             path: The mask, ending in .nii.gz or .nii.
             channel: As for ``segment``.
+            files: The files of the source, if they are digested already.
             progress: As for ``segment``.
 
         Returns:
@@ -115,14 +125,21 @@ class Segmenter:
             VolumeError, GeometryError, InputError: As for ``segment``.
             OutputError: The mask cannot be written, or is not proven; the temporary disk is full.
         """
-        return self.open(source, channel=channel).write_to(path, progress)
+        return self.open(source, channel=channel, files=files).write_to(path, progress)
 
-    def open(self, source: Any, *, channel: int | None = None) -> OpenCase:  # noqa: ANN401
+    def open(
+        self,
+        source: Any,  # noqa: ANN401 - see segment
+        *,
+        channel: int | None = None,
+        files: InputFiles | None = None,
+    ) -> OpenCase:
         """Open one case and count its intensities; the network does not run yet.
 
         Args:
             source: As for ``segment``.
             channel: As for ``segment``.
+            files: The files of the source, if they are digested already.
 
         Returns:
             The case, whose ``write_to`` does what is left.
@@ -130,20 +147,29 @@ class Segmenter:
         Raises:
             VolumeError, GeometryError, InputError: As for ``segment``.
         """
-        return OpenCase(self, source, channel=channel)
+        return OpenCase(self, source, channel=channel, files=files)
 
 
 class OpenCase:
     """One case, opened and its intensities counted, on its way through the stream."""
 
-    def __init__(self, segmenter: Segmenter, source: Any, *, channel: int | None) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        source: Any,  # noqa: ANN401 - see segment
+        *,
+        channel: int | None,
+        files: InputFiles | None = None,
+    ) -> None:
         self.began = time.perf_counter()
         self.clock = StageClock()
         self.recipe = segmenter.recipe
         self.predictor = segmenter.predictor
         with self.clock.stage("open"):
-            self.volume: Volume = as_volume(source, channel)
+            self.volume: Volume = as_volume(source, channel, segmenter.rules)
             check_channels(self.volume, self.recipe)
+            self.files = files or files_of(source)
+            self.provenance = segmenter.provenance.of(self.files, channel=channel)
         self.pipeline = fit_batch(
             SlicePipeline.for_scan(self.recipe, self.volume.geometry),
             self.recipe,
@@ -172,6 +198,8 @@ class OpenCase:
             yield start, part
             if progress is not None:
                 progress(start + len(part), n_slices)
+        if self.files is not None:  # before the mask is whole, so that none is left
+            self.files.refuse_changed()
 
     def planes(self, progress: Progress | None) -> Iterator[np.ndarray]:
         """Yield labels (i, j, n) in slabs of the file's planes; the next are computed meanwhile."""
@@ -189,7 +217,14 @@ class OpenCase:
         names = self.recipe.labels
         slabs = self.clock.busy("write", self.planes(progress))
         dtype = label_dtype(tuple(names))
-        write_mask_slabs(slabs, path, like=self.volume, dtype=dtype, label_names=names)
+        write_mask_slabs(
+            slabs,
+            path,
+            like=self.volume,
+            dtype=dtype,
+            label_names=names,
+            provenance=self.provenance,
+        )
         return self.facts()
 
     def whole(self, progress: Progress | None) -> np.ndarray:
@@ -207,6 +242,7 @@ class OpenCase:
         return CaseFacts(
             volume=self.volume,
             label_names=dict(self.recipe.labels),
+            provenance=self.provenance,
             volumes_ml=self.count.volumes_ml(self.volume.geometry),
             seconds={**self.clock.seconds, "total": total},
             nonfinite_voxels=nonfinite,

@@ -19,9 +19,10 @@ from unet_med.volumes import (
 
 if TYPE_CHECKING:
     from unet_med.recipe import Recipe
+    from unet_med.volumes import ReadRules
 
 
-def as_volume(source: Any, channel: int | None) -> Volume:  # noqa: ANN401 - see Segmenter
+def as_volume(source: Any, channel: int | None, rules: ReadRules) -> Volume:  # noqa: ANN401 - see Segmenter
     """Open what ``Segmenter.segment`` takes as one volume.
 
     Raises:
@@ -29,12 +30,12 @@ def as_volume(source: Any, channel: int | None) -> Volume:  # noqa: ANN401 - see
         VolumeError, GeometryError: It cannot be read, or its channels do not fit together.
     """
     if isinstance(source, str | Path):
-        return open_volume(Path(source), channel=channel)
+        return open_volume(Path(source), channel=channel, limits=rules.limits)
     if isinstance(source, list):
         if not source:
             msg = "an empty list holds no channel: give one path or image per channel"
             raise InputError(msg)
-        return stack_volumes([as_volume(part, channel) for part in source])
+        return stack_volumes([as_volume(part, channel, rules) for part in source])
     if isinstance(source, tuple) and len(source) == 2:  # noqa: PLR2004 - (array, affine)
         return array_volume(np.asarray(source[0]), np.asarray(source[1]))
     return _image_volume(source)

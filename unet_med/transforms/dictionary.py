@@ -113,7 +113,7 @@ class SaveMaskd(MapTransform):  # type: ignore[misc]  # MONAI is untyped
         label_names: As in `SaveMask`.
         case_key: Key of the case's relative folder and name; ``None`` = the scan's name.
         root: As in `SaveMask`.
-        overwrite: As in `SaveMask`.
+        **options: ``overwrite`` and ``provenance``, as in `SaveMask`.
 
     Raises:
         InputError: There are several keys: their masks would share a name.
@@ -127,16 +127,14 @@ class SaveMaskd(MapTransform):  # type: ignore[misc]  # MONAI is untyped
         label_names: Mapping[int, str],
         case_key: Hashable | None = None,
         root: str | PathLike[str] | None = None,
-        overwrite: bool = False,
+        **options: Any,  # noqa: ANN401 - those of SaveMask
     ) -> None:
         super().__init__(keys)
         if len(self.keys) != 1:
             msg = f"SaveMaskd writes one label map, got keys {self.keys}: use one SaveMaskd each"
             raise InputError(msg)
         self.case_key = case_key
-        self.transform = SaveMask(
-            output_dir, label_names=label_names, root=root, overwrite=overwrite
-        )
+        self.transform = SaveMask(output_dir, label_names=label_names, root=root, **options)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Data:
         """Write every key; the data stay as they are."""

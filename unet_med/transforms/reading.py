@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 logger = logging.getLogger(__name__)
+
+INPUTS_KEY = "unet_med_inputs"
+"""Meta data key of all files of a scan, in channel order, as a JSON list."""
 
 AnyPath = str | PathLike[str]
 
@@ -65,6 +69,7 @@ class LoadVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
             MetaKeys.SPACE: SpaceKeys.RAS,
             MetaKeys.SPATIAL_SHAPE: torch.tensor(shape),
             "filename_or_obj": str(paths[0]),
+            INPUTS_KEY: json.dumps([str(path) for path in paths]),
         }
         voxels = torch.from_numpy(volume.read(0, shape[2], axis=2))
         return MetaTensor(voxels, affine=affine, meta=meta)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,11 @@ import numpy as np
 from monai.transforms import Transform
 from monai.utils import convert_to_numpy
 
+from unet_med._files import real_path
 from unet_med.errors import GeometryError, InputError, LabelError, OutputError
 from unet_med.geometry import Geometry, grid_difference
-from unet_med.volumes import open_volume, volume_ending, write_mask
+from unet_med.transforms.reading import INPUTS_KEY
+from unet_med.volumes import files_of, open_volume, volume_ending, write_mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from unet_med.volumes import Volume
+    from unet_med.volumes import MaskProvenance, Volume
 
 MASK_ENDING = ".nii.gz"
 
@@ -37,6 +40,7 @@ class SaveMask(Transform):  # type: ignore[misc]  # MONAI is untyped
         label_names: Name per label value; fixes the voxel type, and goes into the header.
         root: Folder that cases are named relative to; ``None`` = by the bare file name.
         overwrite: Replace masks of earlier runs. Two scans of one run never share a mask.
+        provenance: How the labels were made; goes into the header with the scan's digest.
     """
 
     def __init__(
@@ -46,11 +50,13 @@ class SaveMask(Transform):  # type: ignore[misc]  # MONAI is untyped
         label_names: Mapping[int, str],
         root: str | PathLike[str] | None = None,
         overwrite: bool = False,
+        provenance: MaskProvenance | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.label_names = {int(value): str(name) for value, name in label_names.items()}
-        self.root = None if root is None else Path(root).resolve()
+        self.root = None if root is None else real_path(Path(root))
         self.overwrite = overwrite
+        self.provenance = provenance
         self._scans: dict[Path, str] = {}
 
     def __call__(self, labels: torch.Tensor, *, case: str | None = None) -> torch.Tensor:
@@ -73,8 +79,21 @@ class SaveMask(Transform):  # type: ignore[misc]  # MONAI is untyped
         like = open_volume(scan)
         voxels = _label_map(labels)
         _check_grid(labels, voxels, like)
-        write_mask(voxels, self._target(scan, case), like=like, label_names=self.label_names)
+        write_mask(
+            voxels,
+            self._target(scan, case),
+            like=like,
+            label_names=self.label_names,
+            provenance=self._provenance(labels),
+        )
         return labels
+
+    def _provenance(self, labels: torch.Tensor) -> MaskProvenance | None:
+        if self.provenance is None:
+            return None
+        meta = getattr(labels, "meta", {})
+        inputs = json.loads(meta.get(INPUTS_KEY, "[]")) or [str(meta["filename_or_obj"])]
+        return self.provenance.of(files_of(inputs))
 
     def _target(self, scan: str, case: str | None) -> Path:
         name = PurePosixPath(case or self._case_of(Path(scan)))
@@ -93,9 +112,9 @@ class SaveMask(Transform):  # type: ignore[misc]  # MONAI is untyped
     def _case_of(self, scan: Path) -> str:
         ending = volume_ending(scan) or ""
         bare = scan.with_name(scan.name[: len(scan.name) - len(ending)])
-        if self.root is None or not bare.resolve().is_relative_to(self.root):
+        if self.root is None or not real_path(bare).is_relative_to(self.root):
             return bare.name
-        return bare.resolve().relative_to(self.root).as_posix()
+        return real_path(bare).relative_to(self.root).as_posix()
 
 
 def _label_map(labels: torch.Tensor) -> NDArray[Any]:

@@ -6,7 +6,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from unet_med.volumes.across import as_planes
+from unet_med.volumes.digest import InputFiles, files_of
 from unet_med.volumes.formats import OPENERS, open_volume, volume_ending
+from unet_med.volumes.limits import Limits, ReadRules
+from unet_med.volumes.provenance import MaskProvenance
 from unet_med.volumes.volume import ArrayVolume, Volume, array_volume, stack_volumes
 
 if TYPE_CHECKING:
@@ -28,9 +31,14 @@ _LAZY = {  # names whose modules load nibabel or SimpleITK
 __all__ = [
     "OPENERS",
     "ArrayVolume",
+    "InputFiles",
+    "Limits",
+    "MaskProvenance",
+    "ReadRules",
     "Volume",
     "array_volume",
     "as_planes",
+    "files_of",
     "from_nibabel",
     "from_sitk",
     "mask_image",

@@ -9,6 +9,7 @@ import numpy as np
 
 from unet_med.errors import VolumeError
 from unet_med.volumes.gzip_stream import open_stream
+from unet_med.volumes.nifti_header import refuse_trailing
 from unet_med.volumes.spool import Spool
 from unet_med.volumes.stored import StoredVoxels, VoxelLayout
 
@@ -130,8 +131,10 @@ class CompressedVoxels:
         """Refuse short reads, and read on to gzip's checksum after the file's last voxel."""
         needed = (stop - start) * self._plane_bytes()
         if stop * self._plane_bytes() == self._header.n_bytes and self._stream is not None:
-            while self._stream.read(_BLOCK_BYTES):
-                pass
+            trailing = 0
+            while block := self._stream.read(_BLOCK_BYTES):
+                trailing += len(block)
+                refuse_trailing(self._path, trailing)
         if n_found < needed:
             msg = (
                 f"{self._path} is cut off: {needed - n_found} bytes of voxels are missing of the "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from unet_med.errors import VolumeError
+from unet_med.volumes.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,15 +41,19 @@ def volume_ending(path: Path) -> str | None:
     return None
 
 
-def open_volume(path: str | PathLike[str], *, channel: int | None = None) -> Volume:
+def open_volume(
+    path: str | PathLike[str], *, channel: int | None = None, limits: Limits | None = None
+) -> Volume:
     """Open a volume; only its header is read.
 
     Args:
         path: The file.
         channel: Take only this channel of a file with several, counted from 0.
+        limits: What its header may claim; None = the default limits.
 
     Raises:
-        VolumeError: The file cannot be used, or has no such channel; one line says why.
+        VolumeError: The file cannot be used, claims too much, or has no such channel; one line
+            says why.
     """
     file = Path(path)
     ending = volume_ending(file)
@@ -57,4 +62,6 @@ def open_volume(path: str | PathLike[str], *, channel: int | None = None) -> Vol
         raise VolumeError(msg)
     module, function = OPENERS[ending.lower()].split(":")
     opener = cast("Opener", getattr(importlib.import_module(module), function))
-    return opener(file, channel=channel)
+    volume = opener(file, channel=channel)
+    (limits or Limits()).check(volume)
+    return volume

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from unet_med.errors import GeometryError, LabelError
-from unet_med.volumes.label_names import label_names_extension
+from unet_med.volumes.label_names import notes_extension
 from unet_med.volumes.nifti_header import header_class
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from unet_med.geometry import Geometry
+    from unet_med.volumes.provenance import MaskProvenance
     from unet_med.volumes.volume import Volume
 
 GEOMETRY_FIELDS = (
@@ -63,19 +64,24 @@ def label_dtype(
 
 
 def mask_header(
-    like: Volume, *, dtype: np.dtype[Any], label_names: Mapping[int, str]
+    like: Volume,
+    *,
+    dtype: np.dtype[Any],
+    label_names: Mapping[int, str],
+    provenance: MaskProvenance | None = None,
 ) -> nib.Nifti1Header:
     """Make the header of a mask.
 
     Every field is the scan's, bit for bit, except: dimensions beyond the spatial ones; voxel
     type, scaling (slope 1, intercept 0) and intent; description, file names and old
     data-base fields, which may name a patient. The scan's header extensions are left out for
-    the same reason; a comment extension holds the label names as JSON.
+    the same reason; a comment extension holds label names and provenance as JSON.
 
     Args:
         like: The scan.
         dtype: Type of the mask's voxels.
         label_names: Name per value.
+        provenance: How the mask was made.
 
     Returns:
         A header of the scan's NIfTI version and byte order, with the extension.
@@ -97,7 +103,7 @@ def mask_header(
     header["descrip"] = b"unet_med"
     header["magic"] = header.single_magic
     header["vox_offset"] = 0  # set to fit the extension when written
-    header.extensions.append(label_names_extension(label_names))
+    header.extensions.append(notes_extension(label_names, provenance))
     return header
 
 

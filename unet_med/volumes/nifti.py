@@ -16,6 +16,7 @@ from unet_med.volumes.compressed import CompressedVoxels
 from unet_med.volumes.nifti_header import (
     NiftiHeader,
     doubts_about_affine,
+    header_and_data,
     parse_header,
     read_header,
     reading,
@@ -138,7 +139,7 @@ def open_nifti(path: Path, *, channel: int | None = None) -> Volume:
     Raises:
         VolumeError: The file cannot be used, or has no such channel.
     """
-    header_path, data_path = _pair(path)
+    header_path, data_path = header_and_data(path)
     header = read_header(header_path, data_path=data_path)
     _log_doubts(header, name=str(path))
     if channel is not None and not 0 <= channel < header.n_channels:
@@ -192,11 +193,3 @@ def _proxy_volume(path: Path, header: NiftiHeader, *, proxy: nib.arrayproxy.Arra
         offset=int(proxy.offset),
     )
     return NiftiVolume(path, stored, data_path=Path(proxy.file_like))
-
-
-def _pair(path: Path) -> tuple[Path, Path | None]:
-    """Return the header's path and, for a pair of files, the voxels' path."""
-    if path.suffix.lower() not in {".hdr", ".img"}:
-        return path, None
-    header, voxels = (".HDR", ".IMG") if path.suffix.isupper() else (".hdr", ".img")
-    return path.with_suffix(header), path.with_suffix(voxels)

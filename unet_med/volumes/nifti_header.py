@@ -39,6 +39,11 @@ _NO_FILE = {
 _HEADER_CLASSES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _MAGICS = {b"n+1", b"ni1", b"n+2", b"ni2"}
 _LARGEST_DEFLATE_RATIO = 1032  # of deflate; so that a wrong header asks for no absurd memory
+_LARGEST_OFFSET = 1 << 28  # header extensions are text and DICOM headers: megabytes at most
+MOST_TRAILING_BYTES = 1 << 20
+"""What may follow the voxels unread, such as padding; with more, header and data do not belong
+together."""
+
 _SPATIAL_AXES = 3
 _CHANNEL_AXIS = 3  # of (i, j, k, C)
 _VECTOR_AXIS = 4  # of (i, j, k, 1, C)
@@ -102,6 +107,14 @@ def reading(path: Path) -> Iterator[None]:
             raise
         msg = f"{path} has a header that cannot be used: {_one_line(exc)}; convert the scan again"
         raise VolumeError(msg) from exc
+
+
+def header_and_data(path: Path) -> tuple[Path, Path | None]:
+    """Return the header's path and, for a pair of files, the voxels' path."""
+    if path.suffix.lower() not in {".hdr", ".img"}:
+        return path, None
+    header, voxels = (".HDR", ".IMG") if path.suffix.isupper() else (".hdr", ".img")
+    return path.with_suffix(header), path.with_suffix(voxels)
 
 
 def read_header(path: Path, *, data_path: Path | None = None) -> NiftiHeader:
@@ -211,6 +224,29 @@ def _check_size(path: Path, header: NiftiHeader) -> None:
         msg = (
             f"{path} is cut off: {found} bytes cannot hold the {needed} that its header says; "
             "copy or download it again"
+        )
+        raise VolumeError(msg)
+    if header.offset > _LARGEST_OFFSET:
+        msg = f"voxels would start at byte {header.offset}"
+        raise HeaderDataError(msg)
+    if path.suffix.lower() != ".gz":
+        refuse_trailing(path, found - needed)
+
+
+def refuse_trailing(path: Path, n_bytes: int) -> None:
+    """Refuse a file with far more data than its header says.
+
+    Args:
+        path: The file.
+        n_bytes: How many bytes follow the last voxel; for a compressed file at least so many.
+
+    Raises:
+        VolumeError: They are more than `MOST_TRAILING_BYTES`.
+    """
+    if n_bytes > MOST_TRAILING_BYTES:
+        msg = (
+            f"{path} goes on for {n_bytes} bytes or more after the voxels that its header says: "
+            "header and data do not fit together; convert the scan again"
         )
         raise VolumeError(msg)
 

@@ -23,13 +23,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from unet_med.volumes.provenance import MaskProvenance
     from unet_med.volumes.volume import Volume
 
 _BLOCK_BYTES = 1 << 22
 
 
 def mask_image(
-    labels: NDArray[Any], *, like: Volume, label_names: Mapping[int, str]
+    labels: NDArray[Any],
+    *,
+    like: Volume,
+    label_names: Mapping[int, str],
+    provenance: MaskProvenance | None = None,
 ) -> nib.Nifti1Image:
     """Make the NIfTI image of a mask in memory.
 
@@ -37,6 +42,7 @@ def mask_image(
         labels: Label values, (i, j, k), integers from 0.
         like: The scan.
         label_names: Name per value; written into a header extension.
+        provenance: How the mask was made; written there too.
 
     Returns:
         A ``Nifti1Image``, or a ``Nifti2Image`` for a NIfTI-2 scan.
@@ -46,7 +52,7 @@ def mask_image(
         LabelError: The labels are no integers from 0.
     """
     dtype = label_dtype(labels, like=like, label_names=label_names)
-    header = mask_header(like, dtype=dtype, label_names=label_names)
+    header = mask_header(like, dtype=dtype, label_names=label_names, provenance=provenance)
     extensions = list(header.extensions)
     checked = type(header)(header.binaryblock, extensions=extensions)  # mended as on loading
     image_class = nib.Nifti2Image if isinstance(checked, nib.Nifti2Header) else nib.Nifti1Image
@@ -55,7 +61,12 @@ def mask_image(
 
 
 def write_mask(
-    labels: NDArray[Any], path: Path, *, like: Volume, label_names: Mapping[int, str]
+    labels: NDArray[Any],
+    path: Path,
+    *,
+    like: Volume,
+    label_names: Mapping[int, str],
+    provenance: MaskProvenance | None = None,
 ) -> None:
     """Write a mask with the scan's header, and prove it before it appears.
 
@@ -70,6 +81,7 @@ def write_mask(
         like: The scan. A volume without a NIfTI header gets a fresh one, sform code 1.
         label_names: Name per value; written into a header extension. Fixes the voxel type, the
             smallest unsigned one that holds every value.
+        provenance: How the mask was made; written there too.
 
     Raises:
         GeometryError: The labels are not on the scan's grid, or the scan's affine does not
@@ -80,7 +92,8 @@ def write_mask(
     dtype = label_dtype(labels, like=like, label_names=label_names)
     step = max(1, _BLOCK_BYTES // (labels.shape[0] * labels.shape[1] * dtype.itemsize))
     slabs = (labels[..., k : k + step] for k in range(0, labels.shape[2], step))
-    write_mask_slabs(slabs, path, like=like, dtype=dtype, label_names=label_names)
+    notes: dict[str, Any] = {"label_names": label_names, "provenance": provenance}
+    write_mask_slabs(slabs, path, like=like, dtype=dtype, **notes)
 
 
 def write_mask_slabs(
@@ -90,6 +103,7 @@ def write_mask_slabs(
     like: Volume,
     dtype: np.dtype[Any],
     label_names: Mapping[int, str],
+    provenance: MaskProvenance | None = None,
 ) -> None:
     """Write a mask slab by slab, so that it is never whole in memory; otherwise `write_mask`.
 
@@ -100,6 +114,7 @@ def write_mask_slabs(
         like: The scan.
         dtype: Unsigned type of the labels; no value is checked against it.
         label_names: Name per value.
+        provenance: How the mask was made.
 
     Raises:
         GeometryError: The slabs are not the scan's grid, or the scan's affine does not survive
@@ -109,7 +124,7 @@ def write_mask_slabs(
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         msg = f"cannot write {path}: a mask is a NIfTI file; end its name in .nii.gz or .nii"
         raise OutputError(msg)
-    header = mask_header(like, dtype=dtype, label_names=label_names)
+    header = mask_header(like, dtype=dtype, label_names=label_names, provenance=provenance)
     stream = io.BytesIO()
     header.write_to(stream)
     start, stored_dtype = stream.getvalue(), header.get_data_dtype()

@@ -1,0 +1,23 @@
+"""What every mask of a bundle says about how it was made, whichever door makes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unet_med import __version__
+from unet_med.volumes import MaskProvenance
+
+if TYPE_CHECKING:
+    from unet_med.backends import Execution
+    from unet_med.bundle import Bundle
+
+
+def mask_provenance(bundle: Bundle, execution: Execution) -> MaskProvenance:
+    """Return the provenance that all masks of a bundle, run in one way, have in common."""
+    return MaskProvenance(
+        version=__version__,
+        bundle=bundle.name,
+        bundle_sha256=bundle.sha256,
+        backend=execution.backend,
+        precision=execution.precision,
+    )
