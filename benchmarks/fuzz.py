@@ -1,0 +1,75 @@
+"""Feed damaged files to every loader: python benchmarks/fuzz.py --inputs 20000 --seed 0.
+
+Runs the inputs in child processes of limited address space, so that a crash, a hang or a greedy
+input is found, and named by its number. Prints a table and every fault; exit code 1 = faults.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.fuzz.harness import Tally, feed
+from tests.fuzz.targets import all_targets
+
+CHUNK = 500
+EXTRA_BYTES = 1 << 30
+"""What a child may allocate beyond what its libraries take."""
+
+
+def run_chunk(start: int, stop: int, seed: int) -> tuple[Tally, int]:
+    """Feed one range of inputs; return how they ended and the growth of memory in KiB."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with tempfile.TemporaryDirectory() as folder:
+        targets = all_targets(Path(folder))
+        feed(targets, range(20), Path(folder) / "warm", seed=-1)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        limit = pages * resource.getpagesize() + EXTRA_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        tally = feed(targets, range(start, stop), Path(folder) / "in", seed=seed)
+        return tally, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1)
+    args = parser.parse_args()
+    began, total, growth = time.monotonic(), Tally(), 0
+    ranges = [(n, min(n + CHUNK, args.inputs)) for n in range(0, args.inputs, CHUNK)]
+    with ProcessPoolExecutor(
+        args.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1
+    ) as pool:
+        futures = {pool.submit(run_chunk, *span, args.seed): span for span in ranges}
+        for future, span in futures.items():
+            try:
+                tally, grown = future.result()
+            except BrokenProcessPool:
+                total.faults.append(f"inputs {span} of seed {args.seed} killed their process")
+                continue
+            total.ends += tally.ends
+            total.faults += tally.faults
+            total.slowest = max(total.slowest, tally.slowest)
+            growth = max(growth, grown)
+    print(total)
+    print(f"memory of a child grew by {growth / 1024:.0f} MiB at most")
+    print(f"{sum(total.ends.values())} inputs in {time.monotonic() - began:.0f} s")
+    for fault in total.faults:
+        print(fault[:3000])
+    return 1 if total.faults else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

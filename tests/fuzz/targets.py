@@ -1,0 +1,242 @@
+"""What is fed with damaged files: every loader of something that may come from elsewhere.
+
+A target takes bytes and a folder of its own. It returns when the input was taken for good, after
+checking what came of it by independent means, or lets the package's own error through.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from tests.batches import make_segmenter, run_cases
+from tests.bundles import make_bundle
+from tests.fuzz.mutation import mutated, mutated_text
+from unet_med.backends.exported import (
+    RECEIPT,
+    SCHEMA_VERSION,
+    checked_model,
+    export_folder,
+    model_files,
+)
+from unet_med.batch import sidecar_path
+from unet_med.bundle import open_bundle
+from unet_med.dataset.lists import read_list
+from unet_med.networks import UNet2D
+from unet_med.recipe import Recipe
+from unet_med.volumes import Limits, ReadRules, verify_mask
+from unet_med.volumes.label_names import read_notes
+from unet_med.weights import load_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+LIMITS = Limits(max_voxels=1 << 22, max_ratio=250)
+AFFINE = np.array([[0.1, -0.9, 0.2, 3.5], [1.1, 0.05, 0, -40], [0, 0.3, -2.5, 9], [0, 0, 0, 1.0]])
+
+
+@dataclass(frozen=True)
+class Target:
+    """A loader: undamaged inputs, how they are damaged, and what is done with them."""
+
+    name: str
+    seeds: tuple[bytes, ...]
+    damage: Callable
+    run: Callable[[bytes, Path], None]
+    share: int = 1
+
+
+def nifti_seeds() -> tuple[bytes, ...]:
+    """Make small scans of every NIfTI kind, uncompressed."""
+    rng = np.random.default_rng(1)
+    images = [
+        nib.Nifti1Image(rng.normal(100, 30, (6, 5, 4)).astype(np.int16), AFFINE),
+        nib.Nifti2Image(rng.normal(0, 1, (4, 7, 5)).astype(np.float32), AFFINE),
+        nib.Nifti1Image(rng.integers(0, 255, (5, 4, 3, 2)).astype(np.uint8), AFFINE),
+        nib.Nifti1Image(rng.integers(0, 255, (8, 7)).astype(np.uint8), AFFINE),
+        nib.Nifti1Image(rng.normal(0, 1, (3, 4, 5)), AFFINE),
+    ]
+    images[0].header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"note" * 8))
+    images[4].header.set_slope_inter(2, 1)
+    big = nib.Nifti1Image(np.ones((3, 4, 5), ">i2"), AFFINE, nib.Nifti1Header(endianness=">"))
+    return tuple(image.to_bytes() for image in [*images, big])
+
+
+class Scans:
+    """Damaged scans through the whole case: header, voxels, labels, mask, proof."""
+
+    def __init__(self, folder: Path, ending: str) -> None:
+        segmenter = make_segmenter(folder / f"bundle{ending}")
+        recipe = segmenter.recipe
+        self.ending = ending
+        self.segmenters = [
+            replace(
+                segmenter,
+                rules=ReadRules(LIMITS),
+                bundle=replace(segmenter.bundle, recipe=replace(recipe, **changes)),
+            )
+            for changes in ({}, {"in_plane_spacing_mm": 1.3, "slice_axis": "sagittal"})
+        ]
+
+    def __call__(self, data: bytes, folder: Path) -> None:
+        scan, mask = folder / f"scan{self.ending}", folder / "mask.nii.gz"
+        scan.write_bytes(data)
+        frame = 0 if len(data) % 3 == 0 else None
+        self.segmenters[len(data) % 2].segment_to(scan, mask, channel=frame)
+        assert verify_mask(scan, mask) == []
+        labels, said = nib.load(mask), nib.load(scan)
+        shape = tuple(n for n in (*said.shape, 1, 1)[:3])
+        assert labels.shape[:3] == shape[: len(labels.shape)]
+        np.testing.assert_array_equal(labels.affine, said.affine)
+        assert set(np.unique(np.asarray(labels.dataobj))) <= {0, 1, 2}
+
+
+def squeezed(damage):
+    """Damage the content before or the stream after compression."""
+
+    def damaged(data, rng):
+        if rng.random() < 0.5:
+            return gzip.compress(damage(data, rng), 1)
+        return damage(gzip.compress(data, 1), rng)
+
+    return damaged
+
+
+def read_recipe(data: bytes, folder: Path) -> None:
+    (folder / "recipe.json").write_bytes(data)
+    recipe = Recipe.load(folder / "recipe.json")
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+class Bundles:
+    """A bundle of which one file is damaged."""
+
+    def __init__(self, folder: Path, part: str) -> None:
+        self.root = make_bundle(folder / f"for-{part.replace('/', '-')}")
+        self.file = self.root / part
+        self.seed = self.file.read_bytes() if self.file.exists() else b'{"version": "0.1"}'
+
+    def __call__(self, data: bytes, folder: Path) -> None:
+        del folder
+        self.file.write_bytes(data)
+        bundle = open_bundle(self.root)
+        network = bundle.recipe.network
+        empty = UNet2D(network.in_channels, network.out_channels, network.sizes)
+        load_weights(empty, bundle.weights_path)
+        assert all(torch.is_tensor(value) for value in empty.state_dict().values())
+
+
+class Receipts:
+    """The receipt of an export, whose other files are as it says."""
+
+    def __init__(self) -> None:
+        digest = hashlib.sha256(b"x").hexdigest()
+        files = dict.fromkeys(model_files("fp32"), digest)
+        content = {"schema_version": SCHEMA_VERSION, "weights_sha256": digest, "files": files}
+        self.seed = json.dumps(content).encode()
+
+    def __call__(self, data: bytes, folder: Path) -> None:
+        export = export_folder(folder / "model.pt")
+        export.mkdir(exist_ok=True)
+        for path in (folder / "model.pt", *(export / name for name in model_files("fp32"))):
+            path.write_bytes(b"x")
+        (export / RECEIPT).write_bytes(data)
+        assert checked_model(folder / "model.pt", "fp32").is_file()
+
+
+def list_reader(name: str) -> Callable[[bytes, Path], None]:
+    def read(data: bytes, folder: Path) -> None:
+        for file in ("a.nii.gz", "b.nii.gz", "am.nii.gz", "bm.nii.gz"):
+            (folder / file).touch()
+        (folder / name).write_bytes(data)
+        cases = read_list(folder / name).cases
+        assert cases
+        assert all(case.label.is_file() for case in cases)
+
+    return read
+
+
+def resume(data: bytes, folder: Path) -> None:
+    """Run a batch whose ledger is damaged: it goes on, or says that this is no ledger."""
+    out = folder / "out"
+    if not (folder / "in").is_dir():
+        (folder / "in").mkdir()
+        scan = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), AFFINE)
+        nib.save(scan, folder / "in/a.nii")
+    out.mkdir(exist_ok=True)
+    (out / "ledger.jsonl").write_bytes(data)
+    report = run_cases(folder)
+    assert report.exit_code in (0, 1)
+
+
+def read_foreign_sidecar(data: bytes, folder: Path) -> None:
+    from unet_med.batch.sidecar import refuse_foreign_sidecar
+
+    path = sidecar_path(folder / "m.nii.gz")
+    path.write_bytes(data)
+    refuse_foreign_sidecar(path)
+
+
+def read_mask_notes(data: bytes, folder: Path) -> None:
+    (folder / "mask.nii").write_bytes(data)
+    assert isinstance(read_notes(folder / "mask.nii"), dict)
+
+
+def mask_seed() -> bytes:
+    image = nib.Nifti1Image(np.ones((3, 4, 5), np.uint8), AFFINE)
+    notes = {"unet_med": {"labels": {"1": "one", "2": "two"}, "provenance": {"version": "1"}}}
+    image.header.extensions.append(
+        nib.nifti1.Nifti1Extension("comment", json.dumps(notes).encode())
+    )
+    return image.to_bytes()
+
+
+LIST = {
+    "training": [
+        {"image": "a.nii.gz", "label": "am.nii.gz", "id": "a", "patient": "p", "fold": 1},
+        {"image": ["b.nii.gz"], "label": "bm.nii.gz"},
+    ],
+    "validation": [],
+    "labels": {"0": "background", "1": "one"},
+    "modality": {"0": "MRI"},
+}
+CSV = (
+    b"id,image,label,patient,fold,split\n"
+    b"a,a.nii.gz,am.nii.gz,p,0,train\nb,b.nii.gz,bm.nii.gz,q,1,\n"
+)
+LEDGER = (
+    b'{"case": "a", "output": "a.nii.gz", "status": "started", "fingerprint": "f", "time": "t"}\n'
+    b'{"case": "a", "output": "a.nii.gz", "status": "done", "digest": "d", "seconds": {"x": 1}}\n'
+)
+
+
+def all_targets(folder: Path) -> list[Target]:
+    """Make every target; ``folder`` holds their bundles."""
+    seeds = nifti_seeds()
+    weights, metadata = (
+        Bundles(folder, "models/model.pt"), Bundles(folder, "configs/metadata.json"),
+    )  # fmt: skip
+    recipe = (weights.root / "configs/recipe.json").read_bytes()
+    receipts = Receipts()
+    sidecar = b'{"program": {"name": "unet_med", "version": "1"}}'
+    return [
+        Target("scan.nii", seeds, mutated, Scans(folder, ".nii"), 6),
+        Target("scan.nii.gz", seeds, squeezed(mutated), Scans(folder, ".nii.gz"), 6),
+        Target("mask notes", (mask_seed(),), mutated, read_mask_notes, 2),
+        Target("recipe", (recipe,), mutated_text, read_recipe, 3),
+        Target("weights", (weights.seed,), mutated, weights, 1),
+        Target("metadata", (metadata.seed,), mutated_text, metadata, 1),
+        Target("receipt", (receipts.seed,), mutated_text, receipts, 1),
+        Target("list.json", (json.dumps(LIST).encode(),), mutated_text, list_reader("l.json"), 2),
+        Target("list.csv", (CSV,), mutated_text, list_reader("l.csv"), 2),
+        Target("ledger", (LEDGER,), mutated_text, resume, 1),
+        Target("sidecar", (sidecar,), mutated_text, read_foreign_sidecar, 1),
+    ]
