@@ -9,9 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unet_med.api import Segmentation, Segmenter, evaluate, load, segment
+    from unet_med.api import Segmentation, Segmenter, evaluate, load, plan, segment
 
-__all__ = ["Segmentation", "Segmenter", "__version__", "evaluate", "load", "segment"]
+__all__ = ["Segmentation", "Segmenter", "__version__", "evaluate", "load", "plan", "segment"]
 
 __version__ = "0.1.0"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from unet_med.batch import BatchSettings, Destination, Silence, find_cases, run_batch
 from unet_med.bundle import open_bundle
 from unet_med.evaluation import CohortScores, evaluate_cohort
+from unet_med.planning import Planned, PlanSettings, Source, plan_training
 from unet_med.segmenter import Segmentation, Segmenter
 from unet_med.segmenter import load_segmenter as load
 from unet_med.volumes import Limits, ReadRules
@@ -18,11 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from unet_med.batch import BatchReport, Listener
+    from unet_med.dataset.check import Progress as ReadingProgress
     from unet_med.evaluation import MetricSettings
     from unet_med.evaluation.cohort import Progress
     from unet_med.metrics import EmptyPolicy
+    from unet_med.planning.network import Shape
 
-__all__ = ["Segmentation", "Segmenter", "evaluate", "load", "segment"]
+__all__ = [
+    "PlanSettings",
+    "Planned",
+    "Segmentation",
+    "Segmenter",
+    "Source",
+    "evaluate",
+    "load",
+    "plan",
+    "segment",
+]
 
 AnyPath = str | PathLike[str]
 
@@ -151,3 +164,48 @@ def evaluate(
     """
     folder = None if output is None else Path(output)
     return evaluate_cohort(Path(predictions), Path(references), output=folder, **options)
+
+
+def plan(
+    images: AnyPath | None = None,
+    labels: AnyPath | None = None,
+    *,
+    source: Source | None = None,
+    settings: PlanSettings | None = None,
+    output: AnyPath | None = None,
+    progress: ReadingProgress | None = None,
+) -> Planned:
+    """Check a labelled data set and plan its training; as ``unet-med plan``.
+
+    Args:
+        images: Folder of scans, or an nnU-Net, Decathlon or BIDS data set.
+        labels: Folder of label maps; None = in the same folder.
+        source: Instead of the two: lists, names, regions, what to ignore.
+        settings: Budget and wishes.
+        output: Bundle folder, or ``.json`` file, to write the plan to, if there is one.
+        progress: Follows the reading of cases.
+
+    Returns:
+        ``checked`` with all findings, ``recipe`` and ``plan``; these are None, and
+        ``exit_code`` 2, when there are errors.
+
+    Raises:
+        InputError: Nothing is found, or a list cannot be used.
+        RecipeError: A file of changes does not fit.
+        OutputError: The plan cannot be written.
+    """
+    where = source or Source(
+        images=None if images is None else Path(images),
+        labels=None if labels is None else Path(labels),
+    )
+    planned = plan_training(where, settings or PlanSettings(), probe=_probe, progress=progress)
+    if output is not None and planned.plan is not None:
+        planned.save(Path(output))
+    return planned
+
+
+def _probe(shape: Shape) -> float:
+    """Measure a training step; torch is loaded only now, when the data are known to be good."""
+    from unet_med.planning.probe import seconds_per_step
+
+    return seconds_per_step(shape)

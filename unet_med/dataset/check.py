@@ -48,6 +48,21 @@ class CheckedCases:
         pairs = zip(self.found.cases, self.surveys, strict=True)
         return tuple((case, survey) for case, survey in pairs if survey.problem is None)
 
+    def without_bad(self) -> CheckedCases:
+        """Leave out every case that an error concerns; what it said is kept as a warning."""
+        bad = {name for finding in self.errors for name in finding.cases}
+        kept = [
+            (case, survey)
+            for case, survey in zip(self.found.cases, self.surveys, strict=True)
+            if case.id not in bad
+        ]
+        findings = tuple(map(_as_left_out, self.findings))
+        if not kept and not any(finding.severity == "error" for finding in findings):
+            nothing = Finding("error", "no_cases", "every case has an error: nothing is left")
+            findings = (nothing, *findings)
+        found = replace(self.found, cases=tuple(case for case, _ in kept), unpaired=())
+        return replace(self, found=found, surveys=tuple(s for _, s in kept), findings=findings)
+
     def label_values(self) -> list[int]:
         """Return the values that occur anywhere, ascending, without 0 and the ignored one."""
         values = {value for survey in self.surveys for value in survey.labels}
@@ -82,6 +97,13 @@ def check_cases(
     return CheckedCases(
         _joined_patients(found, surveys), tuple(surveys), tuple(foreground), findings
     )
+
+
+def _as_left_out(finding: Finding) -> Finding:
+    """Turn an error that concerns cases into a warning that they are left out."""
+    if finding.severity != "error" or not finding.cases:
+        return finding
+    return replace(finding, severity="warning", text=f"left out: {finding.text}")
 
 
 def _join(foreground: list[IntensityStatistics], survey: CaseSurvey) -> None:

@@ -1,0 +1,82 @@
+"""``unet-med plan``: check a data set before a second is spent, and plan its training."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unet_med.cli.plan_options import add_settings, add_source, settings_of, source_of
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from unet_med.dataset.check import Progress
+
+_DESCRIPTION = """\
+Read every scan and label map once: pairs, grids, label values, NaN, duplicates, patients. Then plan
+how to train: slices, spacing, normalisation, network and batch for the time and the memory, and say
+why. With --output a folder, its configs/recipe.json and configs/plan.json are written, to be edited
+and trained by unet-med train; a name that ends in .json gets everything in one file. Exit code: 0
+training could start, 2 it could not."""
+
+_NOTE = "fields in these files may be changed; unet-med train --recipe FILE --plan FILE takes them"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command's arguments."""
+    parser = subparsers.add_parser(
+        "plan", help="check a data set and plan its training", description=_DESCRIPTION
+    )
+    add_source(parser)
+    add_settings(parser)
+    parser.add_argument(
+        "--output", type=Path, metavar="PATH", help="bundle folder or .json file to write"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, nothing else")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, plan, print, and return the exit code."""
+    from unet_med import api
+    from unet_med.cli.plan_text import print_planned
+
+    name = "trained" if args.output is None else args.output.name.removesuffix(".json")
+    with reading_progress() as progress:
+        planned = api.plan(
+            source=source_of(args),
+            settings=settings_of(args, name=name or "trained"),
+            output=args.output,
+            progress=progress,
+        )
+    if args.json:
+        print(json.dumps(planned.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        print_planned(planned)
+        if args.output is not None and planned.plan is not None:
+            print(f"\nwritten to {args.output}; {_NOTE}")
+    return planned.exit_code
+
+
+@contextmanager
+def reading_progress() -> Iterator[Progress | None]:
+    """Yield what follows the reading of cases: a bar on a terminal, nothing in a log."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("read")
+
+        def advance(done: int, total: int, case: str) -> None:
+            bar.update(task, completed=done, total=total, description=case[-40:])
+
+        yield advance

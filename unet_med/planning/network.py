@@ -1,0 +1,187 @@
+"""Size of the network, of its crops and of a batch, for the time and the memory that there is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from unet_med.geometry import slice_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from unet_med.dataset import CaseSurvey
+    from unet_med.planning.settings import PlanSettings
+
+    Probe = Callable[["Shape"], float]
+
+SMALLEST_CROP, LARGEST_CROP = 96, 256
+AROUND_LABELS = 1.3
+"""A crop is this much larger than what is labelled in a slice: borders need their surroundings."""
+
+PIXELS_PER_STEP = 300_000
+SMALLEST_BATCH, LARGEST_BATCH = 2, 32
+
+BASES = (16, 32, 64)
+"""Channels of the first level to choose from."""
+
+DEFAULT_BASE = 32
+"""Taken when the budget is no time."""
+
+N_LEVELS = 4
+
+FEWEST_PIXELS = 1.5e8
+"""A network is affordable when it sees at least so many pixels in the time: 2600 slices of
+240 × 240. A larger one that sees fewer learns less."""
+
+TRAINING_SHARE = 0.75
+"""Share of the minutes that is left for steps: reading, validation and export take the rest."""
+
+BYTES_PER_CHANNEL = 48
+"""Memory of a training step per pixel and channel of each level, at its resolution: two times two
+convolutions with normalisation and activation keep about twelve float32 values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a training step computes on.
+
+    Attributes:
+        sizes: Channels per level.
+        in_channels, out_channels: Of the network.
+        crop: Rows and columns.
+        batch: Crops per step.
+        threads: CPU threads; None = all.
+    """
+
+    sizes: tuple[int, ...]
+    in_channels: int
+    out_channels: int
+    crop: tuple[int, int]
+    batch: int
+    threads: int | None = None
+
+    @property
+    def memory_gb(self) -> float:
+        """Rough memory of one training step."""
+        channels = sum(2.0 * size / (1 << 2 * level) for level, size in enumerate(self.sizes))
+        pixels = self.batch * self.crop[0] * self.crop[1]
+        return pixels * (channels + self.in_channels) * BYTES_PER_CHANNEL / 1e9
+
+
+def plan_crop(
+    surveys: Sequence[CaseSurvey], axis: str, spacing_mm: float | None
+) -> tuple[tuple[int, int], str]:
+    """Choose rows and columns of a training crop.
+
+    Large enough for what is labelled in most cases and some surroundings, never larger than
+    the slices, in multiples of 16.
+
+    Args:
+        surveys: The cases.
+        axis: The recipe's slice axis.
+        spacing_mm: In-plane spacing of the network; None = native.
+    """
+    slices: list[tuple[float, float]] = []
+    labelled: list[tuple[float, float]] = []
+    for survey in surveys:
+        assert survey.geometry is not None
+        _, row, column = slice_layout(survey.geometry, axis).axes
+        pixel = [spacing_mm or survey.spacing_mm[a] for a in (row, column)]
+        sides = [survey.shape[a] * survey.spacing_mm[a] for a in (row, column)]
+        slices.append((sides[0] / pixel[0], sides[1] / pixel[1]))
+        if survey.labelled is not None:
+            extent = survey.labelled.extent_mm
+            labelled.append((extent[row] / pixel[0], extent[column] / pixel[1]))
+    side = [_side([pair[n] for pair in slices], [pair[n] for pair in labelled]) for n in range(2)]
+    largest = [max(pair[n] for pair in slices) for n in range(2)]
+    whole = all(crop >= size for crop, size in zip(side, largest, strict=True))
+    what = (
+        "whole slices" if whole else f"parts of slices of up to {largest[0]:.0f} × {largest[1]:.0f}"
+    )
+    return (side[0], side[1]), f"training crops: {side[0]} × {side[1]} pixels, {what}"
+
+
+def plan_network(
+    shape: Shape, settings: PlanSettings, probe: Probe | None
+) -> tuple[Shape, tuple[str, ...]]:
+    """Choose the sizes of the network and the batch.
+
+    The largest of the networks of `BASES` that sees `FEWEST_PIXELS` within the time is taken,
+    by the seconds that a training step of it was measured to take here.
+
+    Args:
+        shape: Channels, crop and threads; its sizes and batch do not matter.
+        settings: Budget and wishes.
+        probe: Measures seconds per training step of a shape; None = by the default base.
+    """
+    pixels = shape.crop[0] * shape.crop[1]
+    batch = min(max(PIXELS_PER_STEP // pixels, SMALLEST_BATCH), LARGEST_BATCH)
+    if settings.sizes is not None:
+        chosen, why = _shaped(shape, settings.sizes, batch), "as asked"
+    elif settings.time_budget is None or probe is None:
+        chosen, why = _shaped(shape, _levels(DEFAULT_BASE, shape.crop), batch), "the default"
+    else:
+        chosen, why = _affordable(shape, batch, settings.time_budget, probe)
+    fitting = _within(chosen, settings.memory_gb)
+    notes = [f"network: {', '.join(map(str, fitting.sizes))} channels per level, {why}"]
+    less = "" if fitting == chosen else f", less than {chosen.batch} to stay in memory"
+    memory = f"about {fitting.memory_gb:.1f} of {settings.memory_gb:g} GB"
+    notes.append(f"batch: {fitting.batch} crops, {memory}{less}")
+    return fitting, tuple(notes)
+
+
+def _affordable(shape: Shape, batch: int, minutes: float, probe: Probe) -> tuple[Shape, str]:
+    seconds = minutes * 60 * TRAINING_SHARE
+    best, why = None, ""
+    for base in BASES:
+        candidate = _shaped(shape, _levels(base, shape.crop), batch)
+        step = probe(candidate)
+        n_pixels = seconds / step * batch * shape.crop[0] * shape.crop[1]
+        if best is not None and n_pixels < FEWEST_PIXELS:
+            why += f"; {base} channels would see {n_pixels / 1e6:.0f} million"
+            break
+        best = candidate
+        why = (
+            f"the largest that sees at least {FEWEST_PIXELS / 1e6:.0f} million pixels in "
+            f"{minutes:g} minutes here: {n_pixels / 1e6:.0f} million at {step:.2g} s a step"
+        )
+        if n_pixels < FEWEST_PIXELS:
+            why = (
+                f"the smallest; it sees {n_pixels / 1e6:.0f} million pixels in {minutes:g} "
+                f"minutes here at {step:.2g} s a step, {FEWEST_PIXELS / 1e6:.0f} million would "
+                "be better: give it more time"
+            )
+            break
+    assert best is not None
+    return best, why
+
+
+def _within(shape: Shape, memory_gb: float) -> Shape:
+    """Halve the batch until a step fits into the memory; one crop is the least."""
+    while shape.memory_gb > memory_gb and shape.batch > 1:
+        shape = _shaped(shape, shape.sizes, shape.batch // 2)
+    return shape
+
+
+def _shaped(shape: Shape, sizes: tuple[int, ...], batch: int) -> Shape:
+    return Shape(sizes, shape.in_channels, shape.out_channels, shape.crop, batch, shape.threads)
+
+
+def _levels(base: int, crop: tuple[int, int]) -> tuple[int, ...]:
+    """Double per level; crops of the largest side get one level more, for their surroundings."""
+    levels = N_LEVELS + 1 if min(crop) >= LARGEST_CROP else N_LEVELS
+    return tuple(base << level for level in range(levels))
+
+
+def _side(slices: Sequence[float], labelled: Sequence[float]) -> int:
+    multiple = 1 << N_LEVELS
+    wanted = AROUND_LABELS * sorted(labelled)[math.ceil(0.9 * len(labelled)) - 1]
+    largest = max(*slices, 1.0)
+    enough = max(wanted, SMALLEST_CROP)
+    if enough >= 0.85 * median(slices):  # nearly all of it: then the whole
+        enough = largest
+    side = min(enough, largest, LARGEST_CROP)
+    return max(multiple, math.ceil(round(side, 3) / multiple) * multiple)

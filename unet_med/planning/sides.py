@@ -1,0 +1,88 @@
+"""Along which anatomical axes training slices may be mirrored."""
+
+from __future__ import annotations
+
+import re
+from statistics import mean
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from unet_med.dataset import CaseSurvey
+
+LEFT_RIGHT, BACK_FRONT, DOWN_UP = "left-right", "back-front", "down-up"
+ALL_AXES = (LEFT_RIGHT, BACK_FRONT, DOWN_UP)
+
+SIDED_OFFSET = 0.1
+"""A label whose centre lies off the middle by more than this share of half the width, in every
+case to the same side, has a side."""
+
+_SIDE_WORDS = {
+    "left",
+    "right",
+    "l",
+    "r",
+    "lh",
+    "rh",
+    "lt",
+    "rt",
+    "sin",
+    "dex",
+    "sinister",
+    "dexter",
+}
+
+
+def plan_mirror(
+    surveys: Sequence[CaseSurvey], names: Mapping[int, str], *, anatomical: bool
+) -> tuple[tuple[str, ...], str]:
+    """Choose the axes along which slices may be mirrored.
+
+    Args:
+        surveys: The cases.
+        names: Label value → name.
+        anatomical: Whether the scans are of a body in known units; else no axis means anything.
+
+    Returns:
+        Names of axes, and why.
+    """
+    if not anatomical:
+        return ALL_AXES, "mirrored along all axes: the scans have no sides"
+    if sided := [name for name in names.values() if names_side(name)]:
+        return (), f"not mirrored: label names have sides ({', '.join(sided[:3])})"
+    placed = [names[value] for value in names if has_side(surveys, value)]
+    if placed:
+        return (), f"not mirrored: on one side in every case lie {', '.join(placed[:3])}"
+    return (LEFT_RIGHT,), "mirrored left to right: neither names nor places of labels have sides"
+
+
+def names_side(name: str) -> bool:
+    """Whether a label's name says left or right.
+
+    Example:
+        >>> names_side("Left-Hippocampus"), names_side("Frontal_Sup_R"), names_side("liver")
+        (True, True, False)
+    """
+    parts = re.sub(r"([a-z])([A-Z])", r"\1 \2", name)
+    return bool(_SIDE_WORDS & set(re.split(r"[^a-z0-9]+", parts.lower())))
+
+
+def has_side(surveys: Iterable[CaseSurvey], value: int) -> bool:
+    """Whether a label lies to the same side of the middle in every case that holds it."""
+    offsets = [_offset(survey, value) for survey in surveys if value in survey.labels]
+    if not offsets:
+        return False
+    same = all(offset > 0 for offset in offsets) or all(offset < 0 for offset in offsets)
+    return same and abs(mean(offsets)) > SIDED_OFFSET
+
+
+def _offset(survey: CaseSurvey, value: int) -> float:
+    """Return how far right of the scan's middle a label's centre lies, in half widths."""
+    assert survey.geometry is not None
+    corners = np.array(np.meshgrid(*[(0, size - 1) for size in survey.shape])).reshape(3, -1).T
+    across = survey.geometry.world(corners)[:, 0]
+    half = max(float(across.max() - across.min()) / 2, 1e-6)
+    return (survey.labels[value].centre_mm[0] - float(across.max() + across.min()) / 2) / half

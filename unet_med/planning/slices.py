@@ -1,0 +1,171 @@
+"""How the scans are cut into slices, at which spacing, and how many neighbours are seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from unet_med.geometry.layout import ANATOMICAL_AXES, THICKEST_RATIO
+from unet_med.preprocessing import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unet_med.dataset import CaseSurvey
+
+STACK_SHARE = 0.5
+"""A volume with fewer planes along one axis than this share of both others is a stack of planes,
+whatever its header says of the spacing."""
+
+SAME_SPACING = 0.01
+"""Spacings that differ by less than this share are taken as equal."""
+
+THICK_MM = 3.0
+"""From this slice spacing on the neighbours show other anatomy: measured on no data here, it is
+the thickness from which clinical protocols call slices thick."""
+
+REACH_MM = 2.0
+"""Least distance of the neighbours; nearer ones show nearly the same."""
+
+NO_UNITS_MM = 0.05
+"""Pixels smaller than this are microscopy: no clinical scanner resolves them."""
+
+_NAMES = {world: name for name, world in ANATOMICAL_AXES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePlan:
+    """How scans become slices.
+
+    Attributes:
+        axis: The recipe's name of the slice axis.
+        array_axes: Array axis of the slices, per case.
+        notes: Why.
+    """
+
+    axis: str
+    array_axes: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def plan_slice_axis(surveys: Sequence[CaseSurvey], wish: str | None = None) -> SlicePlan:
+    """Choose the slice axis: the thickest, else that of a stack of planes, else axial.
+
+    All cases are cut alike if they agree; if each has its own thickest axis, ``thickest`` is
+    taken; if only some have one, the anatomical axis that most of them have.
+
+    Args:
+        surveys: The cases.
+        wish: The user's choice.
+    """
+    if wish is not None:
+        axes = tuple(_along(survey, wish) for survey in surveys)
+        return SlicePlan(wish, axes, (f"slices: {wish}, as asked",))
+    found = [_own_axis(survey) for survey in surveys]
+    names = Counter(
+        _NAMES[survey.world[axis]] for survey, (axis, _) in zip(surveys, found, strict=True)
+    )
+    name = names.most_common(1)[0][0]
+    reasons = {why for _, why in found}
+    if len(names) > 1 and reasons == {"thickest"}:
+        axes = tuple(axis for axis, _ in found)
+        return SlicePlan("thickest", axes, ("slices: across the thickest axis of each case",))
+    why = {
+        "thickest": "the thickest axis",
+        "stack": "the axis with far fewer planes than the others",
+        "alike": "spacing and size single out no axis",
+    }[Counter(why for _, why in found).most_common(1)[0][0]]
+    share = "" if len(names) == 1 else f" in {names[name]} of {len(surveys)} cases"
+    axes = tuple(_along(survey, name) for survey in surveys)
+    return SlicePlan(name, axes, (f"slices: {name}, {why}{share}",))
+
+
+def plan_spacing(
+    surveys: Sequence[CaseSurvey], axes: Sequence[int], wish: float | None = None
+) -> tuple[float | None, str]:
+    """Choose the in-plane spacing in mm: the median, or None (native) when all are equal."""
+    sizes = [size for pair in in_plane_mm(surveys, axes) for size in pair]
+    if wish is not None:
+        return wish, f"in-plane spacing: {wish:g} mm, as asked"
+    if max(sizes) - min(sizes) <= SAME_SPACING * min(sizes):
+        return None, f"in-plane spacing: native, all slices have {median(sizes):.4g} mm"
+    middle = float(f"{median(sizes):.4g}")
+    return (
+        middle,
+        f"in-plane spacing: {middle:g} mm, the median of {min(sizes):.3g} to {max(sizes):.3g}",
+    )
+
+
+def plan_context(surveys: Sequence[CaseSurvey], axes: Sequence[int]) -> tuple[Context, str]:
+    """Choose the neighbouring slices that the network sees: two, or none for thick slices."""
+    distance = median(slice_mm(surveys, axes))
+    if no_units(surveys, axes):
+        return Context(), "context: none, the spacing is not known in mm"
+    if distance > THICK_MM:
+        return Context(), f"context: none, slices are {distance:.3g} mm apart"
+    if min(survey.shape[axis] for survey, axis in zip(surveys, axes, strict=True)) == 1:
+        return Context(), "context: none, there are scans of one slice"
+    reach = float(f"{max(distance, REACH_MM):.3g}")
+    return Context(3, reach), f"context: one slice at each side, {reach:g} mm away"
+
+
+def no_units(surveys: Sequence[CaseSurvey], axes: Sequence[int]) -> bool:
+    """Whether spacings say nothing: microscopy, or the default of 1 × 1 × 1 on a stack."""
+    return all(
+        _is_microscopy(survey) or _is_unknown(survey, axis)
+        for survey, axis in zip(surveys, axes, strict=True)
+    )
+
+
+def slice_mm(surveys: Sequence[CaseSurvey], axes: Sequence[int]) -> list[float]:
+    """Return the slice spacing of each case in mm."""
+    return [survey.spacing_mm[axis] for survey, axis in zip(surveys, axes, strict=True)]
+
+
+def in_plane_mm(surveys: Sequence[CaseSurvey], axes: Sequence[int]) -> list[tuple[float, float]]:
+    """Return the two in-plane spacings of each case in mm, in the order of the array axes."""
+    return [_others(survey.spacing_mm, axis) for survey, axis in zip(surveys, axes, strict=True)]
+
+
+def in_plane_size(surveys: Sequence[CaseSurvey], axes: Sequence[int]) -> list[tuple[float, float]]:
+    """Return the two in-plane field sizes of each case in mm, in the order of the array axes."""
+    sides = [
+        tuple(n * mm for n, mm in zip(survey.shape, survey.spacing_mm, strict=True))
+        for survey in surveys
+    ]
+    return [_others(side, axis) for side, axis in zip(sides, axes, strict=True)]
+
+
+def _others(values: Sequence[float], axis: int) -> tuple[float, float]:
+    first, second = (value for other, value in enumerate(values) if other != axis)
+    return float(first), float(second)
+
+
+def _own_axis(survey: CaseSurvey) -> tuple[int, str]:
+    """Return a case's own slice axis and why it is: thickest, a stack, or all axes alike."""
+    order = sorted(range(3), key=lambda axis: -survey.spacing_mm[axis])
+    if survey.spacing_mm[order[0]] > THICKEST_RATIO * survey.spacing_mm[order[1]]:
+        return order[0], "thickest"
+    fewest = sorted(range(3), key=lambda axis: survey.shape[axis])
+    if survey.shape[fewest[0]] < STACK_SHARE * survey.shape[fewest[1]]:
+        return fewest[0], "stack"
+    return survey.world.index(ANATOMICAL_AXES["axial"]), "alike"
+
+
+def _along(survey: CaseSurvey, name: str) -> int:
+    if name == "thickest":
+        axis, why = _own_axis(survey)
+        return axis if why == "thickest" else survey.world.index(ANATOMICAL_AXES["axial"])
+    return survey.world.index(ANATOMICAL_AXES[name])
+
+
+def _is_microscopy(survey: CaseSurvey) -> bool:
+    return sorted(survey.spacing_mm)[1] < NO_UNITS_MM
+
+
+def _is_unknown(survey: CaseSurvey, axis: int) -> bool:
+    rest = _others(survey.shape, axis)
+    is_stack = survey.shape[axis] < STACK_SHARE * min(rest)
+    return is_stack and all(abs(size - 1.0) < 1e-6 for size in survey.spacing_mm)  # noqa: PLR2004 - float32 header
