@@ -9,11 +9,16 @@ from unet_med.preprocessing import Context, Normalisation
 from unet_med.recipe import (
     Channel,
     Fingerprint,
+    LabelRule,
     NetworkRecipe,
     Recipe,
     VerifiedPrecision,
+    parse_tta,
+    rules_by_value,
 )
 from unet_med.windows import WindowRule
+
+FILLED = {"fill_holes": True}
 
 
 def make_recipe(**changes):
@@ -32,6 +37,8 @@ def make_recipe(**changes):
         "fingerprint": Fingerprint(3, (1.0, 5.0), volumes_ml={"liver": (900.0, 2000.0)}),
         "precisions": (VerifiedPrecision("torch", "bf16", verified=True, agreement=0.999),),
         "weights_sha256": "ab" * 32,
+        "tta": ("left-right",),
+        "postprocessing": {"300": LabelRule(2.5, connectivity="faces")},
     }
     return Recipe(**{**arguments, **changes})
 
@@ -79,8 +86,22 @@ def test_defaults_fill_what_is_not_said():
         ({"network": {"in_channels": 6, "out_channels": 3, "sizes": [4, 9]}}, "double"),
         ({"network": {"in_channels": 6, "out_channels": 3, "sizes": []}}, "double"),
         ({"window": {"size": [64]}}, "2 entries"),
-        ({"tta": ["left-right"]}, "must be empty"),
-        ({"postprocessing": {"7": {"largest": True}}}, "must be empty"),
+        ({"tta": ["sideways"]}, "must be one of"),
+        ({"tta": "left-right"}, "must be a list"),
+        ({"tta": ["left-right", "left-right"]}, "twice"),
+        ({"slice_axis": "axial", "tta": ["inferior-superior"]}, "across them"),
+        ({"postprocessing": {"7": {"largest": True}}}, "unknown keys"),
+        ({"postprocessing": {"7": {}}}, "must do something"),
+        ({"postprocessing": {"7": {"min_component_ml": 0}}}, "must be > 0"),
+        ({"postprocessing": {"7": {"min_component_ml": True}}}, "must be float"),
+        ({"postprocessing": {"7": {"fill_holes": 1}}}, "must be bool"),
+        ({"postprocessing": {"7": {"fill_holes": True, "connectivity": "6"}}}, "must be one of"),
+        ({"postprocessing": {"8": {"fill_holes": True}}}, "fits no label"),
+        ({"postprocessing": {"7": FILLED, "spleen": FILLED}}, "label 7 twice"),
+        (
+            {"labels": {"7": "spleen", "8": "spleen"}, "postprocessing": {"spleen": FILLED}},
+            "fits 2 labels",
+        ),
         ({"schema_version": 99}, "newer unet_med"),
     ],
 )
@@ -107,3 +128,32 @@ def test_missing_keys_are_named():
     del content["network"]
     with pytest.raises(RecipeError, match="network"):
         Recipe.from_dict(content)
+
+
+def test_rules_are_found_by_value_and_by_name():
+    rules = {"liver": LabelRule(fill_holes=True), "7": LabelRule(largest_component=True)}
+    recipe = make_recipe(postprocessing=rules)
+    assert rules_by_value(recipe.postprocessing, recipe.labels) == {
+        7: rules["7"],
+        300: rules["liver"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("recipe", ("left-right",)),
+        ("none", ()),
+        (
+            "anterior-posterior, left-right",
+            ("anterior-posterior", "left-right"),
+        ),
+    ],
+)
+def test_mirror_axes_as_asked_for(text, expected):
+    assert parse_tta(text, ("left-right",)) == expected
+
+
+def test_an_unknown_mirror_axis_is_refused():
+    with pytest.raises(RecipeError, match="up-down"):
+        parse_tta("left-right,up-down", ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from tests.bundles import make_bundle
 from tests.transforms.scans import OBLIQUE, write_scan
 from unet_med.cli import main
 from unet_med.preprocessing import Context
+from unet_med.recipe import LabelRule
 from unet_med.volumes import verify_mask
 from unet_med.windows import WindowRule
 
@@ -31,6 +33,16 @@ RECIPES = {
         "in_plane_spacing_mm": 1.4,
         "slice_axis": "coronal",
         "window": WindowRule(size=(16, 16), max_pixels=300),
+    },
+    "ensemble": {
+        "members": [{"seed": 5, "in_plane_spacing_mm": 1.4, "context": Context(3, 3.5)}],
+        "labels": {1: "one", 300: "rare"},
+        "slice_axis": "coronal",
+        "tta": ("left-right", "inferior-superior"),
+        "postprocessing": {
+            "one": LabelRule(0.5, fill_holes=True),
+            "300": LabelRule(largest_component=True, connectivity="faces"),
+        },
     },
 }
 
@@ -65,13 +77,21 @@ def run_bundle(bundle, *arguments, cwd):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def make_bundles(root, settings):
+    """Write a bundle with its configs, and a second one if an ensemble is wanted."""
+    members = settings.pop("members", ())
+    bundle = make_bundle(root / "bundle", **settings)
+    for file in ("inference.yaml", "metadata.json", "logging.conf"):
+        shutil.copy(ROOT / "configs" / file, bundle / "configs" / file)
+    others = [make_bundle(root / "other", **{**settings, **other}) for other in members]
+    return [bundle, *others]
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_three_doors_write_equal_files(tmp_path, name):
     settings = dict(RECIPES[name])
-    n_channels = settings.pop("n_channels", 1)
-    bundle = make_bundle(tmp_path / "bundle", n_channels=n_channels, **settings)
-    for file in ("inference.yaml", "metadata.json", "logging.conf"):
-        shutil.copy(ROOT / "configs" / file, bundle / "configs" / file)
+    n_channels = settings.get("n_channels", 1)
+    bundle, *others = make_bundles(tmp_path, settings)
     scans = tmp_path / "scans"
     cases = write_cases(scans, n_channels)
 
@@ -80,15 +100,16 @@ def test_three_doors_write_equal_files(tmp_path, name):
     from_root = name == "plain"
     place = () if from_root else ("--bundle_root", bundle)
     options = ("--dataset_dir", scans, "--output_dir", tmp_path / "monai", "--threads", "1")
-    run_bundle(bundle, *place, *options, cwd=bundle if from_root else elsewhere)
+    ensemble = ("--ensemble", str([str(other) for other in others]))
+    run_bundle(bundle, *place, *options, *ensemble, cwd=bundle if from_root else elsewhere)
 
-    segmenter = unet_med.load(bundle, threads=1)
+    segmenter = unet_med.load([bundle, *others], threads=1)
     for case, paths in cases.items():
         segmentation = segmenter.segment(paths[0] if n_channels == 1 else paths)
         segmentation.save(tmp_path / "python" / f"{case}.nii.gz")
 
-    command = ["segment", str(scans), "--output", str(tmp_path / "cli"), "--bundle", str(bundle)]
-    assert main([*command, "--threads", "1", "--json"]) == 0
+    command = ["segment", scans, "--output", tmp_path / "cli", "--bundle", bundle, *others]
+    assert main([*map(str, command), "--threads", "1", "--json"]) == 0
 
     for case, paths in cases.items():
         masks = [tmp_path / door / f"{case}.nii.gz" for door in ("monai", "python", "cli")]
@@ -98,4 +119,7 @@ def test_three_doors_write_equal_files(tmp_path, name):
             np.testing.assert_array_equal(decoded[0], other)
         contents = [gzip.decompress(mask.read_bytes()) for mask in masks]
         assert contents[0] == contents[1] == contents[2]  # header, extension and voxels
+        if "postprocessing" in settings:
+            changed = json.loads((tmp_path / "cli" / f"{case}.json").read_text())["postprocessing"]
+            assert sum(changed["removed_voxels"].values()) > 0
         assert all(verify_mask(paths[0], mask) == [] for mask in masks)

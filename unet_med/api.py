@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from unet_med.batch import BatchSettings, Destination, Silence, find_cases, run_batch
-from unet_med.bundle import open_bundle
 from unet_med.evaluation import CohortScores, evaluate_cohort
 from unet_med.planning import Planned, PlanSettings, Source, plan_training
-from unet_med.segmenter import Segmentation, Segmenter
+from unet_med.segmenter import Segmentation, Segmenter, open_bundles
 from unet_med.segmenter import load_segmenter as load
 from unet_med.volumes import Limits, ReadRules
 
@@ -43,6 +42,7 @@ AnyPath = str | PathLike[str]
 class ExecutionOptions(TypedDict, total=False):
     """How the network is run; see `load`."""
 
+    tta: str
     device: str
     backend: str
     precision: str
@@ -78,7 +78,7 @@ def segment(
     inputs: AnyPath | Sequence[AnyPath],
     output: AnyPath,
     *,
-    bundle: AnyPath | None = None,
+    bundle: AnyPath | Sequence[AnyPath] | None = None,
     listener: Listener | None = None,
     **options: Unpack[SegmentOptions],
 ) -> BatchReport:
@@ -89,11 +89,12 @@ def segment(
     Args:
         inputs: What to segment: files, folders (recursively) or globs.
         output: Output folder, or a file that ends in .nii or .nii.gz for one input.
-        bundle: Bundle folder; None = the one that comes with the program.
+        bundle: Bundle folder, or several as an ensemble; None = the one that comes with the
+            program.
         listener: Follows the run.
-        **options: ``device``, ``backend``, ``precision``, ``threads``, ``memory_gb`` as in `load`;
-            ``overwrite``, ``retry_failed``, ``channel``, ``frames``, ``max_voxels`` as on the
-            command line.
+        **options: ``tta``, ``device``, ``backend``, ``precision``, ``threads``, ``memory_gb`` as in
+            `load`; ``overwrite``, ``retry_failed``, ``channel``, ``frames``, ``max_voxels`` as on
+            the command line.
 
     Returns:
         How every case ended; a failed case is no exception, see ``exit_code``.
@@ -114,8 +115,9 @@ def segment(
         command_line=options.get("command_line", "unet_med.segment() in Python"),
         listener=listener or Silence(),
     )
-    opened = open_bundle(None if bundle is None else Path(bundle))
-    names = [channel.name for channel in opened.recipe.channels]
+    folders = _folders(bundle)
+    recipe = open_bundles(folders)[0].recipe
+    names = [channel.name for channel in recipe.channels]
     many = [inputs] if isinstance(inputs, str | PathLike) else inputs
     cases = find_cases(
         [str(item) for item in many],
@@ -124,7 +126,8 @@ def segment(
         channel_names=names,
     )
     segmenter = load(
-        opened.root,
+        folders,
+        tta=options.get("tta", "recipe"),
         device=options.get("device", "auto"),
         backend=options.get("backend", "auto"),
         precision=options.get("precision", "auto"),
@@ -137,6 +140,12 @@ def segment(
         segmenter=replace(segmenter, rules=rules),
         settings=settings,
     )
+
+
+def _folders(bundle: AnyPath | Sequence[AnyPath] | None) -> Path | list[Path] | None:
+    if bundle is None or isinstance(bundle, str | PathLike):
+        return None if bundle is None else Path(bundle)
+    return [Path(folder) for folder in bundle]
 
 
 def evaluate(

@@ -6,11 +6,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unet_med._files import read_json, sha256_file
 from unet_med.errors import BundleError
 from unet_med.recipe import Recipe
+
+if TYPE_CHECKING:
+    from os import PathLike
 
 RECIPE = Path("configs/recipe.json")
 METADATA = Path("configs/metadata.json")
@@ -91,7 +94,7 @@ def demo_data() -> Path:
     return folder
 
 
-def open_bundle(root: Path | str | None = None) -> Bundle:
+def open_bundle(root: str | PathLike[str] | None = None) -> Bundle:
     """Open a bundle folder and check that its parts are there.
 
     Args:

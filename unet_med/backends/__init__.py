@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from unet_med.backends.choice import PRECISIONS, choose_backend, resolve_precision
@@ -16,6 +16,7 @@ from unet_med.backends.exported import model_files, model_sha256, usable_receipt
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -33,6 +34,7 @@ __all__ = [
     "load_backend",
     "open_predictor",
     "resolve",
+    "resolve_together",
 ]
 
 BACKENDS = {
@@ -121,6 +123,58 @@ def resolve(
         digest = model_sha256(usable_receipt(weights, chosen), chosen)
     reason = f"{why_backend}; {why}"
     return Execution(name, chosen, chosen_device, threads or available_threads(), reason, digest)
+
+
+def resolve_together(
+    networks: Sequence[tuple[Recipe, Path | None]],
+    *,
+    backend: str = "auto",
+    precision: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+) -> tuple[Execution, ...]:
+    """Resolve ``auto`` for networks that are run together, to what all of them can do.
+
+    Where they would differ, all run on torch, or all in fp32.
+
+    Args:
+        networks: Recipe and weights of each, at least one.
+        backend: As for ``resolve``, as are the others.
+        precision: The same for all.
+        device: The same for all.
+        threads: The same for all; they are run one after the other.
+
+    Raises:
+        InputError, BundleError, MissingExtraError: As ``resolve``.
+    """
+
+    def resolved(backend: str, precision: str) -> tuple[Execution, ...]:
+        return tuple(
+            resolve(
+                recipe,
+                weights=weights,
+                backend=backend,
+                precision=precision,
+                device=device,
+                threads=threads,
+            )
+            for recipe, weights in networks
+        )
+
+    found = resolved(backend, precision)
+    if len({how.backend for how in found}) > 1:
+        found = _for_reason(
+            resolved("torch", precision), "torch, as not all bundles have an export"
+        )
+    if len({how.precision for how in found}) > 1:
+        found = _for_reason(
+            resolved(found[0].backend, "fp32"), "fp32, as no faster precision is verified for all"
+        )
+    return found
+
+
+def _for_reason(found: Sequence[Execution], reason: str) -> tuple[Execution, ...]:
+    return tuple(replace(how, reason=f"{reason}; {how.reason}") for how in found)
 
 
 def load_backend(name: str) -> ModuleType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unet_med import __version__
 from unet_med._files import atomic_path, sha256_file
@@ -79,7 +79,7 @@ class Batch:
     destination: Destination
     ledger: Ledger
     settings: BatchSettings
-    bundle: dict[str, str]
+    bundle: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +120,7 @@ def run_batch(
     with open_ledger(destination.folder, exclusive=exclusive) as ledger:
         removed = remove_leftovers(destination, todo)
         logger.debug("removed %d leftovers of killed runs", removed)
-        bundle = {
-            "name": segmenter.bundle.name,
-            "version": segmenter.bundle.version,
-            "folder": str(segmenter.bundle.root),
-            "sha256": segmenter.bundle.sha256,
-        }
-        batch = Batch(segmenter, destination, ledger, settings, bundle)
+        batch = Batch(segmenter, destination, ledger, settings, segmenter.identity())
         listener = settings.listener
         listener.batch_started(len(todo), rule=cases.rule, execution=segmenter.execution)
         outcomes = []

@@ -26,7 +26,8 @@ class Provenance:
     Attributes:
         inputs: Path and SHA-256 of each scan file, in channel order.
         channel: Channel or frame taken of a 4D file, or None.
-        bundle: Name, version, folder and SHA-256 of the bundle.
+        bundle: Name, version, folder, SHA-256 and mirroring of the bundle, or of the ensemble and
+            each of its members.
         execution: Backend, precision, device, threads and why.
         command_line: What the user typed, or how the library was called.
         fingerprint: The ledger's fingerprint of this work.
@@ -34,7 +35,7 @@ class Provenance:
 
     inputs: tuple[Mapping[str, str], ...]
     channel: int | None
-    bundle: Mapping[str, str]
+    bundle: Mapping[str, Any]
     execution: Mapping[str, Any]
     command_line: str
     fingerprint: str
@@ -72,6 +73,7 @@ def sidecar_content(facts: CaseFacts, *, mask: MaskFile, provenance: Provenance)
             "nonfinite_voxels": facts.nonfinite_voxels,
             "warnings": list(facts.warnings),
         },
+        "postprocessing": None if facts.postprocessing is None else facts.postprocessing.as_dict(),
         "seconds": {stage: round(value, 4) for stage, value in mask.seconds.items()},
     }
 

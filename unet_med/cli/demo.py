@@ -40,11 +40,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Segment, evaluate, draw, print."""
     from unet_med import api
-    from unet_med.bundle import demo_data, open_bundle
+    from unet_med.bundle import demo_data
     from unet_med.cli.progress import batch_progress
+    from unet_med.segmenter import open_bundles
 
     data = demo_data()
-    recipe = open_bundle(args.bundle).recipe
+    recipe = open_bundles(args.bundle)[0].recipe
     with batch_progress() as listener:
         report = api.segment(
             data / "images",
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
             bundle=args.bundle,
             listener=listener,
             overwrite=True,
+            tta=args.tta,
             device=args.device,
             backend=args.backend,
             precision=args.precision,

@@ -68,6 +68,8 @@ def _bundle_facts(bundle: Bundle) -> dict[str, Any]:
         "in_plane_spacing_mm",
         "context",
         "activation",
+        "tta",
+        "postprocessing",
         "network",
         "precisions",
         "fingerprint",

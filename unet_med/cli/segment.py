@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_med.backends import BACKENDS, PRECISIONS
+from unet_med.recipe import MIRROR_AXES
 
 if TYPE_CHECKING:
     import argparse
@@ -58,7 +59,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def add_execution(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments that say how the network is run."""
     group = parser.add_argument_group("how the network is run")
-    group.add_argument("--bundle", type=Path, metavar="DIR", help="default: the one shipped")
+    group.add_argument(
+        "--bundle",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="several are averaged as an ensemble; default: the one shipped",
+    )
+    group.add_argument(
+        "--tta",
+        default="recipe",
+        metavar="recipe|none|AXES",
+        help="average over mirrored slices; axes joined by commas: " + ",".join(MIRROR_AXES),
+    )
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     group.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
     group.add_argument("--precision", choices=("auto", *PRECISIONS), default="auto")
@@ -76,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
             args.output,
             bundle=args.bundle,
             listener=listener,
+            tta=args.tta,
             device=args.device,
             backend=args.backend,
             precision=args.precision,

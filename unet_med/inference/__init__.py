@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from unet_med.inference.budget import check_memory, fit_batch
 from unet_med.inference.clock import StageClock
+from unet_med.inference.ensemble import (
+    SharedVolume,
+    Strand,
+    check_members,
+    different_inputs,
+    in_step,
+    iter_ensemble_logits,
+)
 from unet_med.inference.labels import label_dtype, labels_from_logits
 from unet_med.inference.pipeline import SlicePipeline
+from unet_med.inference.postprocessing import PostprocessingReport, postprocess_labels
 from unet_med.inference.prefetch import Prefetch
 from unet_med.inference.slices import ArraySlices, SliceSource, VolumeSlices, volume_statistics
 from unet_med.inference.stream import iter_batches, iter_labels, iter_logits
@@ -20,19 +29,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArraySlices",
+    "PostprocessingReport",
     "Prefetch",
+    "SharedVolume",
     "SlicePipeline",
     "SliceSource",
     "SlicewiseInferer",
     "StageClock",
+    "Strand",
     "VolumeSlices",
+    "check_members",
     "check_memory",
+    "different_inputs",
     "fit_batch",
+    "in_step",
     "iter_batches",
+    "iter_ensemble_logits",
     "iter_labels",
     "iter_logits",
     "label_dtype",
     "labels_from_logits",
+    "postprocess_labels",
     "volume_statistics",
 ]
 

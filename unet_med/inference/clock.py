@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -15,11 +16,12 @@ T = TypeVar("T")
 class StageClock:
     """Adds up seconds per stage; stages that overlap add up to more than passes on the wall.
 
-    Each stage is timed by one thread at a time.
+    Threads may time at once.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -28,7 +30,9 @@ class StageClock:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            passed = time.perf_counter() - start
+            with self._lock:
+                self.seconds[name] = self.seconds.get(name, 0.0) + passed
 
     def busy(self, name: str, items: Iterable[T]) -> Iterator[T]:
         """Hand items on, and count the time that their user takes with each to a stage."""

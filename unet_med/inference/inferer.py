@@ -15,10 +15,11 @@ from unet_med.backends import open_predictor
 from unet_med.backends.torch_backend import TorchPredictor
 from unet_med.errors import InputError
 from unet_med.geometry import Geometry, slice_layout
+from unet_med.inference.ensemble import Strand, check_members, in_step, iter_ensemble_logits
 from unet_med.inference.labels import labels_from_logits
 from unet_med.inference.pipeline import SlicePipeline, batch_size
+from unet_med.inference.postprocessing import postprocess_labels
 from unet_med.inference.slices import ArraySlices
-from unet_med.inference.stream import iter_batches, iter_logits
 from unet_med.preprocessing import InPlaneResampler
 from unet_med.windows import WindowRule
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from unet_med.backends import Execution, SlicePredictor
+    from unet_med.bundle import Bundle
     from unet_med.recipe import Recipe
 
 DEFAULT_MULTIPLE = 16
@@ -44,9 +46,10 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
     input's grid. Slices are run whole unless ``roi_size`` asks for windows or a slice has more
     pixels than the budget.
 
-    With a ``recipe`` the slice axis, context, in-plane spacing, multiple and windows are the
-    recipe's, and ``output="labels"`` gives its label values: the same stream as the command
-    line runs.
+    With a ``recipe`` the slice axis, context, in-plane spacing, multiple, windows and mirroring
+    are the recipe's, and ``output="labels"`` gives its label values, post-processed: the same
+    stream as the command line runs. With ``ensemble`` the probabilities of further bundles are
+    averaged with those of the network given.
 
     Args:
         roi_size: Rows and columns of a window; ``None`` = whole slices up to the pixel budget.
@@ -61,6 +64,8 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
             Another backend than torch runs the bundle's export; the network given is then not run.
         weights: The bundle's ``models/model.pt``, where a backend other than torch finds the
             export; it also needs ``recipe``.
+        ensemble: Further bundles, opened, and how each is run (``backends.resolve_together``); they
+            must normalise as the recipe does, as the input is normalised already. Needs a recipe.
         output: ``logits`` (B, K, i, j, k) float32, or ``labels`` (B, 1, i, j, k), which needs a
             recipe: uint8 where the values fit, else int64.
 
@@ -80,12 +85,14 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         recipe: Recipe | None = None,
         execution: Execution | None = None,
         weights: Path | str | None = None,
+        ensemble: Sequence[tuple[Bundle, Execution]] = (),
         output: Literal["logits", "labels"] = "logits",
     ) -> None:
         super().__init__()
         if output == "labels" and recipe is None:
             msg = "output='labels' needs a recipe, which says what the channels mean"
             raise InputError(msg)
+        self._others = _open_others(recipe, ensemble)
         self._exported = _open_exported(recipe, weights, execution)
         self._window = _window_rule(roi_size, overlap, mode, recipe)
         self._batch = sw_batch_size
@@ -154,16 +161,30 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         array = np.asarray(volume.detach().cpu().numpy(), np.float32)
         i, j, k = array.shape[1:]
         geometry = Geometry((i, j, k), affine)
-        pipeline = self._pipeline(geometry, multiple)
-        source = ArraySlices(array, pipeline.layout)
+        strands = self._strands(geometry, predictor, multiple)
+        layout = strands[0].pipeline.layout
+        activation = strands[0].pipeline.activation
+        source = ArraySlices(array, layout)
         output: np.ndarray | None = None
-        for start, logits in iter_logits(iter_batches(source, pipeline), pipeline, predictor):
+        for start, logits in iter_ensemble_logits(strands, lambda _: source, activation=activation):
             part = self._reduce(logits)
             if output is None:
                 output = np.zeros((part.shape[1], i, j, k), part.dtype)
-            pipeline.layout.to_slices(output)[start : start + len(part)] = part
+            layout.to_slices(output)[start : start + len(part)] = part
         assert output is not None
+        if self._output == "labels" and self._recipe is not None and self._recipe.postprocessing:
+            postprocess_labels(output[0], self._recipe, geometry)
         return output
+
+    def _strands(
+        self, geometry: Geometry, predictor: SlicePredictor, multiple: int
+    ) -> tuple[Strand, ...]:
+        first = Strand(self._pipeline(geometry, multiple), (), predictor)
+        others = [
+            Strand(SlicePipeline.for_scan(recipe, geometry), (), other)
+            for recipe, other in self._others
+        ]
+        return in_step([first, *others])
 
     def _pipeline(self, geometry: Geometry, multiple: int) -> SlicePipeline:
         if self._recipe is not None:
@@ -202,6 +223,29 @@ def _open_exported(
         )
         raise InputError(msg)
     return open_predictor(recipe, Path(weights), execution)
+
+
+def _open_others(
+    recipe: Recipe | None, ensemble: Sequence[tuple[Bundle, Execution]]
+) -> list[tuple[Recipe, SlicePredictor]]:
+    """Check that further bundles fit the recipe, and load their networks."""
+    if not ensemble:
+        return []
+    if recipe is None:
+        msg = "an ensemble needs the recipe of the network given: give SlicewiseInferer recipe="
+        raise InputError(msg)
+    check_members([recipe, *(bundle.recipe for bundle, _ in ensemble)])
+    for bundle, _ in ensemble:
+        if bundle.recipe.channels != recipe.channels:
+            msg = (
+                f"{bundle.name} normalises otherwise than {recipe.name}, and this input is "
+                "normalised already: use unet-med segment, which normalises for each"
+            )
+            raise InputError(msg)
+    return [
+        (bundle.recipe, open_predictor(bundle.recipe, bundle.weights_path, execution))
+        for bundle, execution in ensemble
+    ]
 
 
 def _window_rule(

@@ -44,9 +44,7 @@ def labels_from_logits(
     Raises:
         WeightsError: A logit is NaN or infinite, so no label can be given.
     """
-    if not np.isfinite(logits).all():
-        msg = "the network gave NaN or infinite logits: the weights are damaged; train anew"
-        raise WeightsError(msg)
+    check_finite(logits)
     dtype = label_dtype(values)
     table = np.array([0, *values], dtype)
     if logits.shape[1] == 1:
@@ -57,3 +55,14 @@ def labels_from_logits(
     for channel, value in enumerate(values):
         labels[logits[:, channel] > 0] = value
     return labels
+
+
+def check_finite(logits: NDArray[np.float32]) -> None:
+    """Refuse logits that mean nothing.
+
+    Raises:
+        WeightsError: One is NaN or infinite.
+    """
+    if not np.isfinite(logits).all():
+        msg = "the network gave NaN or infinite logits: the weights are damaged; train anew"
+        raise WeightsError(msg)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unet_med.errors import GeometryError, WeightsError
 from unet_med.geometry import slice_layout
+from unet_med.inference.mirrors import AS_IS, predict_mirrored, slice_mirrors
 from unet_med.preprocessing import InPlaneResampler, pad_to_multiple
 from unet_med.windows import WindowRule, predict_by_windows
 
@@ -38,7 +39,9 @@ class SlicePipeline:
         resampler: To the recipe's in-plane spacing and back.
         multiple: The network's padding multiple.
         window: When and how slices are cut into windows.
-        batch: Slices (or windows) per network call.
+        batch: Slices (or windows) per network call; mirrored ones count each.
+        mirrors: Runs of each slice, which (rows, columns) are mirrored.
+        activation: Says what the mean over mirrored runs is taken of.
     """
 
     layout: SliceLayout
@@ -47,6 +50,13 @@ class SlicePipeline:
     multiple: int
     window: WindowRule
     batch: int
+    mirrors: tuple[tuple[bool, bool], ...] = AS_IS
+    activation: str = "softmax"
+
+    @property
+    def slices_per_call(self) -> int:
+        """Slices (or windows) whose mirrored runs fill one network call, at least 1."""
+        return max(1, self.batch // len(self.mirrors))
 
     @classmethod
     def for_scan(cls, recipe: Recipe, geometry: Geometry) -> SlicePipeline:
@@ -72,6 +82,8 @@ class SlicePipeline:
             multiple=recipe.network.multiple,
             window=recipe.window,
             batch=batch_size(resampler.network_shape, recipe.window),
+            mirrors=slice_mirrors(recipe.tta, geometry, layout),
+            activation=recipe.activation,
         )
 
     def logits(self, slices: NDArray[np.float32], predictor: SlicePredictor) -> NDArray[np.float32]:
@@ -81,24 +93,30 @@ class SlicePipeline:
     def run_network(
         self, slices: NDArray[np.float32], predictor: SlicePredictor
     ) -> NDArray[np.float32]:
-        """Run the network, whole or by windows.
+        """Run the network, whole or by windows, and average over the mirrored runs.
 
         Args:
             slices: (N, C·context, H', W') float32 at the network's spacing.
             predictor: The network.
 
         Returns:
-            Logits (N, K, H', W') float32.
+            Logits (N, K, H', W') float32; with mirrors, of the mean probabilities.
 
         Raises:
             WeightsError: The network's output has another size than its input.
         """
 
-        def predict(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
             return _predict_padded(batch, predictor, self.multiple)
 
+        def predict(part: NDArray[np.float32]) -> NDArray[np.float32]:
+            return predict_mirrored(
+                part, run, mirrors=self.mirrors, batch=self.batch, activation=self.activation
+            )
+
         if self.window.is_needed((slices.shape[-2], slices.shape[-1])):
-            return predict_by_windows(slices, predict, rule=self.window, batch=self.batch)
+            batch = self.slices_per_call
+            return predict_by_windows(slices, predict, rule=self.window, batch=batch)
         return predict(slices)
 
 

@@ -12,12 +12,25 @@ from unet_med.preprocessing import IntensityStatistics, normalise
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from unet_med.geometry import SliceLayout
+    from unet_med.geometry import Geometry, SliceLayout
     from unet_med.preprocessing import Normalisation
     from unet_med.volumes import Volume
 
 FILE_SLICE_AXIS = 2
 """The slowest array axis of a NIfTI file; statistics are taken plane by plane along it."""
+
+
+class SlabReader(Protocol):
+    """What slices are read from: a volume, or a stand-in for one."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """The grid."""
+        ...
+
+    def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
+        """Return the slab [start, stop) along an array axis, (C, i, j, k) float32."""
+        ...
 
 
 class SliceSource(Protocol):
@@ -44,7 +57,7 @@ class VolumeSlices:
         statistics: Whole-volume statistics per channel.
     """
 
-    volume: Volume
+    volume: SlabReader
     layout: SliceLayout
     rules: tuple[Normalisation, ...]
     statistics: tuple[IntensityStatistics, ...]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unet_med.recipe.mirrors import MIRROR_AXES, MirrorAxis, parse_tta
 from unet_med.recipe.model import (
     SCHEMA_VERSION,
     Channel,
@@ -10,12 +11,18 @@ from unet_med.recipe.model import (
     Recipe,
     VerifiedPrecision,
 )
+from unet_med.recipe.postprocessing import LabelRule, rules_by_value
 
 __all__ = [
+    "MIRROR_AXES",
     "SCHEMA_VERSION",
     "Channel",
     "Fingerprint",
+    "LabelRule",
+    "MirrorAxis",
     "NetworkRecipe",
     "Recipe",
     "VerifiedPrecision",
+    "parse_tta",
+    "rules_by_value",
 ]

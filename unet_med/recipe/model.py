@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +10,8 @@ from unet_med._files import read_json, write_json
 from unet_med.errors import RecipeError
 from unet_med.preprocessing import Context, Normalisation
 from unet_med.recipe.decoding import decode
+from unet_med.recipe.mirrors import MirrorAxis, mirror_problems, parse_tta
+from unet_med.recipe.postprocessing import LabelRule, rule_problems
 from unet_med.windows import WindowRule
 
 if TYPE_CHECKING:
@@ -89,7 +91,9 @@ class Recipe:
         temperature: Divides the logits before probabilities; labels do not depend on it.
         look_below: Slices with a lower quality score are to be looked at; ``None`` = the
             program's own value.
-        postprocessing, tta: Reserved; only the neutral empty values are accepted so far.
+        postprocessing: Rule per label value (as text) or label name; see `LabelRule`.
+        tta: Axes that slices are mirrored on at test time, each by itself and all together; those
+            across the slices of a scan (``thickest``) are left out for that scan.
     """
 
     name: str
@@ -101,8 +105,8 @@ class Recipe:
     activation: Activation = "softmax"
     context: Context = field(default_factory=Context)
     window: WindowRule = field(default_factory=WindowRule)
-    postprocessing: dict[str, Any] = field(default_factory=dict)
-    tta: tuple[str, ...] = ()
+    postprocessing: dict[str, LabelRule] = field(default_factory=dict)
+    tta: tuple[MirrorAxis, ...] = ()
     temperature: float = 1.0
     look_below: float | None = None
     fingerprint: Fingerprint = field(default_factory=Fingerprint)
@@ -147,6 +151,17 @@ class Recipe:
             raise RecipeError(msg)
         return decode(cls, content, where="recipe")
 
+    def with_tta(self, tta: str) -> Recipe:
+        """Return the recipe with the mirroring that is asked for in place of its own.
+
+        Args:
+            tta: ``recipe`` (no change), ``none``, or axes joined by commas.
+
+        Raises:
+            RecipeError: An axis is unknown, or lies across the slices.
+        """
+        return replace(self, tta=parse_tta(tta, self.tta))
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready content; ``from_dict`` gives the recipe back."""
         content = asdict(self)
@@ -185,8 +200,8 @@ def _setting_problems(recipe: Recipe) -> Iterator[str]:
         yield f"temperature must be > 0, got {recipe.temperature}"
     if recipe.look_below is not None and not 0 <= recipe.look_below <= 1:
         yield f"look_below must be 0 to 1 or null, got {recipe.look_below}"
-    if recipe.postprocessing or recipe.tta:
-        yield "postprocessing and tta must be empty: this version cannot carry them out"
+    yield from mirror_problems(recipe.tta, recipe.slice_axis)
+    yield from rule_problems(recipe.postprocessing, recipe.labels)
     sizes = recipe.network.sizes
     doubled = all(after == 2 * before for before, after in pairwise(sizes))
     if not sizes or sizes[0] < 1 or not doubled:

@@ -1,41 +1,51 @@
-"""From options to a network that is loaded, in this process or in others."""
+"""From options to networks that are loaded, in this process or in others."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from unet_med import backends
 from unet_med.bundle import Bundle, open_bundle
 from unet_med.errors import BundleError
 from unet_med.inference import check_memory
+from unet_med.segmenter.members import Member, identity, joint_execution, open_bundles
 from unet_med.segmenter.segmenter import Segmenter
 from unet_med.volumes import ReadRules
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from unet_med.backends import Execution
     from unet_med.recipe import Recipe
+    from unet_med.segmenter.members import Bundles
 
 
 @dataclass(frozen=True, slots=True)
 class SegmenterLoader:
-    """Which network is to be run and how: resolved once, opened by every process that runs it.
+    """Which networks are to be run and how: resolved once, opened by every process that runs them.
 
     Attributes:
-        bundle: The opened bundle.
-        sha256: Its identity when it was opened.
-        execution: How the network is run, resolved.
+        bundles: The opened bundle, or all of an ensemble.
+        sha256: Their identity when they were opened.
+        executions: How each network is run, resolved.
         memory_gb: As for ``load_segmenter``.
         rules: How scans are read.
     """
 
-    bundle: Bundle
+    bundles: tuple[Bundle, ...]
     sha256: str
-    execution: Execution
+    executions: tuple[Execution, ...]
     memory_gb: float | None = None
     rules: ReadRules = field(default_factory=ReadRules)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle; of an ensemble, the first."""
+        return self.bundles[0]
+
+    @property
+    def execution(self) -> Execution:
+        """How the network is run; of an ensemble, how all of them are."""
+        return joint_execution(self.executions)
 
     @property
     def recipe(self) -> Recipe:
@@ -45,95 +55,115 @@ class SegmenterLoader:
     @property
     def key(self) -> tuple[str, str, Execution, float | None, ReadRules]:
         """What tells loaders apart."""
-        return str(self.bundle.root), self.sha256, self.execution, self.memory_gb, self.rules
+        folders = "\n".join(str(bundle.root) for bundle in self.bundles)
+        return folders, self.sha256, self.execution, self.memory_gb, self.rules
+
+    def identity(self) -> dict[str, Any]:
+        """As ``Segmenter.identity``."""
+        return identity(self.bundles)
 
     def load(self) -> Segmenter:
-        """Load the network as it was resolved.
+        """Load the networks as they were resolved.
 
         Raises:
             WeightsError, BundleError: The weights or the export do not fit.
         """
-        predictor = backends.open_predictor(self.recipe, self.bundle.weights_path, self.execution)
-        return Segmenter(self.bundle, self.execution, predictor, self.memory_gb, self.rules)
+        members = [
+            Member(bundle, how, backends.open_predictor(bundle.recipe, bundle.weights_path, how))
+            for bundle, how in zip(self.bundles, self.executions, strict=True)
+        ]
+        return Segmenter(
+            self.bundle,
+            self.execution,
+            members[0].predictor,
+            self.memory_gb,
+            self.rules,
+            tuple(members[1:]),
+        )
 
     def load_elsewhere(self) -> Segmenter:
-        """Load it in another process, maybe on another machine, from the same folder.
+        """Load them in another process, maybe on another machine, from the same folders.
 
         Raises:
-            BundleError: Here the folder holds another bundle or export, or none.
+            BundleError: Here a folder holds another bundle or export, or none.
             InputError, MissingExtraError: This process cannot run it so.
         """
-        here = open_bundle(self.bundle.root)
-        asked = self.execution
-        found = backends.resolve(
-            here.recipe,
-            weights=here.weights_path,
-            backend=asked.backend,
-            precision=asked.precision,
-            device=asked.device,
-            threads=asked.threads,
-        )
-        if here.sha256 != self.sha256 or found.model_sha256 != asked.model_sha256:
-            msg = (
-                f"the bundle {here.root} is not the one this batch began with (its digests "
-                "differ): put the same bundle there and start again"
-            )
-            raise BundleError(msg)
+        for bundle, asked in zip(self.bundles, self.executions, strict=True):
+            _check_here(bundle, asked)
+        if self.identity()["sha256"] != self.sha256:
+            raise BundleError(_changed(self.bundle))
         return self.load()
 
 
+def _check_here(bundle: Bundle, asked: Execution) -> None:
+    """Refuse a folder that does not hold what it held when the bundle was opened."""
+    here = open_bundle(bundle.root)
+    here = replace(here, recipe=replace(here.recipe, tta=bundle.recipe.tta))
+    found = backends.resolve(
+        here.recipe,
+        weights=here.weights_path,
+        backend=asked.backend,
+        precision=asked.precision,
+        device=asked.device,
+        threads=asked.threads,
+    )
+    if here.sha256 != bundle.sha256 or found.model_sha256 != asked.model_sha256:
+        raise BundleError(_changed(here))
+
+
+def _changed(bundle: Bundle) -> str:
+    return (
+        f"the bundle {bundle.root} is not the one this batch began with (its digests "
+        "differ): put the same bundle there and start again"
+    )
+
+
 def resolve_segmenter(
-    bundle: Path | str | None = None,
+    bundle: Bundles = None,
     *,
-    device: str = "auto",
-    backend: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
+    tta: str = "recipe",
     memory_gb: float | None = None,
+    **execution: Any,  # noqa: ANN401 - of `load_segmenter`, which types them
 ) -> SegmenterLoader:
-    """Open a bundle and resolve how its network is run, without loading it.
+    """Open a bundle, or several, and resolve how the networks are run, without loading them.
 
     Args:
         bundle: As for ``load_segmenter``, like everything else here.
-        device: As above.
-        backend: As above.
-        precision: As above.
-        threads: As above.
+        tta: As above.
         memory_gb: As above.
+        **execution: ``device``, ``backend``, ``precision`` and ``threads``, as above.
 
     Returns:
         What any process can load it by.
 
     Raises:
-        BundleError, RecipeError: The bundle cannot be used.
+        BundleError, RecipeError: A bundle cannot be used, or they do not fit together.
         InputError: An option cannot be met.
     """
     check_memory(memory_gb)
-    opened = open_bundle(bundle)
-    execution = backends.resolve(
-        opened.recipe,
-        weights=opened.weights_path,
-        backend=backend,
-        precision=precision,
-        device=device,
-        threads=threads,
+    bundles = open_bundles(bundle, tta=tta)
+    executions = backends.resolve_together(
+        [(opened.recipe, opened.weights_path) for opened in bundles], **execution
     )
-    return SegmenterLoader(opened, opened.sha256, execution, memory_gb)
+    return SegmenterLoader(bundles, identity(bundles)["sha256"], executions, memory_gb)
 
 
-def load_segmenter(
-    bundle: Path | str | None = None,
+def load_segmenter(  # noqa: PLR0913 - one per option of the command line
+    bundle: Bundles = None,
     *,
+    tta: str = "recipe",
     device: str = "auto",
     backend: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
     memory_gb: float | None = None,
 ) -> Segmenter:
-    """Open a bundle and load its network.
+    """Open a bundle, or several as an ensemble, and load what it runs.
 
     Args:
-        bundle: Bundle folder; ``None`` = the one that comes with the program.
+        bundle: Bundle folder, or a list of them, whose probabilities are averaged; ``None`` = the
+            one that comes with the program.
+        tta: Test-time mirroring: ``recipe``, ``none``, or axes joined by commas.
         device: ``auto``, ``cpu`` or ``cuda``.
         backend: ``auto`` or a backend's name.
         precision: ``auto``, ``fp32``, ``bf16`` or ``int8``.
@@ -146,11 +176,12 @@ def load_segmenter(
         The segmenter, ready for use.
 
     Raises:
-        BundleError, RecipeError, WeightsError: The bundle cannot be used.
+        BundleError, RecipeError, WeightsError: A bundle cannot be used, or several do not fit.
         InputError: An option cannot be met.
     """
     return resolve_segmenter(
         bundle,
+        tta=tta,
         device=device,
         backend=backend,
         precision=precision,

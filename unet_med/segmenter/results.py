@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unet_med.inference.postprocessing import MM3_PER_ML
 from unet_med.volumes import Volume, mask_image, to_sitk, write_mask
 
 if TYPE_CHECKING:
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
     import nibabel as nib
 
     from unet_med.geometry import Geometry
+    from unet_med.inference import PostprocessingReport
     from unet_med.volumes import MaskProvenance
-
-MM3_PER_ML = 1000.0
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,12 @@ class CaseFacts:
         label_names: Label value to name.
         volumes_ml: Volume per label name in millilitres.
         seconds: Seconds per stage: open, statistics, read, network, restore (logits back to the
-            scan's grid), labels, write; stages overlap, ``total`` is what passed.
+            scan's grid), average (of an ensemble), labels, postprocessing, write; stages overlap,
+            ``total`` is what passed.
         nonfinite_voxels: NaN and infinite voxels of the scan, over all channels.
         warnings: What a reader should know, in plain words.
         provenance: How the labels were made.
+        postprocessing: What the recipe's post-processing changed and cost; ``None`` without it.
     """
 
     volume: Volume
@@ -43,6 +45,7 @@ class CaseFacts:
     nonfinite_voxels: int = 0
     warnings: tuple[str, ...] = ()
     provenance: MaskProvenance | None = None
+    postprocessing: PostprocessingReport | None = None
 
     @property
     def geometry(self) -> Geometry:
