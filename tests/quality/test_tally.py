@@ -44,7 +44,8 @@ def test_sums_are_those_of_the_slow_way():
     labels[2][labels[2] == 4] = 0  # label 4 is missing in one slice
     tallying = Tallying(5, values, activation="softmax", temperature=2.0)
     for index in range(5):
-        tallying.add(index, logits[index], labels[index])
+        tallying.add_logits(index, logits[index], labels[index])
+        tallying.add_labels(index, labels[index])
     likely = label_probabilities(logits, activation="softmax", temperature=2.0)
     doubt, tally = entropy(likely), tallying.tally
     for column, value in enumerate(values):
@@ -54,14 +55,15 @@ def test_sums_are_those_of_the_slow_way():
             earlier = [j for j in range(index) if (labels[j] == value).any()]
             shared = (mask & (labels[earlier[-1]] == value)).sum() if earlier else 0
             expected = (mask.sum(), chance[mask].sum(), chance.sum(), doubt[index][mask].sum())
-            got = [table[index, column] for table in (tally.area, tally.hits, tally.mass)]
+            got = [table[index, column] for table in (tally.given, tally.hits, tally.mass)]
             np.testing.assert_allclose([*got, tally.entropy[index, column]], expected, rtol=1e-5)
             assert tally.shared[index, column] == shared
+            assert tally.area[index, column] == mask.sum()
 
 
 def test_sides_of_the_slice_are_named():
     labels = np.zeros((1, 4, 5), np.uint8)
     labels[0, 3, 2] = labels[0, 1, 0] = 1
     tallying = Tallying(1, (1, 2), activation="softmax", temperature=1.0)
-    tallying.add(0, np.zeros((3, 4, 5), np.float32), labels[0])
+    tallying.add_labels(0, labels[0])
     assert tallying.sides == ({"last row", "first column"}, set())

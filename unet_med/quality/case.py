@@ -143,6 +143,7 @@ class QualityWatch:
             activation=recipe.activation,
             temperature=recipe.temperature,
         )
+        self._postprocessed = bool(recipe.postprocessing)
         self._look_below = LOOK_BELOW if recipe.look_below is None else recipe.look_below
 
     def add(self, start: int, logits: NDArray[np.float32], labels: NDArray[np.integer]) -> None:
@@ -151,10 +152,22 @@ class QualityWatch:
         Args:
             start: Index of the first.
             logits: (n, K, H, W) float32.
-            labels: Label values (n, H, W).
+            labels: Label values (n, H, W) that follow from them.
         """
         for offset, (one, given) in enumerate(zip(logits, labels, strict=True)):
-            self._tallying.add(start + offset, one, given)
+            self._tallying.add_logits(start + offset, one, given)
+        if not self._postprocessed:
+            self.add_labels(start, labels)
+
+    def add_labels(self, start: int, labels: NDArray[np.integer]) -> None:
+        """Add slices of the mask, once post-processing has made it; else ``add`` does.
+
+        Args:
+            start: Index of the first.
+            labels: Label values (n, H, W).
+        """
+        for offset, given in enumerate(labels):
+            self._tallying.add_labels(start + offset, given)
 
     def quality(self) -> Quality:
         """Return the quality of what has passed."""
@@ -189,21 +202,20 @@ class QualityWatch:
     def _label(self, column: int, n_flagged: int) -> LabelQuality:
         tally, tallying = self._tallying.tally, self._tallying
         value, name = list(self._names.items())[column]
-        area = tally.area[:, column]
+        tables = (tally.given, tally.hits, tally.mass, tally.entropy, tally.area)
+        given, hits, mass, entropy, area = (float(table[:, column].sum()) for table in tables)
+        score = expected_dice(np.float64(given), np.float64(hits), np.float64(mass))
         sizes = tallying.components[column].sizes()
-        total = float(area.sum())
-        score = expected_dice(area.sum(), tally.hits[:, column].sum(), tally.mass[:, column].sum())
-        ends = [end for end, there in (("first slice", area[0]), ("last slice", area[-1])) if there]
+        ends = zip(("first slice", "last slice"), tally.area[[0, -1], column], strict=True)
+        touched = [end for end, there in ends if there]
         return LabelQuality(
             label=value,
             name=name,
-            score=round(float(score), _DIGITS) if total else None,
-            entropy=round(float(tally.entropy[:, column].sum()) / total, _DIGITS)
-            if total
-            else None,
+            score=round(float(score), _DIGITS) if area and given else None,
+            entropy=round(entropy / given, _DIGITS) if area and given else None,
             components=len(sizes),
-            largest_component=round(sizes[0] / total, _DIGITS) if total else None,
-            touches_border=(*ends, *sorted(tallying.sides[column])),
+            largest_component=round(sizes[0] / area, _DIGITS) if area else None,
+            touches_border=(*touched, *sorted(tallying.sides[column])),
             slices_flagged=n_flagged,
         )
 

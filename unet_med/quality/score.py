@@ -36,9 +36,9 @@ def score_tables(tally: SliceTally, slice_mm: float) -> dict[str, Table]:
         tally: Sums of all slices.
         slice_mm: Distance between slices.
     """
-    area = np.maximum(tally.area, 1.0)
-    expected = expected_dice(tally.area, tally.hits, tally.mass)
-    entropy = np.where(tally.area > 0, tally.entropy / area, np.nan)
+    present = (tally.given > 0) & (tally.area > 0)
+    expected = np.where(present, expected_dice(tally.given, tally.hits, tally.mass), np.nan)
+    entropy = np.where(present, tally.entropy / np.maximum(tally.given, 1.0), np.nan)
     columns = list(zip(tally.area.T, tally.shared.T, strict=True))
     neighbour = np.stack([neighbour_dice(*column) for column in columns], axis=1)
     missing = np.stack([gaps(*column) for column in columns], axis=1)

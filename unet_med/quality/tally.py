@@ -25,28 +25,30 @@ class SliceTally:
     """Sums over each slice's voxels; arrays (n_slices, n_labels) float64.
 
     Attributes:
-        area: Voxels of the label.
+        given: Voxels that the network gave to the label.
         hits: Sum of the label's probability over them: how many are expected to be right.
         mass: Sum of the label's probability over the slice: how many voxels are expected to be
             the label in truth.
-        entropy: Sum of the entropy, in 0 … 1, over the voxels of the label.
-        shared: Voxels that are the label at the same place in the last slice before this one that
-            holds the label at all.
+        entropy: Sum of the entropy, in 0 … 1, over the voxels given to the label.
+        area: Voxels of the label in the mask, after any post-processing.
+        shared: Voxels of the mask's label that it also has at the same place in the last slice
+            before this one that holds the label at all.
     """
 
-    area: Table
+    given: Table
     hits: Table
     mass: Table
     entropy: Table
+    area: Table
     shared: Table
 
     @classmethod
     def zeros(cls, n_slices: int, n_labels: int) -> SliceTally:
         """Sums of nothing."""
-        return cls(*np.zeros((5, n_slices, n_labels)))
+        return cls(*np.zeros((6, n_slices, n_labels)))
 
 
-def expected_dice(area: Table, hits: Table, mass: Table) -> Table:
+def expected_dice(given: Table, hits: Table, mass: Table) -> Table:
     """Return the Dice that the probabilities lead to expect, same shape; NaN without voxels.
 
     With S the voxels given to a label and p_x its probability at voxel x, the truth has
@@ -67,8 +69,8 @@ def expected_dice(area: Table, hits: Table, mass: Table) -> Table:
         >>> expected_dice(np.array([10.0]), np.array([9.0]), np.array([14.0])).tolist()
         [0.75]
     """
-    total = np.maximum(area + mass, np.finfo(float).tiny)
-    return np.where(area > 0, 2.0 * hits / total, np.nan)
+    total = np.maximum(given + mass, np.finfo(float).tiny)
+    return np.where(given > 0, 2.0 * hits / total, np.nan)
 
 
 class Tallying:
@@ -94,37 +96,48 @@ class Tallying:
         self._temperature = temperature
         self._last: list[NDArray[np.bool_] | None] = [None for _ in values]
 
-    def add(self, index: int, logits: NDArray[np.float32], labels: NDArray[np.integer]) -> None:
-        """Add one slice.
+    def add_logits(
+        self, index: int, logits: NDArray[np.float32], labels: NDArray[np.integer]
+    ) -> None:
+        """Count what the network says about one slice.
 
         Args:
-            index: Its index; every slice comes once, in order.
+            index: Its index.
             logits: (K, H, W) float32.
-            labels: Label values (H, W).
+            labels: Label values (H, W) that follow from them.
         """
         likely = label_probabilities(
             logits[None], activation=self._activation, temperature=self._temperature
         )
-        self.tally.mass[index] = likely[0, 1:].sum(axis=(1, 2), dtype=np.float64)
+        sums = self.tally
+        sums.mass[index] = likely[0, 1:].sum(axis=(1, 2), dtype=np.float64)
         doubt = entropy(likely)[0]
         for column, value in enumerate(self._values):
             mask = labels == value
-            self._add_mask(index, column, mask)
-            self.tally.hits[index, column] = likely[0, column + 1][mask].sum(dtype=np.float64)
-            self.tally.entropy[index, column] = doubt[mask].sum(dtype=np.float64)
+            sums.given[index, column] = np.count_nonzero(mask)
+            if sums.given[index, column]:
+                sums.hits[index, column] = likely[0, column + 1][mask].sum(dtype=np.float64)
+                sums.entropy[index, column] = doubt[mask].sum(dtype=np.float64)
 
-    def _add_mask(self, index: int, column: int, mask: NDArray[np.bool_]) -> None:
-        """Count what the mask of one label alone tells."""
-        self.components[column].add(mask)
-        area = int(np.count_nonzero(mask))
-        if not area:
-            return
-        self.tally.area[index, column] = area
-        last = self._last[column]
-        if last is not None:
-            self.tally.shared[index, column] = np.count_nonzero(mask & last)
-        self._last[column] = mask
-        edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
-        self.sides[column].update(
-            side for side, edge in zip(_SIDES, edges, strict=True) if edge.any()
-        )
+    def add_labels(self, index: int, labels: NDArray[np.integer]) -> None:
+        """Count what one slice of the mask tells by itself and beside its neighbour.
+
+        Args:
+            index: Its index; every slice comes once, in order.
+            labels: Label values (H, W), as they are written.
+        """
+        for column, value in enumerate(self._values):
+            mask = labels == value
+            self.components[column].add(mask)
+            area = int(np.count_nonzero(mask))
+            if not area:
+                continue
+            self.tally.area[index, column] = area
+            last = self._last[column]
+            if last is not None:
+                self.tally.shared[index, column] = np.count_nonzero(mask & last)
+            self._last[column] = mask
+            edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
+            self.sides[column].update(
+                side for side, edge in zip(_SIDES, edges, strict=True) if edge.any()
+            )
