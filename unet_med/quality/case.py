@@ -204,7 +204,7 @@ class QualityWatch:
         value, name = list(self._names.items())[column]
         tables = (tally.given, tally.hits, tally.mass, tally.entropy, tally.area)
         given, hits, mass, entropy, area = (float(table[:, column].sum()) for table in tables)
-        score = expected_dice(np.float64(given), np.float64(hits), np.float64(mass))
+        (score,) = expected_dice(np.array([given]), np.array([hits]), np.array([mass]))
         sizes = tallying.components[column].sizes()
         ends = zip(("first slice", "last slice"), tally.area[[0, -1], column], strict=True)
         touched = [end for end, there in ends if there]

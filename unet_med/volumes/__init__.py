@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from unet_med.volumes.across import as_planes
+from unet_med.volumes.collector import MapCollector
 from unet_med.volumes.digest import InputFiles, files_of
 from unet_med.volumes.formats import OPENERS, open_volume, volume_ending
 from unet_med.volumes.limits import Limits, ReadRules
@@ -15,38 +16,48 @@ from unet_med.volumes.volume import ArrayVolume, Volume, array_volume, stack_vol
 if TYPE_CHECKING:
     from unet_med.volumes.itk import from_sitk, to_sitk
     from unet_med.volumes.nifti import from_nibabel
+    from unet_med.volumes.nifti_map import MAP_KINDS, as_steps, is_map, write_map
     from unet_med.volumes.nifti_mask import mask_image, write_mask, write_mask_slabs
     from unet_med.volumes.verify import verify_mask
 
 _LAZY = {  # names whose modules load nibabel or SimpleITK
+    "MAP_KINDS": "nifti_map",
+    "as_steps": "nifti_map",
     "from_nibabel": "nifti",
     "from_sitk": "itk",
+    "is_map": "nifti_map",
     "mask_image": "nifti_mask",
     "to_sitk": "itk",
     "verify_mask": "verify",
+    "write_map": "nifti_map",
     "write_mask": "nifti_mask",
     "write_mask_slabs": "nifti_mask",
 }
 
 __all__ = [
+    "MAP_KINDS",
     "OPENERS",
     "ArrayVolume",
     "InputFiles",
     "Limits",
+    "MapCollector",
     "MaskProvenance",
     "ReadRules",
     "Volume",
     "array_volume",
     "as_planes",
+    "as_steps",
     "files_of",
     "from_nibabel",
     "from_sitk",
+    "is_map",
     "mask_image",
     "open_volume",
     "stack_volumes",
     "to_sitk",
     "verify_mask",
     "volume_ending",
+    "write_map",
     "write_mask",
     "write_mask_slabs",
 ]

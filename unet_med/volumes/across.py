@@ -65,17 +65,29 @@ def _collect(
     for slab in slabs:
         block.append(slab)
         if sum(part.nbytes for part in block) >= BLOCK_BYTES:
-            start = _insert(block, spool, layout=layout, axis=axis, start=start)
+            joined = np.concatenate(block, axis=axis)
+            start = insert_slabs(joined, spool, layout=layout, axis=axis, start=start)
             block = []
     if block:
-        _insert(block, spool, layout=layout, axis=axis, start=start)
+        insert_slabs(np.concatenate(block, axis=axis), spool, layout=layout, axis=axis, start=start)
 
 
-def _insert(
-    block: list[NDArray[Any]], spool: Spool, *, layout: VoxelLayout, axis: int, start: int
+def insert_slabs(
+    slabs: NDArray[Any], spool: Spool, *, layout: VoxelLayout, axis: int, start: int
 ) -> int:
-    """Put slabs [start, stop) along an axis into the stored planes, and return stop."""
-    labels = np.concatenate(block, axis=axis).transpose(2, 1, 0)  # (k, j, i), as stored
+    """Put slabs [start, stop) of a volume into spooled planes, across them, and return stop.
+
+    Args:
+        slabs: (i, j, k), the part from ``start`` on along the axis.
+        spool: Holds the whole volume as a file does.
+        layout: How it lies there.
+        axis: Array axis of the slabs, 0 or 1.
+        start: Index of the first slab.
+
+    Raises:
+        OutputError: The temporary disk is full.
+    """
+    labels = slabs.transpose(2, 1, 0)  # (k, j, i), as stored
     stop = start + int(labels.shape[2 - axis])
     index = (slice(None), slice(start, stop)) if axis == 1 else (..., slice(start, stop))
     stored = StoredVoxels(spool.file, layout, name="the spooled label map")

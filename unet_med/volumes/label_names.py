@@ -22,20 +22,26 @@ _COMMENT = 6  # NIfTI's code for extensions of plain text
 _KEY = "unet_med"
 
 
-def notes_text(label_names: Mapping[int, str], provenance: MaskProvenance | None) -> str:
-    """Return the JSON text that a mask carries in its header."""
-    names = {str(value): name for value, name in sorted(label_names.items())}
-    notes: dict[str, Any] = {"labels": names}
+def notes_text(
+    label_names: Mapping[int, str], provenance: MaskProvenance | None, *, kind: str | None = None
+) -> str:
+    """Return the JSON text that a mask, or with a ``kind`` a map, carries in its header."""
+    ordered = sorted(label_names.items()) if kind is None else label_names.items()
+    notes: dict[str, Any] = {} if kind is None else {"map": kind}
+    notes["labels"] = {str(value): name for value, name in ordered}  # a map's in its own order
     if provenance is not None:
         notes["provenance"] = provenance.as_dict()
     return json.dumps({_KEY: notes}, ensure_ascii=False)
 
 
 def notes_extension(
-    label_names: Mapping[int, str], provenance: MaskProvenance | None = None
+    label_names: Mapping[int, str],
+    provenance: MaskProvenance | None = None,
+    *,
+    kind: str | None = None,
 ) -> Nifti1Extension:
     """Return a NIfTI comment extension that holds label names and provenance as JSON."""
-    return Nifti1Extension("comment", notes_text(label_names, provenance).encode())
+    return Nifti1Extension("comment", notes_text(label_names, provenance, kind=kind).encode())
 
 
 def read_notes(path: Path) -> dict[str, Any]:

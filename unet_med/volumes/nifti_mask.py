@@ -121,27 +121,52 @@ def write_mask_slabs(
             in the header.
         OutputError: The file cannot be written, or what was read back is not what was written.
     """
+    header = mask_header(like, dtype=dtype, label_names=label_names, provenance=provenance)
+    write_proven(slabs, path, header=header, like=like)
+
+
+def write_proven(
+    slabs: Iterable[NDArray[Any]],
+    path: Path,
+    *,
+    header: nib.Nifti1Header,
+    like: Volume,
+    n_volumes: int = 1,
+) -> None:
+    """Write voxels under a header made of the scan's, and prove both before the file appears.
+
+    Args:
+        slabs: Voxels (i, j, n) as stored, in the file's own order, volume after volume.
+        path: As for `write_mask_slabs`.
+        header: From `mask_header`.
+        like: The scan.
+        n_volumes: Volumes of the scan's shape.
+
+    Raises:
+        GeometryError, OutputError: As for `write_mask_slabs`.
+    """
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         msg = f"cannot write {path}: a mask is a NIfTI file; end its name in .nii.gz or .nii"
         raise OutputError(msg)
-    header = mask_header(like, dtype=dtype, label_names=label_names, provenance=provenance)
     stream = io.BytesIO()
     header.write_to(stream)
-    start, stored_dtype = stream.getvalue(), header.get_data_dtype()
+    start, dtype = stream.getvalue(), header.get_data_dtype()
     with atomic_path(path) as partial:
-        digest = _write(partial, start, _blocks(slabs, stored_dtype, like=like))
+        blocks = _blocks(slabs, dtype, like=like, n_volumes=n_volumes)
+        digest = _write(partial, start, blocks)
         _prove(partial, start, digest=digest, like=like, target=path)
 
 
 def _blocks(
-    slabs: Iterable[NDArray[Any]], dtype: np.dtype[Any], *, like: Volume
+    slabs: Iterable[NDArray[Any]], dtype: np.dtype[Any], *, like: Volume, n_volumes: int
 ) -> Iterator[bytes]:
     """Yield the voxels as NIfTI stores them, first axis fastest, and check that all came."""
     planes, n_planes = like.geometry.shape[:2], 0
+    wanted = like.geometry.shape[2] * n_volumes
     for slab in slabs:
-        n_planes += slab.shape[2] if slab.shape[:2] == planes else like.geometry.shape[2] + 1
+        n_planes += slab.shape[2] if slab.shape[:2] == planes else wanted + 1
         yield np.asarray(slab, dtype=dtype).tobytes(order="F")
-    if n_planes != like.geometry.shape[2]:
+    if n_planes != wanted:
         msg = f"the slabs do not add up to the grid of {like.name}, {like.geometry.shape}"
         raise GeometryError(msg)
 
