@@ -7,8 +7,19 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - the package's own habit
 
-from unet_med.errors import GeometryError
-from unet_med.volumes import array_volume, as_steps, is_map, open_volume, write_map, write_mask
+from unet_med.cases import find_cases
+from unet_med.errors import GeometryError, InputError
+from unet_med.evaluation.pairing import find_masks
+from unet_med.volumes import (
+    MAP_KINDS,
+    array_volume,
+    as_steps,
+    is_map,
+    map_name,
+    open_volume,
+    write_map,
+    write_mask,
+)
 from unet_med.volumes.mask_header import GEOMETRY_FIELDS
 
 NAMES = {7: "liver", 2: "Ödem", 3: "spleen"}
@@ -95,3 +106,17 @@ def test_volumes_without_a_header_get_one(tmp_path):
     target, maps = tmp_path / "x.probabilities.nii.gz", chances(3)
     write_map(slabs(maps), target, like=scan, kind="probabilities", label_names=NAMES)
     np.testing.assert_array_equal(nib.load(target).affine, np.diag([2.0, 1, 1, 1]))
+
+
+def test_maps_are_found_neither_as_scans_nor_as_masks(write_nifti, tmp_path):
+    (tmp_path / "out").mkdir()
+    scan = open_volume(write_nifti("out/a.nii.gz"))
+    for kind in MAP_KINDS:
+        n_maps = 3 if kind == "probabilities" else 1
+        target = tmp_path / "out" / map_name("a.nii.gz", kind)
+        write_map(slabs(chances(n_maps)), target, like=scan, kind=kind, label_names=NAMES)
+    found = find_cases([tmp_path / "out"], n_channels=1, output=None)
+    assert [case.id for case in found.cases] == ["a"]
+    assert list(find_masks(tmp_path / "out")) == ["a"]
+    with pytest.raises(InputError, match="is a map that this program wrote"):
+        find_cases([target], n_channels=1, output=None)

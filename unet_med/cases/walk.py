@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from unet_med.errors import InputError
-from unet_med.volumes import OPENERS, volume_ending
+from unet_med.volumes import OPENERS, is_map, volume_ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _NEAR_MATCHES = 3
 _HERE = PurePosixPath()
 _ENDINGS = ", ".join(OPENERS)
+_MAP = "is a map that this program wrote beside a mask, not a scan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ def find_files(text: str) -> tuple[list[FoundFile], list[Nothing]]:
 
     Hidden files and folders are passed over. Linked folders are followed once, so that a
     loop of links ends. A link to nothing counts as a file: its case fails, it is not lost.
+    Maps that this program wrote beside masks (``--save``) are no scans.
 
     Args:
         text: What the user typed.
@@ -101,6 +103,7 @@ def find_files(text: str) -> tuple[list[FoundFile], list[Nothing]]:
         The files, sorted by relative folder and name, and what could not be searched.
     """
     found, nothing = _search(text)
+    found = [file for file in found if not is_map(file.path)]
     if not found and not nothing:
         nothing.append(Nothing(text, _explain(text)))
     found = [file for file in found if not _is_second_half(file.path)]
@@ -210,7 +213,8 @@ def _explain(text: str) -> str:
         more = f" and {len(other) - _NEAR_MATCHES} more" if len(other) > _NEAR_MATCHES else ""
         return f"no volume ({_ENDINGS}) in the folder {text} or below it: {there}{more}"
     if path.exists():
-        return f"{text} is no volume: its name ends in none of {_ENDINGS}"
+        named = f"is no volume: its name ends in none of {_ENDINGS}"
+        return f"{text} {_MAP if is_map(path) else named}"
     return f"{text} does not exist{_near(path)}"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from unet_med.cases.near import nearest_ids
 from unet_med.errors import InputError
 from unet_med.evaluation.records import ExtraPrediction, FailedCase
-from unet_med.volumes import OPENERS, volume_ending
+from unet_med.volumes import OPENERS, is_map, volume_ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -82,7 +82,7 @@ def case_id(name: str) -> str:
 
 
 def find_masks(root: Path) -> dict[str, list[Path]]:
-    """Return the mask files below a folder by case id; hidden files are left out.
+    """Return the mask files below a folder by case id; hidden files and maps are left out.
 
     A case with more than one file keeps them all. A path to a file gives that file.
 
@@ -99,6 +99,8 @@ def find_masks(root: Path) -> dict[str, list[Path]]:
         inside = path.relative_to(root)
         hidden = any(part.startswith(".") for part in inside.parts)
         if hidden or volume_ending(path) is None or not path.is_file() or _is_header(path):
+            continue
+        if is_map(path):
             continue
         found.setdefault(inside.with_name(case_id(path.name)).as_posix(), []).append(path)
     if not found:

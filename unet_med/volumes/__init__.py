@@ -10,22 +10,21 @@ from unet_med.volumes.collector import MapCollector
 from unet_med.volumes.digest import InputFiles, files_of
 from unet_med.volumes.formats import OPENERS, open_volume, volume_ending
 from unet_med.volumes.limits import Limits, ReadRules
+from unet_med.volumes.map_names import MAP_KINDS, is_map, map_name
 from unet_med.volumes.provenance import MaskProvenance
 from unet_med.volumes.volume import ArrayVolume, Volume, array_volume, stack_volumes
 
 if TYPE_CHECKING:
     from unet_med.volumes.itk import from_sitk, to_sitk
     from unet_med.volumes.nifti import from_nibabel
-    from unet_med.volumes.nifti_map import MAP_KINDS, as_steps, is_map, write_map
+    from unet_med.volumes.nifti_map import as_steps, write_map
     from unet_med.volumes.nifti_mask import mask_image, write_mask, write_mask_slabs
     from unet_med.volumes.verify import verify_mask
 
 _LAZY = {  # names whose modules load nibabel or SimpleITK
-    "MAP_KINDS": "nifti_map",
     "as_steps": "nifti_map",
     "from_nibabel": "nifti",
     "from_sitk": "itk",
-    "is_map": "nifti_map",
     "mask_image": "nifti_mask",
     "to_sitk": "itk",
     "verify_mask": "verify",
@@ -51,6 +50,7 @@ __all__ = [
     "from_nibabel",
     "from_sitk",
     "is_map",
+    "map_name",
     "mask_image",
     "open_volume",
     "stack_volumes",

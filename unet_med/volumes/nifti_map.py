@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet_med.volumes.label_names import notes_extension, read_notes
+from unet_med.volumes.label_names import notes_extension
 from unet_med.volumes.mask_header import mask_header
 from unet_med.volumes.nifti_mask import write_proven
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     from unet_med.volumes.provenance import MaskProvenance
     from unet_med.volumes.volume import Volume
-
-MAP_KINDS = ("probabilities", "uncertainty", "entropy")
-"""What can be saved beside a mask, each as ``<id>.<kind>.nii.gz``."""
 
 STEPS = 255
 """Maps are stored as whole 255ths with the slope 1/255 in the header.
@@ -55,8 +52,8 @@ def write_map(
             label, in the order of ``label_names``.
         path: The target, ending in .nii.gz or .nii.
         like: The scan.
-        kind: One of `MAP_KINDS`. ``probabilities`` has one volume per label along the fourth
-            axis; what is missing to 1 is background.
+        kind: One of `map_names.MAP_KINDS`. ``probabilities`` has one volume per label along the
+            fourth axis; what is missing to 1 is background.
         label_names: Name per value, written into a header extension.
         provenance: How the map was made, written there too.
 
@@ -68,15 +65,6 @@ def write_map(
     _describe(header, kind, label_names, provenance)
     n_volumes = len(label_names) if kind == "probabilities" else 1
     write_proven(slabs, path, header=header, like=like, n_volumes=n_volumes)
-
-
-def is_map(path: Path) -> bool:
-    """Return whether a file is a map that this program wrote, and so no scan and no mask.
-
-    Only a file that is named like one is opened.
-    """
-    endings = (f".{kind}{end}" for kind in MAP_KINDS for end in (".nii.gz", ".nii"))
-    return path.name.lower().endswith(tuple(endings)) and read_notes(path).get("map") in MAP_KINDS
 
 
 def _describe(
