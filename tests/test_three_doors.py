@@ -17,10 +17,12 @@ import pytest
 import unet_med
 from tests.bundles import make_bundle
 from tests.transforms.scans import OBLIQUE, write_scan
+from unet_med._files import sha256_file
 from unet_med.cli import main
 from unet_med.preprocessing import Context
 from unet_med.recipe import LabelRule
 from unet_med.volumes import verify_mask
+from unet_med.volumes.label_names import read_notes
 from unet_med.windows import WindowRule
 
 ROOT = Path(__file__).parents[1]
@@ -122,4 +124,7 @@ def test_three_doors_write_equal_files(tmp_path, name):
         if "postprocessing" in settings:
             changed = json.loads((tmp_path / "cli" / f"{case}.json").read_text())["postprocessing"]
             assert sum(changed["removed_voxels"].values()) > 0
+        carried = read_notes(masks[0])["provenance"]
+        assert carried["inputs"] == [sha256_file(path) for path in paths]
+        assert (carried["backend"], carried["precision"]) == ("torch", "fp32")
         assert all(verify_mask(paths[0], mask) == [] for mask in masks)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
+from datetime import datetime
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.batches import AFFINE, slow_labels, write_bundle, write_scan
+import unet_med
+from tests.batches import AFFINE, run_cases, slow_labels, write_bundle, write_scan
+from unet_med.bundle import open_bundle
 from unet_med.cli import main
 from unet_med.volumes import open_volume, write_mask
 
@@ -105,3 +110,39 @@ class TestVerify:
         scan, _ = write_labels(tmp_path)
         assert main(["verify", str(scan), str(tmp_path / "none.nii.gz")]) == 2
         assert "none.nii.gz" in capsys.readouterr().err
+
+
+def test_a_mask_says_how_it_was_made(tmp_path, capsys):
+    """The file itself and its sidecar, as far as they belong together."""
+    scan = write_scan(tmp_path / "in/a.nii.gz")
+    report = run_cases(tmp_path, command_line="unet-med segment in")
+    mask = report.outcomes[0].mask
+    content = info(capsys, mask)
+    assert content["made by"] == {
+        "version": unet_med.__version__,
+        "bundle": "thresholds",
+        "bundle_sha256": open_bundle(tmp_path / "bundle").sha256,
+        "backend": "torch",
+        "precision": "fp32",
+        "inputs": [hashlib.sha256(scan.read_bytes()).hexdigest()],
+    }
+    beside = content["sidecar"]
+    assert beside["command_line"] == "unet-med segment in"
+    assert beside["host"] == platform.node()
+    assert beside["inputs"] == [{"path": str(scan), "sha256": content["made by"]["inputs"][0]}]
+    assert datetime.fromisoformat(beside["written"]).tzinfo is not None
+    (header,) = nib.load(mask).header.extensions
+    for kept_out in (str(scan), "unet-med segment", beside["written"][:10]):
+        assert kept_out not in header.get_content().decode()
+    mask.rename(mask.with_name("b.nii.gz"))
+    assert info(capsys, mask.with_name("b.nii.gz"))["sidecar"] == {}
+
+
+def test_equal_scans_give_equal_files_wherever_and_whenever(tmp_path):
+    masks = []
+    for place in ("here", "there/below"):
+        write_scan(tmp_path / place / "in/a.nii.gz")
+        (tmp_path / place / "bundle").mkdir()
+        write_bundle(tmp_path / place / "bundle")
+        masks.append(run_cases(tmp_path / place, command_line=place).outcomes[0].mask)
+    assert masks[0].read_bytes() == masks[1].read_bytes()

@@ -8,6 +8,7 @@ from unet_med.batch.ledger import LEDGER_NAME, Status
 from unet_med.batch.report import BatchReport, Listener, Outcome, Silence
 from unet_med.batch.resume import Policy
 from unet_med.batch.runner import BatchSettings, run_batch
+from unet_med.batch.sidecar import read_sidecar
 from unet_med.cases.case import Case, CaseList
 from unet_med.cases.find import find_cases
 
@@ -24,6 +25,7 @@ __all__ = [
     "Silence",
     "Status",
     "find_cases",
+    "read_sidecar",
     "run_batch",
     "sidecar_path",
     "split_frames",

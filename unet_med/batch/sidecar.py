@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from unet_med import __version__
@@ -62,6 +64,8 @@ def sidecar_content(facts: CaseFacts, *, mask: MaskFile, provenance: Provenance)
         "bundle": dict(provenance.bundle),
         "execution": dict(provenance.execution),
         "command_line": provenance.command_line,
+        "host": platform.node(),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "fingerprint": provenance.fingerprint,
         "geometry": {
             "shape": [int(size) for size in geometry.shape],
@@ -87,20 +91,22 @@ def write_sidecar(path: Path, content: dict[str, Any]) -> None:
     write_json(path, _encodable(content))
 
 
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Read a sidecar of this program; empty when there is none, or it is somebody else's."""
+    try:
+        content = read_json(path)
+        return dict(content) if content["program"]["name"] == PROGRAM else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def refuse_foreign_sidecar(path: Path) -> None:
     """Leave a JSON file alone that this program did not write, such as one of a data set.
 
     Raises:
         OutputError: There is such a file.
     """
-    if not path.exists():
-        return
-    try:
-        content = read_json(path)
-        ours = content["program"]["name"] == PROGRAM
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
+    if path.exists() and not read_sidecar(path):
         msg = f"{path} was not written by this program: move it away, or use --overwrite"
         raise OutputError(msg)
 

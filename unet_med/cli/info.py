@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Describe a bundle (labels, network, what it was trained on, digests), a mask written by this
-program (labels, voxel counts, volumes) or a scan (grid and orientation). Without an argument,
-the bundle that comes with the program."""
+program (labels, voxel counts, volumes, how it was made) or a scan (grid and orientation).
+Without an argument, the bundle that comes with the program."""
 
 _MM3_PER_ML = 1000.0
 _DIRECTIONS = (("R", "L"), ("A", "P"), ("S", "I"))
@@ -55,8 +55,12 @@ def describe(path: Path | None) -> dict[str, Any]:
     from unet_med.volumes import open_volume
 
     volume = open_volume(path)
-    names = _label_names(volume)
-    return _mask_facts(volume, names) if names else _scan_facts(volume)
+    notes = _notes(volume)
+    if not notes.get("labels"):
+        return _scan_facts(volume)
+    names = {int(value): str(name) for value, name in notes["labels"].items()}
+    made = {"made by": notes.get("provenance", {}), "sidecar": _sidecar_facts(path)}
+    return {**_mask_facts(volume, names), **made}
 
 
 def _bundle_facts(bundle: Bundle) -> dict[str, Any]:
@@ -130,13 +134,28 @@ def _mask_facts(volume: Volume, names: dict[int, str]) -> dict[str, Any]:
     return {**_scan_facts(volume), "labels": labels}
 
 
-def _label_names(volume: Volume) -> dict[int, str]:
-    """Return the names that a mask of this program carries; empty for anything else."""
-    from unet_med.volumes.label_names import read_label_names
+def _notes(volume: Volume) -> dict[str, Any]:
+    """Return what a mask of this program says about itself; empty for anything else."""
+    from unet_med.volumes.label_names import read_label_names, read_notes
 
-    if volume.nifti_header is None or volume.path is None:
+    if volume.path is None or not read_label_names(volume.path):
         return {}
-    return read_label_names(volume.path)
+    return read_notes(volume.path)
+
+
+def _sidecar_facts(mask: Path) -> dict[str, Any]:
+    """Return what the JSON beside a mask adds; empty when there is none for this very file."""
+    from unet_med._files import sha256_file
+    from unet_med.batch import read_sidecar, sidecar_path
+
+    if not mask.name.lower().endswith((".nii", ".nii.gz")):
+        return {}
+    content = read_sidecar(sidecar_path(mask))
+    stated = content.get("mask")
+    if not isinstance(stated, dict) or stated.get("sha256") != sha256_file(mask):
+        return {}
+    shown = ("command_line", "host", "written", "inputs", "execution", "seconds", "quality")
+    return {key: content[key] for key in shown if key in content}
 
 
 def _print_lines(content: dict[str, Any], indent: str = "") -> None:
