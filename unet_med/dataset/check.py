@@ -180,7 +180,7 @@ def _case_dict(case: LabelledCase, survey: CaseSurvey) -> dict[str, Any]:
                 "maximum": channel.maximum,
                 "mean": channel.mean,
                 "std": channel.std,
-                "percentiles": {"0.5": channel.low, "50": channel.median, "99.5": channel.high},
+                "percentiles": {"1": channel.low, "50": channel.median, "99": channel.high},
                 "zero_share": channel.zero_share,
                 "n_nonfinite": channel.n_nonfinite,
                 "dtype": channel.dtype,

@@ -27,7 +27,8 @@ SLAB_VOXELS = 1 << 20
 PLANES_AXIS = 2
 """Files store planes along the third array axis one after the other."""
 
-LOW_PERCENT, HIGH_PERCENT = 0.5, 99.5
+LOW_PERCENT, HIGH_PERCENT = 1.0, 99.0
+"""Percentiles of a whole scan that are kept: those that a recipe's fingerprint bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class ChannelSurvey:
 
     Attributes:
         minimum, maximum, mean, std: Over all finite voxels, scan units.
-        low, median, high: Percentiles 0.5, 50 and 99.5.
+        low, median, high: Percentiles 1, 50 and 99.
         zero_share: Share of the finite voxels that are exactly 0.
         n_nonfinite: Voxels that are NaN or infinite.
         dtype: Type as stored.

@@ -28,8 +28,9 @@ def take_fingerprint(
     Args:
         surveys: The cases.
         axes: Array axis of the slices, per case.
-        channels: Of the recipe; ``intensity`` has the smallest 0.5th and the largest 99.5th
-            percentile of each over the scans.
+        channels: Of the recipe; ``intensity`` has the smallest 1st and the largest 99th
+            percentile over the scans of each whose units matter: z-scores and percentiles do
+            not depend on them.
         labels: Of the recipe; ``volumes_ml`` has their ranges, 0 where a case lacks the label.
         regions: Values of the label maps that make up a label of the recipe.
     """
@@ -48,6 +49,7 @@ def take_fingerprint(
                 _rounded(max(survey.channels[n].high for survey in surveys)),
             )
             for n, channel in enumerate(channels)
+            if channel.normalisation.method in {"fixed", "none"}
         },
         volumes_ml={
             name: _range([_volume_ml(survey, regions.get(value, (value,))) for survey in surveys])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from unet_med.dataset.survey import HIGH_PERCENT, LOW_PERCENT
 from unet_med.preprocessing import Normalisation
 from unet_med.recipe import Channel
 
@@ -20,12 +19,15 @@ CT = "CT"
 AIR_HU = -800.0
 """CT scans hold air (−1000 HU; −1024 or lower outside the circle); lung is about −850."""
 
+LOW_PERCENT, HIGH_PERCENT = 0.5, 99.5
+"""Percentiles inside the labels to which CT is clipped, as nnU-Net has it."""
+
 HIGHEST_HU = 4000.0
 """Bone ends at about 2000 HU, metal at the 12-bit limit of 3071, with an extended scale higher;
-but the 99.5th percentile lies below this in any patient."""
+but the 99th percentile lies below this in any patient."""
 
 LOWEST_TOP_HU = 20.0
-"""The 99.5th percentile of a body in Hounsfield units lies above fat and water."""
+"""The 99th percentile of a body in Hounsfield units lies above fat and water."""
 
 ZERO_SHARE = 0.25
 """From this share of exact zeros on the zeros are taken as background that was cut away."""

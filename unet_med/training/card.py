@@ -1,0 +1,289 @@
+"""The model card of a trained bundle, written from facts: data, scores, and what nobody tried."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from unet_med import __version__
+from unet_med._files import atomic_path, write_json
+from unet_med.bundle import METADATA
+from unet_med.evaluation.aggregate import bootstrap_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from unet_med.recipe import Recipe
+    from unet_med.training.plan import TrainingPlan
+
+CARD = Path("docs/model_card.md")
+NOT_STATED = "not stated"
+FEW_PATIENTS = 10
+"""Below this many patients the interval of a mean says little, and the card says so."""
+
+Kind = Literal["held-out", "out-of-fold"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """Dice of one label.
+
+    Attributes:
+        n_patients: Patients in which it is in the reference or the prediction.
+        mean: Mean over patients of the mean of their cases; None without any.
+        interval: 95 % bootstrap interval of the mean, patients drawn; None for fewer than two.
+        lowest: The lowest case.
+    """
+
+    n_patients: int
+    mean: float | None
+    interval: tuple[float, float] | None
+    lowest: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a card knows besides recipe and plan.
+
+    Attributes:
+        scores: Case → label name → volume Dice; None where the label is in neither mask.
+        kind: ``held-out``: cases that were never trained on, but chose the best weights;
+            ``out-of-fold``: each case by the model of a fold that had not seen it.
+        command: The command line.
+        licence: Of weights and data.
+        remarks: Further sentences.
+    """
+
+    scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    kind: Kind = "held-out"
+    command: str = ""
+    licence: str = NOT_STATED
+    remarks: tuple[str, ...] = ()
+
+
+def label_scores(
+    scores: Mapping[str, Mapping[str, float | None]], plan: TrainingPlan
+) -> dict[str, LabelScore]:
+    """Return the Dice per label over patients.
+
+    Args:
+        scores: Case → label name → Dice.
+        plan: Says which case is of whom.
+    """
+    patients = {case.id: case.patient for case in plan.cases}
+    names = list(dict.fromkeys(name for of in scores.values() for name in of))
+    return {
+        name: _label_score({case: of.get(name) for case, of in scores.items()}, patients)
+        for name in names
+    }
+
+
+def _label_score(by_case: Mapping[str, float | None], patients: Mapping[str, str]) -> LabelScore:
+    by_patient: dict[str, list[float]] = defaultdict(list)
+    for case, value in by_case.items():
+        if value is not None:
+            by_patient[patients.get(case, case)].append(value)
+    means = np.array([np.mean(values) for values in by_patient.values()])
+    if not means.size:
+        return LabelScore(0, None, None, None)
+    interval = bootstrap_interval(means)
+    lowest = min(value for values in by_patient.values() for value in values)
+    pair = None if interval is None else (interval[0], interval[1])
+    return LabelScore(len(means), float(means.mean()), pair, float(lowest))
+
+
+def write_card(root: Path, recipe: Recipe, plan: TrainingPlan, facts: CardFacts) -> None:
+    """Write ``docs/model_card.md`` of a bundle and its scores into ``metadata.json``.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    with atomic_path(root / CARD) as partial:
+        partial.write_text(model_card(recipe, plan, facts), encoding="utf-8")
+    path = root / METADATA
+    if not path.is_file():
+        return
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["eval_metrics"] = metrics_of(plan, facts)
+    if facts.command:
+        content["training_command"] = facts.command
+    write_json(path, content)
+
+
+def metrics_of(plan: TrainingPlan, facts: CardFacts) -> dict[str, Any]:
+    """Return what metadata.json says of the scores, JSON-ready; empty without any."""
+    if not facts.scores:
+        return {}
+    found = label_scores(facts.scores, plan)
+    means = [score.mean for score in found.values() if score.mean is not None]
+    return {
+        "kind": facts.kind,
+        "n_cases": len(facts.scores),
+        "n_patients": len(_patients(plan, facts.scores)),
+        "mean_volume_dice": round(float(np.mean(means)), 4) if means else None,
+        "volume_dice": {
+            name: {
+                "n_patients": score.n_patients,
+                "mean": None if score.mean is None else round(score.mean, 4),
+                "ci95": None if score.interval is None else [round(v, 4) for v in score.interval],
+            }
+            for name, score in found.items()
+        },
+    }
+
+
+def model_card(recipe: Recipe, plan: TrainingPlan, facts: CardFacts) -> str:
+    """Return the card as Markdown."""
+    labels = ", ".join(f"{value} {name}" for value, name in recipe.labels.items())
+    sizes = ", ".join(map(str, recipe.network.sizes))
+    parts = [
+        f"# Model card: {recipe.name}",
+        (
+            f"**What it is.** A 2D U-Net with {sizes} channels per "
+            f"level that labels {labels} on {recipe.slice_axis} slices, trained by unet_med "
+            f"{__version__}. `configs/recipe.json` says all that it does to a scan."
+        ),
+        (
+            "**It is no medical device** and must not be used for diagnosis, treatment or any "
+            "decision about a patient."
+        ),
+        "## Data\n\n" + _data(recipe, plan),
+        "## How well it does\n\n" + _how_well(plan, facts),
+        "## Where it was never tried\n\n" + _never_tried(recipe, plan),
+        "## How it was planned\n\n" + _bullets(plan.notes or ("no notes",)),
+        "## How it was made\n\n" + _made(plan, facts),
+        "## Licence\n\n" + _licence(facts.licence),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _data(recipe: Recipe, plan: TrainingPlan) -> str:
+    seen = recipe.fingerprint
+    trained = plan.training_cases
+    rows = [
+        ("cases", f"{len(plan.cases)} of {len(_patients(plan))} patients"),
+        ("trained on", f"{len(trained)} cases"),
+        ("held out", _ids(plan.validation)),
+        ("channels", ", ".join(f"{c.name} ({c.modality})" for c in recipe.channels)),
+        ("distance between slices", _range(seen.slice_spacing_mm, "mm")),
+        ("spacing in the slice", _range(seen.in_plane_spacing_mm, "mm")),
+        ("sides of a slice", _range(seen.slice_size_mm, "mm")),
+        ("slices", _range(seen.n_slices, "")),
+    ]
+    rows += [(f"values of {name}", _range(pair, "")) for name, pair in seen.intensity.items()]
+    rows += [(f"volume of {name}", _range(pair, "ml")) for name, pair in seen.volumes_ml.items()]
+    rows.append(("who, where, which scanner", NOT_STATED))
+    return _table(("", ""), [(what, text) for what, text in rows if text])
+
+
+def _how_well(plan: TrainingPlan, facts: CardFacts) -> str:
+    if not facts.scores:
+        return (
+            "Nobody knows: no case was held out, and scores on training cases are no estimate. Do "
+            "not use it before it was scored on cases that it has not seen (`unet-med evaluate`)."
+        )
+    found = label_scores(facts.scores, plan)
+    rows = [
+        (name, _digits(s.mean), _interval(s.interval), _digits(s.lowest), str(s.n_patients))
+        for name, s in found.items()
+    ]
+    table = _table(("label", "mean Dice", "95 % interval", "lowest case", "patients"), rows)
+    n_patients = len(_patients(plan, facts.scores))
+    how = {
+        "held-out": "cases that were never trained on, but chose the best weights",
+        "out-of-fold": "each case by the model of a fold that was not trained on it, but chose its "
+        "best weights on it",
+    }[facts.kind]
+    few = (
+        f" With {n_patients} patient{'s' if n_patients != 1 else ''} this is a first impression, "
+        "no estimate of what happens elsewhere."
+        if n_patients < FEW_PATIENTS
+        else ""
+    )
+    return (
+        f"Volume Dice on {len(facts.scores)} {facts.kind} cases of {n_patients} patients: {how}, "
+        "so the figures flatter a little. "
+        f"Intervals: 2000 bootstrap draws of patients.{few}\n\n{table}"
+    )
+
+
+def _never_tried(recipe: Recipe, plan: TrainingPlan) -> str:
+    seen = recipe.fingerprint
+    lines = [
+        "scanners, hospitals, protocols and patient groups other than those of the data above",
+        f"more than {len(_patients(plan))} patients",
+    ]
+    if seen.slice_spacing_mm is not None:
+        lines.append(f"slices not {_range(seen.slice_spacing_mm, 'mm')} apart")
+    if seen.in_plane_spacing_mm is not None:
+        lines.append(f"pixels not {_range(seen.in_plane_spacing_mm, 'mm')} wide")
+    modalities = sorted({c.modality for c in recipe.channels} - {"n/a"})
+    if modalities:
+        lines.append(f"anything but {', '.join(modalities)}")
+    lines.append("scans in which something is there that the label maps do not name")
+    told = "`unet-med segment` says so in its sidecar when a scan lies outside these ranges."
+    return f"{_bullets(lines)}\n\n{told}"
+
+
+def _made(plan: TrainingPlan, facts: CardFacts) -> str:
+    budgets = ((plan.minutes, "minutes"), (plan.epochs, "epochs"), (plan.steps, "steps"))
+    amount = ", ".join(f"{value:g} {unit}" for value, unit in budgets if value is not None)
+    command = f"\n\n```\n{facts.command}\n```" if facts.command else ""
+    remarks = f"\n\n{_bullets(facts.remarks)}" if facts.remarks else ""
+    return (
+        f"{amount}, batches of {plan.batch}, {plan.optimizer.name} with rate "
+        f"{plan.optimizer.learning_rate:g}, seed {plan.seed}; `configs/plan.json` holds the whole "
+        f"plan.{command}{remarks}"
+    )
+
+
+def _licence(licence: str) -> str:
+    if licence != NOT_STATED:
+        return licence
+    return (
+        f"{NOT_STATED}. Weights and data belong to whoever made them: state here and in `LICENSE` "
+        "under which terms they may be used before passing the bundle on."
+    )
+
+
+def _patients(plan: TrainingPlan, ids: Mapping[str, object] | None = None) -> set[str]:
+    return {case.patient for case in plan.cases if ids is None or case.id in ids}
+
+
+def _ids(ids: Sequence[str]) -> str:
+    shown = ", ".join(ids[:20]) or "none"
+    return shown + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")  # noqa: PLR2004 - fits
+
+
+def _range(pair: tuple[float, float] | None, unit: str) -> str:
+    if pair is None:
+        return ""
+    low, high = pair
+    text = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return f"{text} {unit}".strip()
+
+
+def _digits(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _interval(pair: tuple[float, float] | None) -> str:
+    return "–" if pair is None else f"{pair[0]:.3f} to {pair[1]:.3f}"
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in cells)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
