@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import os
+import signal
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
@@ -11,9 +15,14 @@ import numpy as np
 from unet_med.backends import Execution
 from unet_med.batch import BatchSettings, Destination, find_cases, run_batch
 from unet_med.bundle import open_bundle
+from unet_med.errors import BundleError
 from unet_med.preprocessing import Normalisation
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 from unet_med.segmenter import Segmenter
+from unet_med.volumes import ReadRules
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 AFFINE = np.array([[-1.0, 0, 0, 5], [0, 1.5, 0, -7], [0, 0, 3, 2], [0, 0, 0, 1]])
 
@@ -49,6 +58,76 @@ def make_segmenter(root, **execution):
         write_bundle(root)
     how = Execution("torch", "fp32", "cpu", 1, "for a test")
     return Segmenter(open_bundle(root), replace(how, **execution), Thresholds())
+
+
+@dataclass(frozen=True)
+class TrappedThresholds(Thresholds):
+    """`Thresholds`, and traps that a test lays as files in a folder.
+
+    ``kill-N`` kills the process at the first slices whose longer side is N, and is gone then if
+    it is called ``kill-N-once``; ``slow`` holds the number of seconds that each call takes.
+    """
+
+    traps: Path
+
+    def __call__(self, slices, /):
+        side = max(slices.shape[2:])
+        once = self.traps / f"kill-{side}-once"
+        if once.exists() or (self.traps / f"kill-{side}").exists():
+            once.unlink(missing_ok=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if (self.traps / "slow").exists():
+            time.sleep(float((self.traps / "slow").read_text()))
+        return super().__call__(slices)
+
+
+@dataclass(frozen=True)
+class ThresholdsLoader:
+    """Loads a segmenter of `TrappedThresholds` in any process."""
+
+    root: Path
+    sha256: str
+
+    @classmethod
+    def of(cls, root):
+        if not (root / "configs").is_dir():
+            write_bundle(root)
+        return cls(root, open_bundle(root).sha256)
+
+    @property
+    def key(self):
+        return self.root, self.sha256
+
+    @property
+    def bundle(self):
+        return open_bundle(self.root)
+
+    @property
+    def recipe(self):
+        return self.bundle.recipe
+
+    def identity(self):
+        return self.load().identity()
+
+    @property
+    def rules(self):
+        return ReadRules()
+
+    @property
+    def execution(self):
+        return Execution("torch", "fp32", "cpu", 1, "for a test")
+
+    def check_elsewhere(self):
+        if self.bundle.sha256 != self.sha256:
+            msg = "the bundle differs"
+            raise BundleError(msg)
+
+    def load_elsewhere(self):
+        self.check_elsewhere()
+        return self.load()
+
+    def load(self):
+        return Segmenter(self.bundle, self.execution, TrappedThresholds(self.root))
 
 
 def write_scan(path, *, shape=(6, 5, 4), seed=0, affine=AFFINE):

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from unet_med.batch import BatchSettings, Destination, Silence, find_cases, run_batch
+from unet_med.backends import available_threads
+from unet_med.batch import (
+    BatchSettings,
+    Destination,
+    Silence,
+    dask_crew,
+    find_cases,
+    processes_crew,
+    run_batch,
+)
+from unet_med.errors import InputError
 from unet_med.evaluation import CohortScores, evaluate_cohort
 from unet_med.planning import Planned, PlanSettings, Source, plan_training
-from unet_med.segmenter import Segmentation, Segmenter, open_bundles
+from unet_med.segmenter import (
+    Segmentation,
+    Segmenter,
+    SegmenterLoader,
+    open_bundles,
+    resolve_segmenter,
+)
 from unet_med.segmenter import load_segmenter as load
 from unet_med.volumes import Limits, ReadRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from unet_med.batch import BatchReport, Listener
+    from unet_med.batch import BatchReport, Crew, Listener
     from unet_med.dataset.check import Progress as ReadingProgress
     from unet_med.evaluation import MetricSettings
     from unet_med.evaluation.cohort import Progress
@@ -55,6 +72,9 @@ class SegmentOptions(ExecutionOptions, total=False):
 
     overwrite: bool
     retry_failed: bool
+    limit: int | None
+    jobs: int
+    dask: str | None
     channel: int | None
     frames: bool
     max_voxels: int | None
@@ -93,8 +113,9 @@ def segment(
             program.
         listener: Follows the run.
         **options: ``tta``, ``device``, ``backend``, ``precision``, ``threads``, ``memory_gb`` as in
-            `load`; ``overwrite``, ``retry_failed``, ``channel``, ``frames``, ``max_voxels`` as on
-            the command line.
+            `load`; ``overwrite``, ``retry_failed``, ``limit``, ``jobs``, ``dask``, ``channel``,
+            ``frames``, ``max_voxels`` as on the command line. With ``jobs`` > 1 a script needs
+            ``if __name__ == "__main__":``, since processes are spawned.
 
     Returns:
         How every case ended; a failed case is no exception, see ``exit_code``.
@@ -110,6 +131,7 @@ def segment(
     settings = BatchSettings(
         overwrite=options.get("overwrite", False),
         retry_failed=options.get("retry_failed", False),
+        limit=options.get("limit"),
         channel=options.get("channel"),
         frames=options.get("frames", False),
         command_line=options.get("command_line", "unet_med.segment() in Python"),
@@ -125,21 +147,41 @@ def segment(
         output=Path(output),
         channel_names=names,
     )
-    segmenter = load(
+    jobs, dask, threads = options.get("jobs", 1), options.get("dask"), options.get("threads")
+    resolved = resolve_segmenter(
         folders,
         tta=options.get("tta", "recipe"),
         device=options.get("device", "auto"),
         backend=options.get("backend", "auto"),
         precision=options.get("precision", "auto"),
-        threads=options.get("threads"),
+        threads=_threads_each(jobs) if threads is None else threads,
         memory_gb=options.get("memory_gb"),
     )
-    return run_batch(
-        cases,
-        Destination.parse(output),
-        segmenter=replace(segmenter, rules=rules),
-        settings=settings,
-    )
+    loader = replace(resolved, rules=rules)
+    with _crew(loader, jobs=jobs, dask=dask) as crew:
+        return run_batch(
+            cases, Destination.parse(output), segmenter=loader, settings=settings, crew=crew
+        )
+
+
+def _threads_each(jobs: int) -> int | None:
+    """Divide this process's processors among processes."""
+    return None if jobs <= 1 else max(1, available_threads() // jobs)
+
+
+def _crew(
+    loader: SegmenterLoader, *, jobs: int, dask: str | None
+) -> AbstractContextManager[Crew | None]:
+    """Return who makes the cases; None = this process."""
+    if jobs < 1:
+        msg = f"jobs is a number of processes, 1 or more; got {jobs}"
+        raise InputError(msg)
+    if dask is not None and jobs > 1:
+        msg = "jobs are processes of this machine and dask is a cluster: give only one of them"
+        raise InputError(msg)
+    if dask is not None:
+        return dask_crew(dask, loader)
+    return processes_crew(jobs, loader) if jobs > 1 else nullcontext()
 
 
 def _folders(bundle: AnyPath | Sequence[AnyPath] | None) -> Path | list[Path] | None:

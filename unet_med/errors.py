@@ -9,6 +9,7 @@ UnetMedError
 ├── BundleError (ValueError)        a bundle folder is missing parts or foreign
 ├── WeightsError (ValueError)       model.pt does not fit the network, or is unsafe
 ├── OutputError (OSError)           a result could not be written whole
+├── ClusterError (RuntimeError)     processes that do the work cannot be reached
 └── MissingExtraError (ImportError) an optional package is not installed
 
 Each message is one line: what is wrong, what was found, what to do.
@@ -51,6 +52,10 @@ class WeightsError(UnetMedError, ValueError):
 
 class OutputError(UnetMedError, OSError):
     """A result could not be written whole."""
+
+
+class ClusterError(UnetMedError, RuntimeError):
+    """The processes that do the work cannot be reached."""
 
 
 class MissingExtraError(UnetMedError, ImportError):

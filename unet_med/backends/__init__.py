@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from unet_med.backends.choice import PRECISIONS, choose_backend, resolve_precision
 from unet_med.backends.exported import model_files, model_sha256, usable_receipt
+from unet_med.backends.processor import instruction_sets
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "Execution",
     "SlicePredictor",
     "available_threads",
+    "instruction_sets",
     "load_backend",
     "open_predictor",
     "resolve",

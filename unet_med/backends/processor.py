@@ -10,6 +10,7 @@ from pathlib import Path
 CPUINFO = Path("/proc/cpuinfo")
 """Where Linux lists the processor's instruction sets; elsewhere they are not known here."""
 
+_ARITHMETIC = ("amx", "avx", "fma", "asimd", "sve", "sme", "bf16", "i8mm")
 _CUDA_DEVICES = (Path("/dev/nvidia0"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
 
@@ -45,6 +46,17 @@ def may_have_cuda() -> bool:
 def processor_name() -> str:
     """Return the processor's name, for tables and receipts."""
     return _field("model name") or platform.processor() or platform.machine()
+
+
+@cache
+def instruction_sets() -> str:
+    """Return what the processor has for the arithmetic of networks, in one line.
+
+    Two processors with the same line compute the same labels; with others the last bits of
+    logits may differ. Empty where the instruction sets cannot be read.
+    """
+    flags, _ = _flags_and_vendor()
+    return " ".join(sorted(flag for flag in flags if flag.startswith(_ARITHMETIC)))
 
 
 def _flags_and_vendor() -> tuple[frozenset[str], str]:

@@ -19,17 +19,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from unet_med.batch.lock import hold
 from unet_med.errors import OutputError
-
-if sys.platform != "win32":
-    import fcntl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -68,7 +65,10 @@ class Entry:
         digest: SHA-256 of the mask file.
         seconds: Time per stage.
         error: Why it failed.
+        reason: The kind of failure.
         killed: The failure is that the process died more than once on this case.
+        host: Machine that made the mask.
+        cpu: The instruction sets it had for that.
         time: UTC, ISO 8601.
     """
 
@@ -79,7 +79,10 @@ class Entry:
     digest: str | None = None
     seconds: dict[str, float] | None = None
     error: str | None = None
+    reason: str | None = None
     killed: bool = False
+    host: str | None = None
+    cpu: str | None = None
     time: str = field(default_factory=_now)
 
     def turned(self, status: Status, **changes: Any) -> Entry:  # noqa: ANN401 - fields of the entry
@@ -143,8 +146,12 @@ class Ledger:
         """Return what is known of one output; empty for a new one."""
         return self._histories.get(output, History())
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: Entry, *, flush: bool = True) -> None:
         """Add one line and flush it to disk.
+
+        Args:
+            entry: The line.
+            flush: Wait until the disk has it. Lines whose loss costs nothing need not.
 
         Raises:
             OutputError: The line could not be written.
@@ -157,7 +164,8 @@ class Ledger:
         try:
             with self.path.open("ab", buffering=0) as stream:
                 written = stream.write(data)
-                os.fsync(stream.fileno())
+                if flush:
+                    os.fsync(stream.fileno())
         except OSError as exc:
             msg = f"cannot add to the ledger {self.path}: {exc.strerror or exc}; check free space"
             raise OutputError(msg) from exc
@@ -192,23 +200,26 @@ def open_ledger(folder: Path, *, exclusive: bool) -> Iterator[Ledger]:
         msg = f"cannot open the ledger {path}: {exc.strerror or exc}; check folder and rights"
         raise OutputError(msg) from exc
     with stream:
-        _lock(stream.fileno(), path, exclusive=exclusive)
+        hold(stream, path, exclusive=exclusive)
         stream.seek(0)
         entries, torn = _parse(stream.read(), path)
         yield Ledger(path, entries, torn=torn)
 
 
-def _lock(handle: int, path: Path, *, exclusive: bool) -> None:
-    """Take an advisory lock, which the system drops when the process ends in any way."""
-    if sys.platform == "win32":  # runs there are not kept apart
-        return
+def read_ledger(folder: Path) -> Ledger:
+    """Read the ledger of an output folder, which need not exist, without holding it.
+
+    Raises:
+        OutputError: It cannot be read, or the file is no ledger.
+    """
+    path = folder / LEDGER_NAME
     try:
-        fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except BlockingIOError as exc:
-        msg = f"another run is writing to {path.parent}: wait for it or choose another output"
+        data = path.read_bytes() if path.exists() else b""
+    except OSError as exc:
+        msg = f"cannot read the ledger {path}: {exc.strerror or exc}; check its rights"
         raise OutputError(msg) from exc
-    except OSError as exc:  # some network file systems have no locks
-        logger.debug("no lock on %s: %s", path, exc)
+    entries, torn = _parse(data, path)
+    return Ledger(path, entries, torn=torn)
 
 
 def _parse(data: bytes, path: Path) -> tuple[list[Entry], bool]:

@@ -27,6 +27,7 @@ class Outcome:
         volumes_ml: Volume per label; empty unless done.
         warnings: What a reader of the mask should know.
         error: Why it failed, one line.
+        reason: The kind of failure, for counting.
     """
 
     case: Case
@@ -36,6 +37,7 @@ class Outcome:
     volumes_ml: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    reason: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready content."""
@@ -48,6 +50,7 @@ class Outcome:
             "volumes_ml": self.volumes_ml,
             "warnings": list(self.warnings),
             "error": self.error,
+            "reason": self.reason,
         }
 
 
@@ -60,12 +63,16 @@ class BatchReport:
         ledger: The ledger file.
         rule: How the cases were found.
         execution: How the network was run.
+        elapsed_s: What the run took, from the first case on.
+        left: Cases that the limit left for another run.
     """
 
     outcomes: tuple[Outcome, ...]
     ledger: Path
     rule: str
     execution: Execution
+    elapsed_s: float = 0.0
+    left: int = 0
 
     def count(self, status: Status) -> int:
         """Return how many cases ended so."""
@@ -76,12 +83,31 @@ class BatchReport:
         """0 when every case is done, 1 when some failed."""
         return 1 if self.count(Status.FAILED) else 0
 
+    @property
+    def done_per_hour(self) -> float:
+        """Cases done per hour of this run."""
+        return 3600 * self.count(Status.DONE) / self.elapsed_s if self.elapsed_s else 0.0
+
+    def reasons(self) -> dict[str, int]:
+        """Return how many cases failed by kind of failure, the most frequent first."""
+        failed = (case.reason or "" for case in self.outcomes if case.status is Status.FAILED)
+        return dict(Counter(failed).most_common())
+
+    def seconds(self) -> dict[str, float]:
+        """Return seconds per stage, summed over the cases done; stages overlap."""
+        total: Counter[str] = Counter()
+        for outcome in self.outcomes:
+            total.update(outcome.seconds)
+        return {stage: round(value, 3) for stage, value in total.items()}
+
     def summary(self) -> str:
         """Return one line for people."""
         kinds = (Status.DONE, Status.SKIPPED, Status.FAILED)
         words = {Status.SKIPPED: "up to date"}
         counts = [f"{self.count(kind)} {words.get(kind, kind)}" for kind in kinds]
         shown = [text for kind, text in zip(kinds, counts, strict=True) if self.count(kind)]
+        if self.left:
+            shown.append(f"{self.left} left by --limit")
         return f"{', '.join(shown) or 'no case'}; ledger {self.ledger}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,6 +117,11 @@ class BatchReport:
             "done": self.count(Status.DONE),
             "skipped": self.count(Status.SKIPPED),
             "failed": self.count(Status.FAILED),
+            "left": self.left,
+            "failed_by_reason": self.reasons(),
+            "seconds": self.seconds(),
+            "elapsed_s": round(self.elapsed_s, 3),
+            "done_per_hour": round(self.done_per_hour, 2),
             "ledger": str(self.ledger),
             "rule": self.rule,
             "execution": self.execution.as_dict(),

@@ -1,110 +1,56 @@
-"""The loop over cases, and the one boundary that lets no case stop the others."""
+"""A batch: an output folder is opened, its cases are worked off, and a report says how."""
 
 from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from unet_med import __version__
-from unet_med._files import atomic_path, sha256_file
+from unet_med.batch.crew import Crew, Here
 from unet_med.batch.destination import (
     Destination,
     check_destination,
     open_folder,
     remove_leftovers,
-    sidecar_path,
 )
 from unet_med.batch.frames import split_frames
-from unet_med.batch.ledger import Entry, Ledger, Status, open_ledger
-from unet_med.batch.report import BatchReport, Listener, Outcome, Silence
-from unet_med.batch.resume import Policy, Verdict, fingerprint, judge
-from unet_med.batch.sidecar import (
-    MaskFile,
-    Provenance,
-    refuse_foreign_sidecar,
-    sidecar_content,
-    write_sidecar,
-)
-from unet_med.errors import InputError, OutputError, UnetMedError
-from unet_med.volumes import InputFiles, open_volume
+from unet_med.batch.ledger import open_ledger
+from unet_med.batch.report import BatchReport
+from unet_med.batch.session import Session
+from unet_med.batch.task import Common
+from unet_med.errors import InputError
+from unet_med.segmenter import Segmenter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from unet_med.batch.settings import BatchSettings
     from unet_med.cases.case import Case, CaseList
-    from unet_med.segmenter import Segmenter
+    from unet_med.segmenter import SegmenterLoader
+
+    Network = Segmenter | SegmenterLoader
 
 logger = logging.getLogger(__name__)
-
-KILLED = "the case killed the process twice (out of memory?): --retry-failed tries it again"
-STOPPED = "stopped by the user"
-
-
-@dataclass(frozen=True, slots=True)
-class BatchSettings:
-    """What the user asks of a batch.
-
-    Attributes:
-        overwrite: Make every mask again, and replace files that are not ours.
-        retry_failed: Try cases again that killed the process before.
-        channel: Channel or frame to take of 4D files, for recipes with one channel.
-        frames: One mask per frame of 4D files.
-        command_line: For the sidecars.
-        listener: Follows the run.
-    """
-
-    overwrite: bool = False
-    retry_failed: bool = False
-    channel: int | None = None
-    frames: bool = False
-    command_line: str = ""
-    listener: Listener = field(default_factory=Silence)
-
-    def __post_init__(self) -> None:
-        if self.frames and self.channel is not None:
-            msg = "frames takes every frame and channel takes one: give only one of them"
-            raise InputError(msg)
-        if self.channel is not None and self.channel < 0:
-            msg = f"channels are counted from 0, got {self.channel}"
-            raise InputError(msg)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Everything that the cases of one run share."""
-
-    segmenter: Segmenter
-    destination: Destination
-    ledger: Ledger
-    settings: BatchSettings
-    bundle: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """One case with its inputs digested."""
-
-    case: Case
-    inputs: InputFiles
-    fingerprint: str
 
 
 def run_batch(
     cases: CaseList,
     destination: Destination,
     *,
-    segmenter: Segmenter,
+    segmenter: Network,
     settings: BatchSettings,
+    crew: Crew | None = None,
 ) -> BatchReport:
-    """Segment cases one after the other; whatever happens to one, the others go on.
+    """Segment cases; whatever happens to one, the others go on.
 
     Args:
         cases: From ``find_cases``.
         destination: Where masks go; its folder is made.
-        segmenter: Segments one case.
+        segmenter: The network that runs; with a crew it need not be loaded here.
         settings: What the user asks.
+        crew: Makes the cases, and is ended; None = this process.
 
     Returns:
         How every case ended.
@@ -112,30 +58,82 @@ def run_batch(
     Raises:
         InputError: The destination or the settings cannot be right for these cases.
         OutputError: The output folder cannot be written, or another run holds it.
+        ClusterError: Nobody is left who could make cases.
     """
-    todo = _choose_frames(cases.cases, n_channels=len(segmenter.recipe.channels), settings=settings)
+    todo = choose_frames(cases.cases, n_channels=len(segmenter.recipe.channels), settings=settings)
     check_destination(destination, todo)
+    listener = settings.listener
+    workers = crew or _here(segmenter, settings)
+    common = common_of(segmenter, settings)
+    with open_session(destination, todo, crew=workers, common=common, settings=settings) as session:
+        listener.batch_started(len(todo), rule=cases.rule, execution=segmenter.execution)
+        began = time.perf_counter()
+        outcomes = session.run(todo)
+        return BatchReport(
+            tuple(outcomes),
+            session.ledger.path,
+            cases.rule,
+            segmenter.execution,
+            elapsed_s=time.perf_counter() - began,
+            left=len(todo) - len(outcomes),
+        )
+
+
+@contextmanager
+def open_session(
+    destination: Destination,
+    cases: Sequence[Case],
+    *,
+    crew: Crew,
+    common: Common,
+    settings: BatchSettings,
+) -> Iterator[Session]:
+    """Hold an output folder, clean of what killed runs left, for the time of a block.
+
+    Args:
+        destination: Where masks go; its folder is made.
+        cases: Those whose folders are cleaned.
+        crew: Makes the cases; it is ended with the block.
+        common: What the cases share.
+        settings: As for `run_batch`.
+
+    Yields:
+        What works off cases.
+
+    Raises:
+        OutputError: The output folder cannot be written, or another run holds it.
+    """
     open_folder(destination)
     exclusive = destination.file_name is None  # runs of one file each may share a folder
     with open_ledger(destination.folder, exclusive=exclusive) as ledger:
-        removed = remove_leftovers(destination, todo)
+        removed = remove_leftovers(destination, cases)
         logger.debug("removed %d leftovers of killed runs", removed)
-        batch = Batch(segmenter, destination, ledger, settings, segmenter.identity())
-        listener = settings.listener
-        listener.batch_started(len(todo), rule=cases.rule, execution=segmenter.execution)
-        outcomes = []
-        for number, case in enumerate(todo, start=1):
-            listener.case_started(case, number)
-            outcome = _run_case(case, batch)
-            outcomes.append(outcome)
-            listener.case_ended(outcome)
-    return BatchReport(tuple(outcomes), ledger.path, cases.rule, segmenter.execution)
+        try:
+            yield Session(destination, ledger, crew, common, settings)
+        finally:
+            crew.stop()
+            remove_leftovers(destination, cases)  # of worker processes that were ended
 
 
-def _choose_frames(
+def common_of(segmenter: Network, settings: BatchSettings) -> Common:
+    """Return what all cases of a run share."""
+    return Common(
+        segmenter.identity(),
+        segmenter.execution,
+        policy=settings.policy,
+        rules=segmenter.rules,
+        command_line=settings.command_line,
+    )
+
+
+def choose_frames(
     cases: Sequence[Case], *, n_channels: int, settings: BatchSettings
 ) -> tuple[Case, ...]:
-    """Apply ``channel`` and ``frames``, which recipes with one channel know."""
+    """Apply ``channel`` and ``frames``, which recipes with one channel know.
+
+    Raises:
+        InputError: The recipe takes several channels.
+    """
     if n_channels > 1 and (settings.frames or settings.channel is not None):
         msg = f"channel and frames are for recipes with one channel; this one takes {n_channels}"
         raise InputError(msg)
@@ -144,127 +142,6 @@ def _choose_frames(
     return tuple(replace(case, channel=settings.channel) for case in cases)
 
 
-def _run_case(case: Case, batch: Batch) -> Outcome:
-    """Run one case; an error of any kind becomes its outcome."""
-    try:
-        return _segment_case(case, batch)
-    except KeyboardInterrupt:
-        _record_failure(case, STOPPED, batch=batch)
-        raise
-    except Exception as exc:  # the one boundary: a bad file must not stop the batch
-        logger.debug("%s failed", case.key, exc_info=True)
-        error = _one_line(exc)
-        _record_failure(case, error, batch=batch)
-        return Outcome(case, Status.FAILED, batch.destination.mask_path(case), error=error)
-
-
-def _segment_case(case: Case, batch: Batch) -> Outcome:
-    """Segment one case, or find that there is nothing to do."""
-    if case.problem is not None:
-        raise InputError(case.problem)
-    start = time.perf_counter()
-    work = _digest(case, batch)
-    digested = time.perf_counter() - start
-    mask = batch.destination.mask_path(case)
-    output = batch.destination.ledger_key(case)
-    history = batch.ledger.history(output)
-    policy = Policy(batch.settings.overwrite, batch.settings.retry_failed)
-    verdict = judge(mask, work=work.fingerprint, history=history, policy=policy)
-    entry = Entry(case.key, output, Status.SKIPPED, fingerprint=work.fingerprint)
-    if verdict is Verdict.SKIP:
-        batch.ledger.append(entry)
-        return Outcome(case, Status.SKIPPED, mask)
-    if verdict is Verdict.KILLS:
-        killed = entry.turned(Status.FAILED, error=KILLED, killed=True)
-        batch.ledger.append(killed)
-        return Outcome(case, Status.FAILED, mask, error=KILLED)
-    if not policy.overwrite:
-        refuse_foreign_sidecar(sidecar_path(mask))
-    batch.ledger.append(entry.turned(Status.STARTED))
-    return _make(work, batch=batch, digested=digested)
-
-
-def _make(work: Work, *, batch: Batch, digested: float) -> Outcome:
-    """Make mask, sidecar and ledger lines, in the order that ``ledger`` explains."""
-    case = work.case
-    source = case.paths[0] if len(case.paths) == 1 else list(case.paths)
-    mask = batch.destination.mask_path(case)
-    entry = Entry(
-        case.key, batch.destination.ledger_key(case), Status.WRITING, fingerprint=work.fingerprint
-    )
-    with atomic_path(mask) as partial:
-        facts = batch.segmenter.segment_to(
-            source,
-            partial,
-            channel=case.channel,
-            files=work.inputs,
-            progress=batch.settings.listener.case_progress,
-        )
-        digest = sha256_file(partial)
-        batch.ledger.append(entry.turned(Status.WRITING, digest=digest))
-    seconds = {"digest": digested, **facts.seconds}
-    seconds["total"] += digested
-    provenance = Provenance(
-        inputs=tuple(
-            {"path": str(path), "sha256": sha256}
-            for path, sha256 in zip(case.paths, work.inputs.sha256, strict=True)
-        ),
-        channel=case.channel,
-        bundle=batch.bundle,
-        execution=batch.segmenter.execution.as_dict(),
-        command_line=batch.settings.command_line,
-        fingerprint=work.fingerprint,
-    )
-    file = MaskFile(mask.name, digest, seconds)
-    content = sidecar_content(facts, mask=file, provenance=provenance)
-    write_sidecar(sidecar_path(mask), content)
-    rounded = {stage: round(value, 4) for stage, value in seconds.items()}
-    batch.ledger.append(entry.turned(Status.DONE, digest=digest, seconds=rounded))
-    return Outcome(
-        case,
-        Status.DONE,
-        mask,
-        seconds=seconds,
-        volumes_ml=facts.volumes_ml,
-        warnings=facts.warnings,
-    )
-
-
-def _digest(case: Case, batch: Batch) -> Work:
-    """Digest the inputs and everything else that determines the voxels."""
-    limits = batch.segmenter.rules.limits
-    for path in case.paths:  # before its content is read: it may claim absurd sizes
-        open_volume(path, channel=case.channel, limits=limits)
-    inputs = InputFiles.digest(case.paths)
-    execution = batch.segmenter.execution
-    settings = {
-        "backend": execution.backend,
-        "precision": execution.precision,
-        "model": execution.model_sha256,
-        "device": execution.device,
-        "threads": execution.threads,  # torch's logits differ in the last bits with the threads
-        "channel": case.channel,
-    }
-    sha256 = batch.bundle["sha256"]
-    work = fingerprint(inputs.sha256, bundle_sha256=sha256, settings=settings, version=__version__)
-    return Work(case, inputs, work)
-
-
-def _record_failure(case: Case, error: str, *, batch: Batch) -> None:
-    """Add the failure to the ledger; if not even that can be written, the report has it."""
-    output = batch.destination.ledger_key(case)
-    work = batch.ledger.history(output).open_fingerprint
-    entry = Entry(case.key, output, Status.FAILED, fingerprint=work, error=error)
-    try:
-        batch.ledger.append(entry)
-    except OutputError as exc:
-        logger.warning("%s", exc)
-
-
-def _one_line(exc: Exception) -> str:
-    text = " ".join(str(exc).split())
-    if isinstance(exc, UnetMedError):
-        return text
-    if isinstance(exc, MemoryError):
-        return f"not enough memory: {text or 'the scan is too large for this machine'}"
-    return f"{type(exc).__name__}: {text} (unexpected; --debug shows where)"
+def _here(segmenter: Network, settings: BatchSettings) -> Here:
+    loaded = segmenter if isinstance(segmenter, Segmenter) else segmenter.load()
+    return Here(loaded, settings.listener)

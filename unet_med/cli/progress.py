@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections import deque
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from unet_med.batch import Status
@@ -15,6 +18,11 @@ if TYPE_CHECKING:
 
     from unet_med.backends import Execution
     from unet_med.batch import Case, Listener, Outcome
+
+
+_REMEMBERED = 51
+_FEWEST = 4
+"""From so many cases on, their pace says something about the rest."""
 
 
 @contextmanager
@@ -30,10 +38,11 @@ def batch_progress() -> Iterator[Listener]:
         Progress,
         TextColumn,
         TimeElapsedColumn,
+        TimeRemainingColumn,
     )
 
     name = TextColumn("{task.description}", markup=False)
-    columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield Bars(progress)
 
@@ -43,12 +52,13 @@ class PlainLines:
 
     def __init__(self) -> None:
         self._n_cases = 0
-        self._number = 0
-        self._name = ""
+        self._ended = 0
+        self._last: deque[float] = deque(maxlen=_REMEMBERED)
 
     def batch_started(self, n_cases: int, *, rule: str, execution: Execution) -> None:
         """Say how many cases there are and how they are run."""
         self._n_cases = n_cases
+        self._last.append(time.monotonic())
         self.say(f"{n_cases} {'case' if n_cases == 1 else 'cases'}: {rule}")
         self.say(
             f"{execution.backend} {execution.precision} on {execution.device}, "
@@ -56,23 +66,33 @@ class PlainLines:
         )
 
     def case_started(self, case: Case, number: int) -> None:
-        """Remember which one, for the line at its end."""
-        self._number, self._name = number, case.key
+        """Say nothing; a log needs no beginnings."""
 
     def case_progress(self, done: int, total: int) -> None:
         """Say nothing; a log needs no slices."""
 
     def case_ended(self, outcome: Outcome) -> None:
         """Say how it ended."""
-        head = f"[{self._number}/{self._n_cases}] {self._name}:"
+        self._ended += 1
+        self._last.append(time.monotonic())
+        head = f"[{self._ended}/{self._n_cases}] {outcome.case.key}:"
         if outcome.status is Status.FAILED:
             self.say(f"{head} FAILED: {outcome.error}")
         elif outcome.status is Status.SKIPPED:
             self.say(f"{head} up to date")
         else:
-            self.say(f"{head} done in {outcome.seconds['total']:.1f} s, {outcome.mask}")
+            done = f"done in {outcome.seconds['total']:.1f} s, {outcome.mask}"
+            self.say(f"{head} {done}{self._time_left()}")
         for warning in outcome.warnings:
             self.say(f"{head} warning: {warning}")
+
+    def _time_left(self) -> str:
+        """Guess from the pace of the last cases when the rest will have ended."""
+        if not len(self._last) > _FEWEST or self._ended >= self._n_cases:
+            return ""
+        pace = (self._last[-1] - self._last[0]) / (len(self._last) - 1)
+        seconds = round(pace * (self._n_cases - self._ended))
+        return f"; about {timedelta(seconds=seconds)} left"
 
     def say(self, line: str) -> None:
         """Print one line to standard error."""

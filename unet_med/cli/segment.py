@@ -36,6 +36,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--retry-failed", action="store_true", help="try cases again that killed the process"
     )
     batch.add_argument(
+        "--limit", type=int, metavar="N", help="work on N cases at the most; the rest is left"
+    )
+    batch.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes, which share the threads"
+    )
+    batch.add_argument(
+        "--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler do it"
+    )
+    batch.add_argument(
         "--memory",
         type=float,
         metavar="GB",
@@ -97,6 +106,9 @@ def run(args: argparse.Namespace) -> int:
             memory_gb=args.memory,
             overwrite=args.overwrite,
             retry_failed=args.retry_failed,
+            limit=args.limit,
+            jobs=args.jobs,
+            dask=args.dask,
             channel=args.channel,
             frames=args.frames,
             max_voxels=args.max_voxels,

@@ -85,14 +85,22 @@ class SegmenterLoader:
         """Load them in another process, maybe on another machine, from the same folders.
 
         Raises:
-            BundleError: Here a folder holds another bundle or export, or none.
-            InputError, MissingExtraError: This process cannot run it so.
+            BundleError: There a folder holds another bundle or export, or none.
+            InputError, MissingExtraError: That process cannot run it so.
+        """
+        self.check_elsewhere()
+        return self.load()
+
+    def check_elsewhere(self) -> None:
+        """Show that this process has the same bundles and can run them as was resolved.
+
+        Raises:
+            BundleError, InputError, MissingExtraError: As for ``load_elsewhere``.
         """
         for bundle, asked in zip(self.bundles, self.executions, strict=True):
             _check_here(bundle, asked)
         if self.identity()["sha256"] != self.sha256:
             raise BundleError(_changed(self.bundle))
-        return self.load()
 
 
 def _check_here(bundle: Bundle, asked: Execution) -> None:

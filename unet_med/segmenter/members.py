@@ -55,7 +55,11 @@ def open_bundles(bundles: Bundles, *, tta: str = "recipe") -> tuple[Bundle, ...]
         msg = "no bundle was named: give at least one folder"
         raise InputError(msg)
     check_members([bundle.recipe for bundle in opened])
-    return tuple(replace(bundle, recipe=bundle.recipe.with_tta(tta)) for bundle in opened)
+    return tuple(
+        # Other processes work in other folders.
+        replace(bundle, root=bundle.root.absolute(), recipe=bundle.recipe.with_tta(tta))
+        for bundle in opened
+    )
 
 
 def identity(bundles: Sequence[Bundle]) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""What the user asks of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from unet_med.batch.report import Listener, Silence
+from unet_med.batch.resume import Policy
+from unet_med.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """What the user asks of a batch.
+
+    Attributes:
+        overwrite: Make every mask again, and replace files that are not ours.
+        retry_failed: Try cases again that killed the process before.
+        limit: So many cases are worked on at the most; those up to date do not count.
+        channel: Channel or frame to take of 4D files, for recipes with one channel.
+        frames: One mask per frame of 4D files.
+        command_line: For the sidecars.
+        listener: Follows the run.
+    """
+
+    overwrite: bool = False
+    retry_failed: bool = False
+    limit: int | None = None
+    channel: int | None = None
+    frames: bool = False
+    command_line: str = ""
+    listener: Listener = field(default_factory=Silence)
+
+    def __post_init__(self) -> None:
+        if self.frames and self.channel is not None:
+            msg = "frames takes every frame and channel takes one: give only one of them"
+            raise InputError(msg)
+        if self.channel is not None and self.channel < 0:
+            msg = f"channels are counted from 0, got {self.channel}"
+            raise InputError(msg)
+        if self.limit is not None and self.limit < 1:
+            msg = f"limit is a number of cases, 1 or more; got {self.limit}"
+            raise InputError(msg)
+
+    @property
+    def policy(self) -> Policy:
+        """What may be replaced and tried again."""
+        return Policy(self.overwrite, self.retry_failed)
