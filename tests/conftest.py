@@ -7,17 +7,30 @@ import socket
 
 import pytest
 
+LOOPBACK = "127.0.0.1"
+
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
     """Fail any test that would look up a host or connect beyond this machine."""
 
-    def refuse(*args, **_kwargs):
-        msg = f"a test tried to reach the network: {args[:1]}"
-        raise AssertionError(msg)
+    look_up, connect = socket.getaddrinfo, socket.socket.connect
 
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    def refuse_beyond(host):
+        if host != LOOPBACK:
+            msg = f"a test tried to reach the network: {host}"
+            raise AssertionError(msg)
+
+    def guarded_look_up(host, *args, **kwargs):
+        refuse_beyond(host)
+        return look_up(host, *args, **kwargs)
+
+    def guarded_connect(self, address):
+        refuse_beyond(address[0] if isinstance(address, tuple) else address)
+        return connect(self, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_look_up)
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
 
 
 @pytest.fixture(autouse=True)

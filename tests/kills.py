@@ -16,13 +16,10 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.batches import files, write_scan
 from unet_med.batch.crew import _AT_ONCE_HERE
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 N_CASES = 6
 JOBS = 2
@@ -180,8 +177,7 @@ def main():
                 ("cases done", Counter(row["done"] for row in killed)),
             )
         ),
-        "run again: every mask there, equal, nothing done twice but what was in hand, "
-        "nothing edited by hand lost",
+        "run again: all masks there and equal, only cases in hand done twice, no edit lost",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 
