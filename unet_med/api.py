@@ -18,6 +18,7 @@ from unet_med.batch import (
     processes_crew,
     run_batch,
 )
+from unet_med.batch.scans import scan_finder
 from unet_med.errors import InputError
 from unet_med.evaluation import CohortScores, evaluate_cohort
 from unet_med.planning import Planned, PlanSettings, Source, plan_training
@@ -50,6 +51,7 @@ __all__ = [
     "evaluate",
     "load",
     "plan",
+    "report_scores",
     "segment",
 ]
 
@@ -195,6 +197,7 @@ def evaluate(
     references: AnyPath,
     *,
     output: AnyPath | None = None,
+    images: AnyPath | None = None,
     **options: Unpack[EvaluateOptions],
 ) -> CohortScores:
     """Score predictions against references of the same name; as ``unet-med evaluate``.
@@ -202,7 +205,9 @@ def evaluate(
     Args:
         predictions: Folder of masks, or one mask.
         references: The same.
-        output: Folder for slices.csv, cases.csv and summary.json; None writes nothing.
+        output: Folder for slices.csv, cases.csv, summary.json and report.html; None writes
+            nothing.
+        images: Folder of the scans for the report; None = those that sidecars name.
         **options: ``slice_axis``, ``empty``, ``labels``, ``label_names``, ``metrics``
             (what is measured besides counts), ``jobs`` (processes), ``command``, ``progress``.
 
@@ -214,7 +219,12 @@ def evaluate(
         OutputError: A table cannot be written.
     """
     folder = None if output is None else Path(output)
-    return evaluate_cohort(Path(predictions), Path(references), output=folder, **options)
+    if images is not None:
+        scan_finder(images)  # a wrong path is told now, not after an hour of scoring
+    scores = evaluate_cohort(Path(predictions), Path(references), output=folder, **options)
+    if folder is not None:
+        report_scores(scores, predictions, references, output=folder, images=images)
+    return scores
 
 
 def plan(
@@ -260,3 +270,41 @@ def _probe(shape: Shape) -> float:
     from unet_med.planning.probe import seconds_per_step
 
     return seconds_per_step(shape)
+
+
+def report_scores(
+    scores: CohortScores,
+    predictions: AnyPath,
+    references: AnyPath,
+    *,
+    output: AnyPath,
+    images: AnyPath | None = None,
+    kinds: Sequence[str] = ("html",),
+) -> list[Path]:
+    """Write report.html for scores, into the folder of their tables.
+
+    Args:
+        scores: What `evaluate` returned.
+        predictions: What was scored.
+        references: What it was scored against.
+        output: Folder.
+        images: Folder of the scans; None = those that sidecars beside the predictions name, where
+            they are still there and unchanged.
+        kinds: ``html`` for report.html, ``png`` for pictures of the worst and the median slice of
+            each label.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: ``images`` does not exist or holds no volume.
+        OutputError: A file cannot be written.
+    """
+    from unet_med.reporting import evaluation_sources, write_evaluation_report, write_overlays
+
+    sources = evaluation_sources(
+        scores, Path(predictions), Path(references), find_scan=scan_finder(images)
+    )
+    folder = Path(output)
+    written = [write_evaluation_report(scores, sources, folder)] if "html" in kinds else []
+    return written + (write_overlays(scores, sources, folder) if "png" in kinds else [])

@@ -51,7 +51,23 @@ def test_a_good_cohort_prints_a_table_and_writes_the_files(folder, capsys):
     assert "1 scored, 0 missing, 0 failed, 0 extra" in out
     assert err == "[1/1] a\n"
     written = sorted(path.name for path in (folder / "out").iterdir())
-    assert written == ["cases.csv", "slices.csv", "summary.json"]
+    assert written == ["cases.csv", "report.html", "slices.csv", "summary.json"]
+    assert run(folder, "--no-report", "--output", str(folder / "bare")) == 0
+    assert not (folder / "bare" / "report.html").exists()
+
+
+def test_pictures_and_scans_for_the_report(folder, capsys):
+    scan = np.arange(60, dtype=np.int16).reshape(4, 5, 3)
+    save(folder / "i" / "a.nii.gz", scan)
+    assert run(folder, "--label-names", "1=a/b $x$", "--images", str(folder / "i"), "--png") == 0
+    out = capsys.readouterr().out
+    names = {path.name for path in (folder / "out" / "report_png").iterdir()}
+    assert names == {"1_a_b_x_worst.png", "1_a_b_x_median.png", "2_worst.png", "2_median.png"}
+    assert all(name in out for name in [*names, "report.html"])
+    page = (folder / "out" / "report.html").read_text()
+    assert "image/webp" in page
+    assert run(folder, "--images", str(folder / "nowhere")) == 2
+    assert "nowhere does not exist" in capsys.readouterr().err
 
 
 def test_perfect_slices_are_not_called_the_worst(folder, capsys):

@@ -206,6 +206,19 @@ def open_ledger(folder: Path, *, exclusive: bool) -> Iterator[Ledger]:
         yield Ledger(path, entries, torn=torn)
 
 
+def read_entries(path: Path) -> list[Entry]:
+    """Return the lines of a ledger that another run may be writing; none if there is no file.
+
+    Raises:
+        OutputError: The file is no ledger.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return []
+    return _parse(data, path)[0]
+
+
 def read_ledger(folder: Path) -> Ledger:
     """Read the ledger of an output folder, which need not exist, without holding it.
 

@@ -21,7 +21,7 @@ from unet_med.cli.scores_text import print_comparison, print_scores
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from unet_med.evaluation import MetricSettings
+    from unet_med.evaluation import CohortScores, MetricSettings
     from unet_med.evaluation.cohort import Progress
 
 SLICE_AXES = ("axial", "coronal", "sagittal", "thickest")
@@ -34,9 +34,10 @@ METRICS = ("all", "counts")
 
 _DESCRIPTION = """\
 Compare masks with reference masks of the same name. Writes slices.csv (one row per case, label
-and slice), cases.csv (one row per case and label) and summary.json. The volume Dice of a case is
-2·tp / (2·tp + fp + fn) from the voxel counts of all its slices. A missing prediction scores 0 and
-its distances are infinite. With --against also comparison.csv and comparison_slices.csv.
+and slice), cases.csv (one row per case and label), summary.json, and report.html to look at, which
+holds the scans that --images or sidecars name. The volume Dice of a case is 2·tp / (2·tp + fp + fn)
+from the voxel counts of all its slices. A missing prediction scores 0 and its distances are
+infinite. With --against also comparison.csv and comparison_slices.csv.
 Exit code: 0 every case scored, 1 some predictions missing or cases failed, 2 nothing to compare."""
 
 
@@ -75,6 +76,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--bundle", type=Path, metavar="DIR", help="take label names from this bundle's recipe"
     )
     _add_metric_options(parser)
+    _add_report_options(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
 
@@ -110,10 +112,29 @@ def _add_metric_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="PATH",
+        help="scans of the same names, for the report (default: those that sidecars name)",
+    )
+    parser.add_argument("--no-report", action="store_true", help="write the tables only")
+    parser.add_argument(
+        "--png",
+        action="store_true",
+        help="draw the worst and the median slice of each label into DIR/report_png",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print, and return the exit code."""
     from unet_med.evaluation import compare_cohorts, evaluate_cohort
 
+    if args.images is not None:
+        from unet_med.reporting import scans_in
+
+        scans_in(args.images)  # a wrong path is told now, not after an hour of scoring
     with _progress() as progress:
         options = _options(args) | {"output": args.output, "progress": progress}
         if args.against is None:
@@ -124,6 +145,7 @@ def run(args: argparse.Namespace) -> int:
                 args.predictions, args.against, references=args.references, **options
             )
             scores = comparison.here
+        written = _write_report(args, scores)
     if args.json:
         print((args.output / "summary.json").read_text(encoding="utf-8"), end="")
     else:
@@ -132,7 +154,27 @@ def run(args: argparse.Namespace) -> int:
             print_comparison(comparison)
         more = "" if comparison is None else " comparison.csv comparison_slices.csv against/"
         print(f"written: {args.output}/slices.csv cases.csv summary.json{more}")
+        for path in written:
+            print(f"written: {path}")
     return scores.exit_code if comparison is None else comparison.exit_code
+
+
+def _write_report(args: argparse.Namespace, scores: CohortScores) -> list[Path]:
+    """Write what people look at; return the files."""
+    kinds = [] if args.no_report else ["html"]
+    kinds += ["png"] if args.png else []
+    if not kinds:
+        return []
+    from unet_med import api
+
+    return api.report_scores(
+        scores,
+        args.predictions,
+        args.references,
+        output=args.output,
+        images=args.images,
+        kinds=kinds,
+    )
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
@@ -184,10 +226,12 @@ def _command(args: argparse.Namespace) -> str:
         "bundle": args.bundle,
         "metrics": args.metrics,
         "tolerance": ",".join(tolerances),
+        "images": args.images,
     }
     words = ["unet-med", "evaluate"]
     for name, value in given.items():
         words += [f"--{name}", str(value)] if value else []
+    words += [f"--{name}" for name in ("no-report", "png") if getattr(args, name.replace("-", "_"))]
     for name, values in args.region:
         words += ["--region", f"{name}=" + ",".join(map(str, values))]
     return shlex.join(words)

@@ -70,14 +70,17 @@ def write_overlay(
     for axes in (plain, overlaid):
         _draw_image(axes, scene)
     _draw_masks(overlaid, scene, colours)
-    figure.suptitle(title, fontsize=11, y=1 - 0.4 * _TEXT_INCHES / height)
+    # Names come from files and may hold dollar signs, which are no formulas.
+    figure.suptitle(title, fontsize=11, y=1 - 0.4 * _TEXT_INCHES / height, parse_math=False)
     handles = [_legend_entry(value, colours[value], label_names, dice=dice) for value in labels]
     if handles:
-        figure.legend(
+        legend = figure.legend(
             handles=handles, loc="lower center", ncols=_LEGEND_COLUMNS, fontsize=9, frameon=False
         )
-    text = _TEXT_INCHES / height
-    figure.subplots_adjust(_MARGIN, text, 1 - _MARGIN, 1 - text, wspace=_GAP)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    band = _TEXT_INCHES / height
+    figure.subplots_adjust(_MARGIN, band, 1 - _MARGIN, 1 - band, wspace=_GAP)
     with atomic_path(path) as partial:
         figure.savefig(partial, dpi=_DPI, format="png", metadata={"Software": None})
 

@@ -25,11 +25,19 @@ _LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))  # ends of a world axis, in incr
 
 @dataclass(frozen=True, slots=True)
 class CaseFiles:
-    """The files of one case, all on one grid; the reference may be missing."""
+    """The files of one case, all on one grid; any but one mask may be missing.
 
-    scan: Path
-    prediction: Path
+    Attributes:
+        scan: The scan; without it masks stand on a plain ground.
+        prediction: Predicted labels; without them nothing is filled.
+        reference: True labels; without them nothing is outlined.
+        channel: Channel of a 4D scan; by default the first.
+    """
+
+    scan: Path | None
+    prediction: Path | None
     reference: Path | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +76,30 @@ def load_scene(files: CaseFiles, index: int, *, slice_axis: str) -> SliceScene:
         VolumeError: A file cannot be read.
         GeometryError: The files do not share one grid, or have no such slice.
     """
-    scan = open_volume(files.scan)
-    layout = slice_layout(scan.geometry, slice_axis)
-    n_slices = scan.geometry.shape[layout.slice_axis]
+    grid = _first(files)
+    layout = slice_layout(grid.geometry, slice_axis)
+    n_slices = grid.geometry.shape[layout.slice_axis]
     if not 0 <= index < n_slices:
-        msg = f"{files.scan} has slices 0 to {n_slices - 1}, not {index}"
+        msg = f"{grid.name} has slices 0 to {n_slices - 1}, not {index}"
         raise GeometryError(msg)
-    prediction = _labels(files.prediction, scan, layout, index=index)
-    reference = None
-    if files.reference is not None:
-        reference = _labels(files.reference, scan, layout, index=index)
-    along, _ = world_axes(scan.geometry.voxel_to_world)
+    labels = [
+        None if mask is None else _labels(mask, grid, layout, index=index)
+        for mask in (files.prediction, files.reference)
+    ]
+    size = [grid.geometry.shape[axis] for axis in layout.axes[1:]]
+    image = np.zeros(size, np.float32)
+    if files.scan is not None:
+        scan = open_volume(files.scan, channel=files.channel)
+        image = _slice(_on_grid(scan, grid), layout, index=index)
+    along, _ = world_axes(grid.geometry.voxel_to_world)
     slice_world, row_world, column_world = (along[axis] for axis in layout.axes)
     lower, upper = _LETTERS[row_world]
     right, left = _LETTERS[column_world]  # columns are turned round below
-    _, row_mm, column_mm = layout.spacing(scan.geometry)
+    _, row_mm, column_mm = layout.spacing(grid.geometry)
     return SliceScene(
-        image=_slice(scan, layout, index=index),
-        prediction=prediction,
-        reference=reference,
+        image=image,
+        prediction=np.zeros(size, np.int64) if labels[0] is None else labels[0],
+        reference=labels[1],
         spacing_mm=(row_mm, column_mm),
         axis=_AXIS_NAMES[slice_world],
         edges=(left, right, lower, upper),
@@ -99,11 +112,26 @@ def _slice(volume: Volume, layout: SliceLayout, *, index: int) -> NDArray[Any]:
     return layout.to_slices(slab)[0, :, ::-1]
 
 
-def _labels(path: Path, scan: Volume, layout: SliceLayout, *, index: int) -> NDArray[np.int64]:
-    mask = open_volume(path)
-    difference = grid_difference(scan.geometry, mask.geometry)
-    if difference:
-        msg = f"{path} does not lie on the grid of {scan.name}: {difference}; draw them apart"
-        raise GeometryError(msg)
+def _first(files: CaseFiles) -> Volume:
+    """Open the file that slices are counted along: the scan's, as all lie on one grid."""
+    for path in (files.scan, files.prediction, files.reference):
+        if path is not None:
+            return open_volume(path)
+    msg = "a case needs a scan or a mask to be drawn"
+    raise GeometryError(msg)
+
+
+def _labels(path: Path, grid: Volume, layout: SliceLayout, *, index: int) -> NDArray[np.int64]:
+    mask = _on_grid(open_volume(path), grid)
     labels: NDArray[np.int64] = np.rint(_slice(mask, layout, index=index)).astype(np.int64)
     return labels
+
+
+def _on_grid(volume: Volume, grid: Volume) -> Volume:
+    difference = grid_difference(grid.geometry, volume.geometry)
+    if difference:
+        msg = (
+            f"{volume.name} does not lie on the grid of {grid.name}: {difference}; draw them apart"
+        )
+        raise GeometryError(msg)
+    return volume

@@ -1,0 +1,183 @@
+"""What a report says, whatever it is about: scores against references, or masks alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from unet_med.evaluation.settings import LabelKey
+
+    Value = float | int | str | None
+
+
+_FIVE = np.array((0, 0.25, 0.5, 0.75, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One number per case and label.
+
+    Attributes:
+        name: Name in the rows.
+        title: Words for people.
+        better: ``higher``, ``lower``, ``nearest to zero``, or empty for no score.
+        digits: Shown after the point.
+        limits: Smallest and largest possible value, where there are such.
+        help: What it means, one sentence.
+    """
+
+    name: str
+    title: str
+    better: str = ""
+    digits: int = 3
+    limits: tuple[float, float] | None = None
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The numbers of a case and a label; None where there is none."""
+
+    case: str
+    label: LabelKey | None
+    values: dict[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseEntry:
+    """A case in the list: how it ended, and why it cannot be shown if it cannot."""
+
+    id: str
+    status: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Cases that need attention: ``failed``, ``missing`` or ``extra``, one line each."""
+
+    kind: str
+    title: str
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A curve of one label over the slices; None where there is no value.
+
+    Attributes:
+        label: The label.
+        y: One value per slice, in the file's order.
+        reference: The same of the reference, where that is another value.
+    """
+
+    label: LabelKey
+    y: Sequence[float | None]
+    reference: Sequence[float | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What can be drawn over the slices of a case; ``high`` None: as high as the values."""
+
+    title: str
+    series: tuple[Series, ...]
+    digits: int = 3
+    high: float | None = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorstSlice:
+    """A slice to look at first, and why."""
+
+    slice: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CasePage:
+    """What a page says about one case, beside its pictures.
+
+    Attributes:
+        curves: Curves, the first one shown first.
+        worst: Slices to look at, worst first.
+        volume_title: Heading of the values per label.
+        volume_values: One value per label.
+        facts: Names and values.
+        notes: What a reader must know, one sentence each.
+    """
+
+    curves: tuple[Curve, ...]
+    worst: tuple[WorstSlice, ...]
+    volume_title: str
+    volume_values: dict[LabelKey, float | None]
+    facts: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report over cases.
+
+    Attributes:
+        title: Heading of the page.
+        kind: ``evaluation`` or ``segmentation``.
+        labels: Labels and regions with their names, in the order of their styles.
+        columns: Columns of the table.
+        rows: One per case and label.
+        cases: All cases.
+        page_of: Gives the page of a case that has pictures.
+        problems: What needs attention.
+        conventions: What the numbers mean.
+        provenance: Where they come from.
+    """
+
+    title: str
+    kind: str
+    labels: tuple[tuple[LabelKey, str], ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    cases: tuple[CaseEntry, ...]
+    page_of: Callable[[str], CasePage]
+    problems: tuple[Problem, ...] = ()
+    conventions: tuple[tuple[str, str], ...] = ()
+    provenance: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Quartiles per label of one column; infinite values count."""
+
+    column: Column
+    rows: Sequence[Row]
+    labels: Sequence[LabelKey] = field(default=())
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """Return ``label, low, q1, median, q3, high`` per label with values, JSON-ready."""
+        found = []
+        for label in self.labels:
+            values = [row.values.get(self.column.name) for row in self.rows if row.label == label]
+            numbers = np.array([v for v in values if isinstance(v, int | float)], np.float64)
+            if numbers.size:
+                # Between a finite and an infinite value there is nothing to interpolate.
+                finite = bool(np.isfinite(numbers).all())
+                ends = np.quantile(numbers, _FIVE, method="linear" if finite else "inverted_cdf")
+                names = ("low", "q1", "median", "q3", "high")
+                found.append({"label": label, **dict(zip(names, map(jsonable, ends), strict=True))})
+        return found
+
+
+def jsonable(value: Any) -> Value:  # noqa: ANN401 - numbers of Python and NumPy, text, None
+    """Return a number for JSON: infinity is the text ``inf``, NaN is None, floats are short."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if np.isnan(value):
+        return None
+    return "inf" if np.isinf(value) else float(f"{value:.6g}")

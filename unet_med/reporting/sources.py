@@ -1,0 +1,82 @@
+"""Where the files of a case are, and what of them can be shown."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unet_med.errors import UnetMedError
+from unet_med.reporting.pictures import CaseVolumes, case_pictures
+from unet_med.volumes import open_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from unet_med.reporting.store import PictureStore
+    from unet_med.volumes import Volume
+
+logger = logging.getLogger(__name__)
+
+NO_SCAN = "The scan is not at hand, so masks stand on a plain ground: --images FOLDER names it."
+
+
+@dataclass(frozen=True, slots=True)
+class CaseSources:
+    """The files of a case.
+
+    Attributes:
+        case: Its id.
+        slice_axis: What its slices are: ``axial``, ``coronal`` or ``sagittal``.
+        prediction: Mask file, if there is one.
+        reference: Mask file, if there is one.
+        scan: Scan file, if it is at hand.
+        channel: Channel of a 4D scan.
+        note: Why there is no scan.
+    """
+
+    case: str
+    slice_axis: str
+    prediction: Path | None = None
+    reference: Path | None = None
+    scan: Path | None = None
+    channel: int | None = None
+    note: str = NO_SCAN
+
+    def open(self) -> CaseVolumes:
+        """Open the files; a scan that cannot be read is left out with a note.
+
+        Raises:
+            VolumeError: A mask cannot be read.
+        """
+        prediction, reference = (
+            None if path is None else open_volume(path)
+            for path in (self.prediction, self.reference)
+        )
+        scan, note = self._open_scan()
+        return CaseVolumes(prediction, reference, scan, note)
+
+    def _open_scan(self) -> tuple[Volume | None, str]:
+        if self.scan is None:
+            return None, self.note
+        try:
+            return open_volume(self.scan, channel=self.channel), ""
+        except UnetMedError as exc:
+            return None, f"The scan cannot be shown: {exc}."
+
+
+def add_pictures(cases: Iterable[CaseSources], store: PictureStore) -> dict[str, str]:
+    """Make the pictures of cases.
+
+    Returns:
+        Why there are none, by case: a case that cannot be shown stops no report.
+    """
+    failed = {}
+    for one in cases:
+        try:
+            store.add(one.case, case_pictures(one.open(), slice_axis=one.slice_axis))
+        except UnetMedError as exc:
+            logger.warning("%s cannot be shown in the report: %s", one.case, exc)
+            failed[one.case] = str(exc)
+    return failed

@@ -1,0 +1,131 @@
+"""Reports from files: find what belongs to each case, make the pictures, write the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unet_med.evaluation.pairing import find_masks, pair_cases
+from unet_med.reporting.evaluated import evaluation_report
+from unet_med.reporting.pages import write_report
+from unet_med.reporting.sources import NO_SCAN, CaseSources, add_pictures
+from unet_med.reporting.store import picture_store
+
+if TYPE_CHECKING:
+    from unet_med.evaluation import CohortScores
+    from unet_med.reporting.content import Report
+
+FIRST_CHANNEL = "_0000"
+"""End of the name of a case's first channel, where a case is several files."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFile:
+    """The scan of a case: its file and the channel to show; or why there is none."""
+
+    path: Path | None = None
+    channel: int | None = None
+    note: str = NO_SCAN
+
+
+FindScan = Callable[[str, Path | None], ScanFile]
+"""Gives the scan of a case from its id and its prediction's file."""
+
+
+def no_scan(_case: str, _prediction: Path | None) -> ScanFile:
+    """Say that no scan is known."""
+    return ScanFile()
+
+
+def scans_in(images: Path) -> FindScan:
+    """Find scans by the name of their case, or of its first channel, in a folder.
+
+    Raises:
+        InputError: The folder does not exist or holds no volume.
+    """
+    found = find_masks(images)
+    only = next(iter(found.values())) if images.is_file() else []
+
+    def find(case: str, _prediction: Path | None) -> ScanFile:
+        paths = only or found.get(case) or found.get(case + FIRST_CHANNEL) or []
+        if len(paths) == 1:
+            return ScanFile(paths[0], note="")
+        count = "no scan" if not paths else f"{len(paths)} scans"
+        return ScanFile(note=f"{images} holds {count} of this name.")
+
+    return find
+
+
+def evaluation_sources(
+    cohort: CohortScores,
+    predictions: Path,
+    references: Path,
+    *,
+    find_scan: FindScan = no_scan,
+) -> dict[str, CaseSources]:
+    """Return the files of each scored case.
+
+    Args:
+        cohort: The scores.
+        predictions: Folder or file, as it was scored.
+        references: The same.
+        find_scan: Finds scans.
+    """
+    axes = {case.case: case.slice_axis for case in cohort.scored}
+    sources = {}
+    for pair in pair_cases(predictions, references).pairs:
+        if pair.case in axes:
+            scan = find_scan(pair.case, pair.prediction)
+            sources[pair.case] = CaseSources(
+                case=pair.case,
+                slice_axis=axes[pair.case],
+                prediction=pair.prediction,
+                reference=pair.reference,
+                scan=scan.path,
+                channel=scan.channel,
+                note=scan.note,
+            )
+    return sources
+
+
+def write_evaluation_report(
+    cohort: CohortScores, sources: Mapping[str, CaseSources], output: Path
+) -> Path:
+    """Write report.html, and report_cases/ when it is large, beside the tables of a cohort.
+
+    Args:
+        cohort: The scores.
+        sources: The files of each case; a case without is listed only.
+        output: The folder.
+
+    Returns:
+        The page.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    shown = [sources[case.case] for case in cohort.scored if case.case in sources]
+    return write_with_pictures(lambda why: evaluation_report(cohort, why=why), shown, output=output)
+
+
+def write_with_pictures(
+    report_of: Callable[[Mapping[str, str]], Report],
+    sources: Iterable[CaseSources],
+    *,
+    output: Path,
+) -> Path:
+    """Make the pictures of cases and write a report.
+
+    Args:
+        report_of: Gives the report, from why cases cannot be shown.
+        sources: The files of the cases.
+        output: The folder.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    with picture_store(output) as store:
+        why = add_pictures(sources, store)
+        return write_report(report_of(why), store, output)
