@@ -7,12 +7,13 @@ input is found, and named by its number. Prints a table and every fault; exit co
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import resource
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
@@ -41,6 +42,15 @@ def run_chunk(start: int, stop: int, seed: int) -> tuple[Tally, int]:
         return tally, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
 
+def _in_child(span: tuple[int, int], *, seed: int) -> tuple[Tally, int] | None:
+    """Run one range in a process of its own; None = it died."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            return pool.submit(run_chunk, *span, seed).result()
+        except BrokenProcessPool:
+            return None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=20_000)
@@ -49,16 +59,13 @@ def main() -> int:
     args = parser.parse_args()
     began, total, growth = time.monotonic(), Tally(), 0
     ranges = [(n, min(n + CHUNK, args.inputs)) for n in range(0, args.inputs, CHUNK)]
-    with ProcessPoolExecutor(
-        args.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1
-    ) as pool:
-        futures = {pool.submit(run_chunk, *span, args.seed): span for span in ranges}
-        for future, span in futures.items():
-            try:
-                tally, grown = future.result()
-            except BrokenProcessPool:
+    run = functools.partial(_in_child, seed=args.seed)
+    with ThreadPoolExecutor(args.jobs) as threads:
+        for span, result in zip(ranges, threads.map(run, ranges), strict=True):
+            if result is None:
                 total.faults.append(f"inputs {span} of seed {args.seed} killed their process")
                 continue
+            tally, grown = result
             total.ends += tally.ends
             total.faults += tally.faults
             total.slowest = max(total.slowest, tally.slowest)

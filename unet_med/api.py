@@ -30,7 +30,7 @@ from unet_med.segmenter import (
     resolve_segmenter,
 )
 from unet_med.segmenter import load_segmenter as load
-from unet_med.volumes import Limits, ReadRules
+from unet_med.volumes import Limits, ReadRules, SeriesRule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,6 +80,7 @@ class SegmentOptions(ExecutionOptions, total=False):
     channel: int | None
     frames: bool
     max_voxels: int | None
+    series: str | None
     command_line: str
 
 
@@ -116,7 +117,8 @@ def segment(
         listener: Follows the run.
         **options: ``tta``, ``device``, ``backend``, ``precision``, ``threads``, ``memory_gb`` as in
             `load`; ``overwrite``, ``retry_failed``, ``limit``, ``jobs``, ``dask``, ``channel``,
-            ``frames``, ``max_voxels`` as on the command line. With ``jobs`` > 1 a script needs
+            ``frames``, ``max_voxels``, ``series`` as on the command line. With ``jobs`` > 1 a
+            script needs
             ``if __name__ == "__main__":``, since processes are spawned.
 
     Returns:
@@ -125,7 +127,6 @@ def segment(
     Raises:
         UnetMedError: Nothing could start: no input, no bundle, or no place to write.
     """
-    rules = ReadRules(Limits.for_scans(options.get("max_voxels")))
     unknown = sorted(set(options) - set(SegmentOptions.__annotations__))
     if unknown:
         msg = f"segment() got unknown options {', '.join(unknown)}"
@@ -159,6 +160,9 @@ def segment(
         threads=_threads_each(jobs) if threads is None else threads,
         memory_gb=options.get("memory_gb"),
     )
+    limits = Limits.for_scans(options.get("max_voxels"))
+    rules = ReadRules(limits, SeriesRule(options.get("series")))
+    rules = rules.for_modalities(channel.modality for channel in recipe.channels)
     loader = replace(resolved, rules=rules)
     with _crew(loader, jobs=jobs, dask=dask) as crew:
         return run_batch(

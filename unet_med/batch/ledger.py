@@ -258,6 +258,16 @@ def _entry(line: bytes) -> Entry | None:
     try:
         content: Any = json.loads(line)
         known = {name: content[name] for name in Entry.__dataclass_fields__ if name in content}
-        return Entry(**(known | {"status": Status(content["status"])}))
+        entry = Entry(**(known | {"status": Status(content["status"])}))
+        return entry if _is_whole(entry) else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def _is_whole(entry: Entry) -> bool:
+    """Whether what a line says has the types that this program writes: the file may be damaged."""
+    texts = (entry.case, entry.output, entry.time)
+    maybe = (entry.fingerprint, entry.digest, entry.error)
+    return all(isinstance(text, str) for text in texts) and all(
+        text is None or isinstance(text, str) for text in maybe
+    )

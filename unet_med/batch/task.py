@@ -56,7 +56,9 @@ class Common:
         """Return the settings that determine voxels; where and how many run at once do not."""
         execution = self.execution
         threads = execution.threads if execution.backend in _THREADS_MATTER else None
+        wanted = self.rules.series.wanted
         return {
+            **({} if wanted is None else {"series": wanted}),
             "backend": execution.backend,
             "precision": execution.precision,
             "model": execution.model_sha256,
@@ -115,7 +117,9 @@ def examine(task: Task) -> Work:
     start = time.perf_counter()
     mask = tuple(file_stamps(task.mask))
     for path in case.paths:  # before its content is read: it may claim absurd sizes
-        open_volume(path, channel=case.channel, limits=common.rules.limits)
+        open_volume(
+            path, channel=case.channel, limits=common.rules.limits, series=common.rules.series
+        )
     inputs = InputFiles.digest(case.paths)
     work = fingerprint(
         inputs.sha256,

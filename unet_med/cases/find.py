@@ -28,7 +28,8 @@ def find_cases(
 ) -> CaseList:
     """Find the cases among files, folders (recursively) and globs.
 
-    With one channel each file is a case, its id the name without the ending. With more, a
+    With one channel each file is a case, its id the name without the ending, and so is each
+    folder that holds DICOM files. With more, a
     case is ``<id>_0000…``, a sub-folder of one file per channel, or one 4D file. Relative
     folders below a folder, or below the first wildcard of a glob, are kept.
 
@@ -58,6 +59,7 @@ def find_cases(
                 continue
             files.setdefault((file.path.absolute(), file.relative_folder), file)
         nothing += faults
+    _refuse_slices(files.values())
     if not files:
         msg = "; ".join(fault.why for fault in nothing[:_SHOWN_FAULTS]) or "no input was given"
         raise InputError(msg)
@@ -76,6 +78,18 @@ def _form_cases(files: Sequence[FoundFile], rule: ChannelRule) -> tuple[list[Cas
         return cases, "one per file"
     cases, used = group_channels(files, rule)
     return cases, ", ".join(f"{count} {text}" for text, count in used.items())
+
+
+def _refuse_slices(files: Iterable[FoundFile]) -> None:
+    """Several DICOM files of one folder are slices, as a shell's ``exam/*`` names them."""
+    folders: dict[Path, int] = defaultdict(int)
+    for file in files:
+        if file.path.is_file() and stem_of(file.path) is None:
+            folders[file.path.parent] += 1
+    for folder, count in folders.items():
+        if count > 1:
+            msg = f"{count} DICOM files of {folder} are named one by one; name the folder instead"
+            raise InputError(msg)
 
 
 def _refuse_output_inside(output: Path, searched: Iterable[Path]) -> None:

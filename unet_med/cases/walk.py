@@ -10,8 +10,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from unet_med._files import real_path
 from unet_med.errors import InputError
-from unet_med.volumes import OPENERS, is_map, volume_ending
+from unet_med.volumes import OPENERS, is_dicom, is_map, volume_ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -92,7 +93,8 @@ def folder_roots(inputs: Sequence[str]) -> Iterator[Path]:
 def find_files(text: str) -> tuple[list[FoundFile], list[Nothing]]:
     """Find the volume files of one input: a file, a folder (recursively) or a glob.
 
-    Hidden files and folders are passed over. Linked folders are followed once, so that a
+    A folder that itself holds DICOM files, whatever their names, is one input. Hidden files and
+    folders are passed over. Linked folders are followed once, so that a
     loop of links ends. A link to nothing counts as a file: its case fails, it is not lost.
     Maps that this program wrote beside masks (``--save``) are no scans.
 
@@ -124,7 +126,7 @@ def _search(text: str) -> tuple[list[FoundFile], list[Nothing]]:
             found_here, nothing_here = _walk(root, set(), depth=depth)
             found += found_here
             nothing += nothing_here
-        elif _is_file(root.path) and stem_of(root.path) is not None:
+        elif _is_file(root.path) and (stem_of(root.path) is not None or is_dicom(root.path)):
             found.append(FoundFile(root.path, root.relative_folder, in_subfolder=False))
     return found, nothing
 
@@ -187,7 +189,15 @@ def _walk(
             nothing += less
         elif _is_file(path) and stem_of(path) is not None:
             found.append(FoundFile(path, root.relative_folder, in_subfolder=depth > 0))
+    if any(is_dicom(Path(entry.path)) for entry in entries):
+        found.append(_dicom_folder(root, in_subfolder=depth > 1))
     return found, nothing
+
+
+def _dicom_folder(root: Root, *, in_subfolder: bool) -> FoundFile:
+    """Return a folder of DICOM files, which is one input, named after the folder."""
+    path = root.path if root.path.name not in {"", ".."} else real_path(root.path)
+    return FoundFile(path, root.relative_folder.parent, in_subfolder=in_subfolder)
 
 
 def _is_second_half(path: Path) -> bool:
@@ -211,7 +221,7 @@ def _explain(text: str) -> str:
         other = sorted(item.name for item in path.iterdir() if not item.name.startswith("."))
         there = f"it holds {', '.join(other[:_NEAR_MATCHES])}" if other else "it is empty"
         more = f" and {len(other) - _NEAR_MATCHES} more" if len(other) > _NEAR_MATCHES else ""
-        return f"no volume ({_ENDINGS}) in the folder {text} or below it: {there}{more}"
+        return f"no volume ({_ENDINGS}, DICOM) in the folder {text} or below it: {there}{more}"
     if path.exists():
         named = f"is no volume: its name ends in none of {_ENDINGS}"
         return f"{text} {_MAP if is_map(path) else named}"

@@ -57,6 +57,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="N",
         help="refuse scans whose header says more; default: 2^33, 16 GB of int16",
     )
+    batch.add_argument(
+        "--series",
+        metavar="N|UID|PATTERN",
+        help="series of DICOM folders, by number, UID or description ('*T1*'); default: the only "
+        "one of the recipe's modality that is no localiser",
+    )
     frames = batch.add_mutually_exclusive_group()
     frames.add_argument(
         "--channel", type=int, metavar="N", help="take frame N (from 0) of 4D files"
@@ -112,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
             channel=args.channel,
             frames=args.frames,
             max_voxels=args.max_voxels,
+            series=args.series,
             command_line=args.command_line,
         )
     print(json.dumps(report.as_dict(), indent=2) if args.json else report.summary())

@@ -58,6 +58,11 @@ class Segmenter:
         """Return names, versions, folders and mirroring, and one ``sha256`` of what is run."""
         return identity([member.bundle for member in self.members])
 
+    @property
+    def read_rules(self) -> ReadRules:
+        """How scans are read for this recipe."""
+        return self.rules.for_modalities(channel.modality for channel in self.recipe.channels)
+
     @cached_property
     def provenance(self) -> MaskProvenance:
         """What every mask says about how it was made; the bundles are digested once."""

@@ -30,7 +30,7 @@ def as_volume(source: Any, channel: int | None, rules: ReadRules) -> Volume:  # 
         VolumeError, GeometryError: It cannot be read, or its channels do not fit together.
     """
     if isinstance(source, str | Path):
-        return open_volume(Path(source), channel=channel, limits=rules.limits)
+        return open_volume(Path(source), channel=channel, limits=rules.limits, series=rules.series)
     if isinstance(source, list):
         if not source:
             msg = "an empty list holds no channel: give one path or image per channel"

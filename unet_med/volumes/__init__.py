@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from unet_med.volumes.across import as_planes
 from unet_med.volumes.collector import MapCollector
+from unet_med.volumes.dicom_names import holds_dicom, is_dicom
 from unet_med.volumes.digest import InputFiles, files_of
 from unet_med.volumes.formats import OPENERS, open_volume, volume_ending
-from unet_med.volumes.limits import Limits, ReadRules
+from unet_med.volumes.limits import Limits, ReadRules, SeriesRule
 from unet_med.volumes.map_names import MAP_KINDS, is_map, map_name
 from unet_med.volumes.provenance import MaskProvenance
 from unet_med.volumes.volume import ArrayVolume, Volume, array_volume, stack_volumes
@@ -42,6 +43,7 @@ __all__ = [
     "MapCollector",
     "MaskProvenance",
     "ReadRules",
+    "SeriesRule",
     "Volume",
     "array_volume",
     "as_planes",
@@ -49,6 +51,8 @@ __all__ = [
     "files_of",
     "from_nibabel",
     "from_sitk",
+    "holds_dicom",
+    "is_dicom",
     "is_map",
     "map_name",
     "mask_image",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unet_med._files import sha256_file
 from unet_med.errors import InputError
+from unet_med.volumes.dicom_names import dicom_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,12 @@ def files_of(source: Any) -> InputFiles | None:  # noqa: ANN401 - whatever can b
 
 
 def files_behind(path: Path) -> list[Path]:
-    """Return the files of one volume: itself, and its other half if it has one."""
+    """Return the files of one volume: itself, and its other half if it has one.
+
+    Of a DICOM folder, all DICOM files in it: which of them are the scan depends on their content.
+    """
+    if path.is_dir():
+        return dicom_files(path)
     halves = {".hdr": (".img", ".IMG", ".img.gz"), ".img": (".hdr", ".HDR")}
     others = (path.with_suffix(ending) for ending in halves.get(path.suffix.lower(), ()))
     return [path, *(other for other in others if other.is_file())][:2]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING
 
 from unet_med.errors import InputError, VolumeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from unet_med.volumes.volume import Volume
 
 MAX_VOXELS = 1 << 33
@@ -28,6 +30,9 @@ masks reach deflate's own limit of about 1030 and are not held to this.
 
 RATIO_FROM_BYTES = 1 << 28
 """Smaller volumes may be as blank as they like."""
+
+DICOM_MODALITIES = {"CT", "MR", "PT", "NM", "US", "XA"}
+"""Modalities of recipes that are also DICOM's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +91,35 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class SeriesRule:
+    """Which series of a DICOM folder is meant.
+
+    Attributes:
+        wanted: A series number, a series instance UID, or a pattern such as ``*T1*`` that the
+            series description or protocol name must match, in any case; None = the only one
+            that can be meant.
+        modality: ``CT``, ``MR``, …, as the recipe states; None = any.
+    """
+
+    wanted: str | None = None
+    modality: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReadRules:
     """How scans are read.
 
     Attributes:
         limits: What their headers may claim.
+        series: Which series of a DICOM folder is meant.
     """
 
     limits: Limits = field(default_factory=lambda: Limits.for_scans(None))
+    series: SeriesRule = field(default_factory=SeriesRule)
+
+    def for_modalities(self, modalities: Iterable[str]) -> ReadRules:
+        """Return the rules for a recipe's channels: where they are of one kind, only that."""
+        kinds = {modality.upper() for modality in modalities} & DICOM_MODALITIES
+        if len(kinds) != 1 or self.series.modality is not None:
+            return self
+        return replace(self, series=replace(self.series, modality=kinds.pop()))
