@@ -39,7 +39,9 @@ def test_each_folder_with_dicom_files_is_a_case(tmp_path, monkeypatch):
 
 def test_slices_named_one_by_one_are_no_cases(tmp_path):
     paths = write_series(tmp_path / "exam", noise(), orthonormal())
-    with pytest.raises(InputError, match=r"5 DICOM files of .* are named one by one; name the fold"):
+    with pytest.raises(
+        InputError, match=r"5 DICOM files of .* are named one by one; name the fold"
+    ):
         keys(*paths)
     assert keys(paths[0]) == {paths[0].name: [paths[0].name]}
 

@@ -280,6 +280,33 @@ def test_transfer_syntaxes_of_pydicoms_files(name):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "syntax", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless", "RLELossless"]
+)
+def test_compressed_series(tmp_path, syntax):
+    """Encoded by GDCM, as a PACS stores them; lossless JPEG is what most of them use."""
+    gdcm = pytest.importorskip("gdcm")
+    voxels = noise((16, 12, 4))
+    for path in write_series(tmp_path / "exam", voxels, orthonormal()):
+        reader, writer, change = (
+            gdcm.ImageReader(),
+            gdcm.ImageWriter(),
+            (gdcm.ImageChangeTransferSyntax()),
+        )
+        reader.SetFileName(str(path))
+        assert reader.Read()
+        kind = getattr(gdcm.TransferSyntax, syntax)
+        change.SetTransferSyntax(gdcm.TransferSyntax(kind))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        writer.SetFileName(str(path))
+        assert writer.Write()
+        assert pydicom.dcmread(path).file_meta.TransferSyntaxUID.is_compressed
+    np.testing.assert_array_equal(read_all(open_volume(tmp_path / "exam"))[0], voxels)
+
+
 FILES = Path(get_testdata_file("CT_small.dcm")).parent
 
 
