@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 
 import nibabel as nib
@@ -62,4 +63,4 @@ def copy_of(bundle, target):
 def receipt_of(bundle):
     """Return the receipt of an export, as parsed JSON."""
     path = bundle / "models" / "openvino" / exported.RECEIPT
-    return path, exported.json.loads(path.read_text())
+    return path, json.loads(path.read_text())

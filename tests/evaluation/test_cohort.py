@@ -9,8 +9,9 @@ import pytest
 
 from unet_med.errors import GeometryError, InputError, LabelError, OutputError
 from unet_med.evaluation import CohortScores, evaluate_cohort
+from unet_med.evaluation import case as evaluated_case
 from unet_med.metrics import EmptyPolicy
-from unet_med.volumes import array_volume, write_mask
+from unet_med.volumes import array_volume, open_volume, write_mask
 
 SHAPE = (4, 6, 5)
 AFFINE = np.diag([1.0, 1.0, 3.0, 1.0])
@@ -141,15 +142,13 @@ def test_named_labels_belong_together(cohort, known):
 def test_an_unforeseen_failure_is_listed_and_logged(cohort, monkeypatch, caplog):
     cohort.add("a", random_mask(0), random_mask(0)).add("b", random_mask(1), random_mask(1))
 
-    load = nib.load
-
-    def failing_load(path):
+    def failing_open(path, **options):
         if path.name.startswith("a"):
             msg = "out of luck"
             raise RuntimeError(msg)
-        return load(path)
+        return open_volume(path, **options)
 
-    monkeypatch.setattr(nib, "load", failing_load)
+    monkeypatch.setattr(evaluated_case, "open_volume", failing_open)
     with caplog.at_level(logging.ERROR):
         scores = cohort.evaluate()
     assert [one.case for one in scores.failed] == ["a"]

@@ -64,7 +64,7 @@ def test_a_budget_too_small_for_the_smallest_batch_says_what_is_needed(backend):
 
 
 def test_without_a_budget_one_slice_is_always_run():
-    huge = replace(RECIPE, network=NetworkRecipe(1, 4, (1 << 14, 1 << 15)))
+    huge = replace(RECIPE, network=NetworkRecipe(1, 4, (1 << 12, 1 << 13)))
     assert batch_for(None, recipe=huge) == 1
 
 

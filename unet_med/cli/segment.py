@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_med.backends import BACKENDS, PRECISIONS
-from unet_med.recipe import MIRROR_AXES
 
 if TYPE_CHECKING:
     import argparse
@@ -85,7 +84,8 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
         "--tta",
         default="recipe",
         metavar="recipe|none|AXES",
-        help="average over mirrored slices; axes joined by commas: " + ",".join(MIRROR_AXES),
+        help="average over mirrored slices; axes joined by commas: left-right, "
+        "anterior-posterior, inferior-superior",
     )
     group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     group.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
