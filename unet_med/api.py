@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from unet_med.backends import available_threads
 from unet_med.batch import (
     BatchSettings,
+    CaseList,
     Destination,
     Silence,
     dask_crew,
     find_cases,
+    preview_batch,
     processes_crew,
     run_batch,
+    watch_batch,
 )
 from unet_med.batch.scans import scan_finder
 from unet_med.errors import InputError
@@ -75,6 +79,9 @@ class SegmentOptions(ExecutionOptions, total=False):
     overwrite: bool
     retry_failed: bool
     limit: int | None
+    dry_run: bool
+    watch: bool
+    settle_s: float | None
     jobs: int
     dask: str | None
     channel: int | None
@@ -116,9 +123,9 @@ def segment(
             program.
         listener: Follows the run.
         **options: ``tta``, ``device``, ``backend``, ``precision``, ``threads``, ``memory_gb`` as in
-            `load`; ``overwrite``, ``retry_failed``, ``limit``, ``jobs``, ``dask``, ``channel``,
-            ``frames``, ``max_voxels``, ``series`` as on the command line. With ``jobs`` > 1 a
-            script needs
+            `load`; ``overwrite``, ``retry_failed``, ``limit``, ``dry_run``, ``watch``,
+            ``settle_s``, ``jobs``, ``dask``, ``channel``, ``frames``, ``max_voxels``, ``series``
+            as on the command line. With ``jobs`` > 1 a script needs
             ``if __name__ == "__main__":``, since processes are spawned.
 
     Returns:
@@ -140,16 +147,23 @@ def segment(
         command_line=options.get("command_line", "unet_med.segment() in Python"),
         listener=listener or Silence(),
     )
+    dry_run, watch = options.get("dry_run", False), options.get("watch", False)
+    if dry_run and watch:
+        msg = "a dry run looks once and a watch goes on: give only one of them"
+        raise InputError(msg)
     folders = _folders(bundle)
     recipe = open_bundles(folders)[0].recipe
     names = [channel.name for channel in recipe.channels]
     many = [inputs] if isinstance(inputs, str | PathLike) else inputs
-    cases = find_cases(
+    find = partial(
+        find_cases,
         [str(item) for item in many],
         n_channels=len(names),
         output=Path(output),
         channel_names=names,
     )
+    cases = CaseList((), "") if watch else find()
+    destination = Destination.parse(output)
     jobs, dask, threads = options.get("jobs", 1), options.get("dask"), options.get("threads")
     resolved = resolve_segmenter(
         folders,
@@ -164,10 +178,19 @@ def segment(
     rules = ReadRules(limits, SeriesRule(options.get("series")))
     rules = rules.for_modalities(channel.modality for channel in recipe.channels)
     loader = replace(resolved, rules=rules)
+    if dry_run:
+        return preview_batch(cases, destination, segmenter=loader, settings=settings)
     with _crew(loader, jobs=jobs, dask=dask) as crew:
-        return run_batch(
-            cases, Destination.parse(output), segmenter=loader, settings=settings, crew=crew
-        )
+        if watch:
+            return watch_batch(
+                find,
+                destination,
+                segmenter=loader,
+                settings=settings,
+                crew=crew,
+                settle_s=options.get("settle_s"),
+            )
+        return run_batch(cases, destination, segmenter=loader, settings=settings, crew=crew)
 
 
 def _threads_each(jobs: int) -> int | None:

@@ -51,6 +51,7 @@ class Status(StrEnum):
     DONE = "done"
     FAILED = "failed"
     SKIPPED = "skipped"
+    PENDING = "pending"  # of a preview; never in a ledger
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,14 @@ class Outcome:
 
     Attributes:
         case: The case.
-        status: ``done``, ``failed`` or ``skipped``.
+        status: ``done``, ``failed`` or ``skipped``; of a preview also ``pending``.
         mask: Its mask, whether or not it was written.
         seconds: Time per stage, which overlap, and ``total``; empty unless done.
         volumes_ml: Volume per label; empty unless done.
         warnings: What a reader of the mask should know.
         error: Why it failed, one line.
         reason: The kind of failure, for counting.
+        why: Of a preview: why the case would be done or passed over.
     """
 
     case: Case
@@ -38,6 +39,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     error: str | None = None
     reason: str | None = None
+    why: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready content."""
@@ -51,6 +53,7 @@ class Outcome:
             "warnings": list(self.warnings),
             "error": self.error,
             "reason": self.reason,
+            "why": self.why,
         }
 
 
@@ -102,8 +105,8 @@ class BatchReport:
 
     def summary(self) -> str:
         """Return one line for people."""
-        kinds = (Status.DONE, Status.SKIPPED, Status.FAILED)
-        words = {Status.SKIPPED: "up to date"}
+        kinds = (Status.DONE, Status.PENDING, Status.SKIPPED, Status.FAILED)
+        words = {Status.SKIPPED: "up to date", Status.PENDING: "to be done"}
         counts = [f"{self.count(kind)} {words.get(kind, kind)}" for kind in kinds]
         shown = [text for kind, text in zip(kinds, counts, strict=True) if self.count(kind)]
         if self.left:
@@ -115,6 +118,7 @@ class BatchReport:
         return {
             "cases": [outcome.as_dict() for outcome in self.outcomes],
             "done": self.count(Status.DONE),
+            "pending": self.count(Status.PENDING),
             "skipped": self.count(Status.SKIPPED),
             "failed": self.count(Status.FAILED),
             "left": self.left,

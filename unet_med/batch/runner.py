@@ -63,7 +63,7 @@ def run_batch(
     todo = choose_frames(cases.cases, n_channels=len(segmenter.recipe.channels), settings=settings)
     check_destination(destination, todo)
     listener = settings.listener
-    workers = crew or _here(segmenter, settings)
+    workers = crew or crew_here(segmenter, settings)
     common = common_of(segmenter, settings)
     with open_session(destination, todo, crew=workers, common=common, settings=settings) as session:
         listener.batch_started(len(todo), rule=cases.rule, execution=segmenter.execution)
@@ -142,6 +142,7 @@ def choose_frames(
     return tuple(replace(case, channel=settings.channel) for case in cases)
 
 
-def _here(segmenter: Network, settings: BatchSettings) -> Here:
+def crew_here(segmenter: Network, settings: BatchSettings) -> Here:
+    """Return this process as a crew, with the network loaded."""
     loaded = segmenter if isinstance(segmenter, Segmenter) else segmenter.load()
     return Here(loaded, settings.listener)

@@ -21,7 +21,7 @@ from unet_med.batch.turn import Abandoned
 from unet_med.errors import ClusterError, OutputError, UnetMedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Future
 
     from unet_med.batch.crew import Crew
@@ -54,11 +54,14 @@ class Session:
     common: Common
     settings: BatchSettings
 
-    def run(self, cases: Iterable[Case]) -> list[Outcome]:
+    def run(
+        self, cases: Iterable[Case], *, on_end: Callable[[Outcome], None] | None = None
+    ) -> list[Outcome]:
         """Work off cases; whatever happens to one, the others go on.
 
         Args:
             cases: In the order in which they are begun.
+            on_end: Called with each outcome, as the listener is.
 
         Returns:
             How they ended, in the same order; without those that the limit left out.
@@ -67,7 +70,7 @@ class Session:
             KeyboardInterrupt: The user stopped the run; what is in hand was abandoned.
             ClusterError: Nobody is left who could make cases.
         """
-        hands = _Hands(self, deque(enumerate(cases)))
+        hands = _Hands(self, deque(enumerate(cases)), on_end)
         try:
             hands.work_off()
         finally:
@@ -83,7 +86,13 @@ class Session:
 class _Hands:
     """The cases in hand."""
 
-    def __init__(self, session: Session, waiting: deque[tuple[int, Case]]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        waiting: deque[tuple[int, Case]],
+        on_end: Callable[[Outcome], None] | None,
+    ) -> None:
+        self._on_end = on_end
         self.ended: dict[int, Outcome] = {}
         self._session = session
         self._waiting = waiting
@@ -255,6 +264,8 @@ class _Hands:
 
     def _end(self, index: int, outcome: Outcome) -> None:
         self.ended[index] = outcome
+        if self._on_end is not None:
+            self._on_end(outcome)
         self._session.settings.listener.case_ended(outcome)
 
 

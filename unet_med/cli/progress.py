@@ -59,7 +59,7 @@ class PlainLines:
         """Say how many cases there are and how they are run."""
         self._n_cases = n_cases
         self._last.append(time.monotonic())
-        self.say(f"{n_cases} {'case' if n_cases == 1 else 'cases'}: {rule}")
+        self.say(f"{n_cases} {'case' if n_cases == 1 else 'cases'}: {rule}" if n_cases else rule)
         self.say(
             f"{execution.backend} {execution.precision} on {execution.device}, "
             f"{execution.threads} threads: {execution.reason}"
@@ -75,11 +75,14 @@ class PlainLines:
         """Say how it ended."""
         self._ended += 1
         self._last.append(time.monotonic())
-        head = f"[{self._ended}/{self._n_cases}] {outcome.case.key}:"
+        of = f"/{self._n_cases}" if self._n_cases else ""  # a watch knows no last case
+        head = f"[{self._ended}{of}] {outcome.case.key}:"
         if outcome.status is Status.FAILED:
             self.say(f"{head} FAILED: {outcome.error}")
         elif outcome.status is Status.SKIPPED:
             self.say(f"{head} up to date")
+        elif outcome.status is Status.PENDING:
+            self.say(f"{head} to be done: {outcome.why}")
         else:
             done = f"done in {outcome.seconds['total']:.1f} s, {outcome.mask}"
             self.say(f"{head} {done}{self._time_left()}")

@@ -38,6 +38,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--limit", type=int, metavar="N", help="work on N cases at the most; the rest is left"
     )
     batch.add_argument(
+        "--dry-run", action="store_true", help="say what would be done and why; write nothing"
+    )
+    batch.add_argument(
+        "--watch", action="store_true", help="go on with what comes into the folders, until told"
+    )
+    batch.add_argument(
+        "--settle",
+        type=float,
+        metavar="SECONDS",
+        help="a watch takes files that have not changed for so long; 0 = they are renamed in; "
+        "default: 10",
+    )
+    batch.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="processes, which share the threads"
     )
     batch.add_argument(
@@ -113,6 +126,9 @@ def run(args: argparse.Namespace) -> int:
             overwrite=args.overwrite,
             retry_failed=args.retry_failed,
             limit=args.limit,
+            dry_run=args.dry_run,
+            watch=args.watch,
+            settle_s=args.settle,
             jobs=args.jobs,
             dask=args.dask,
             channel=args.channel,
