@@ -111,3 +111,17 @@ def test_json_refuses_what_is_no_json(tmp_path, value):
     with pytest.raises(ValueError, match="JSON compliant"):
         write_json(tmp_path / "x.json", {"dice": value})
     assert names_in(tmp_path) == []
+
+
+def test_lists_of_numbers_stand_on_one_line_and_nothing_else_changes(tmp_path):
+    content = {
+        "numbers": [1, -2.5, None, 1e-9, 3],
+        "text": ["[ 1, 2 ]", "[\n1,\n2\n]"],
+        "nested": [[1, 2], [], {"a": [0.5]}],
+        "one": [7],
+    }
+    write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == content
+    assert '"numbers": [1, -2.5, null, 1e-09, 3],\n' in text
+    assert '"one": [7]' in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,11 @@ MOST_JSON_BYTES = 1 << 24
 
 _BLOCK_BYTES = 1 << 20
 _LONGEST_ENDING = 16
+
+
+_NUMBER = r"(?:-?\d[\d.eE+-]*|null)"
+_NUMBERS = re.compile(rf"\[\n\s*({_NUMBER}(?:,\n\s*{_NUMBER})*)\n\s*\]")  # no string holds a break
+_BREAK = re.compile(r",\n\s*")
 
 
 @contextmanager
@@ -118,11 +124,14 @@ def sha256_file(path: Path) -> str:
 def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 - anything json can hold
     """Write JSON atomically, indented, ending in a newline; NaN and infinity are refused.
 
+    Lists of plain numbers stand on one line each.
+
     Raises:
         ValueError: The content holds NaN or infinity.
         OutputError: The file cannot be written.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    text = _NUMBERS.sub(lambda match: f"[{_BREAK.sub(', ', match[1])}]", text)
     with atomic_path(path) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 

@@ -55,7 +55,15 @@ def test_the_sidecar_says_where_the_mask_comes_from(tmp_path):
     assert sidecar["label_names"] == {"1": "bright", "2": "brighter"}
     expected = np.count_nonzero(slow_labels(scan) == 2) * 1.0 * 1.5 * 3.0 / 1000
     assert sidecar["volumes_ml"]["brighter"] == pytest.approx(expected)
-    assert sidecar["quality"] == {"nonfinite_voxels": 0, "warnings": []}
+    quality = sidecar["quality"]
+    assert (quality["nonfinite_voxels"], quality["warnings"], quality["slice_axis"]) == (0, [], 2)
+    areas = (slow_labels(scan) == 2).sum(axis=(0, 1)) * 1.0 * 1.5
+    assert quality["slices"]["labels"]["2"]["area_mm2"] == areas.tolist()
+    assert quality["slices"]["position_mm"] == [2.0, 5.0, 8.0, 11.0]
+    assert quality["look_at"], "noise is no organ"
+    assert all(
+        doubt["reasons"] and doubt["score"] < quality["look_below"] for doubt in quality["look_at"]
+    )
     assert {"digest", "statistics", "read", "network", "write"} <= set(sidecar["seconds"])
     last = ledger_lines(tmp_path)[-1]
     assert last["status"] == "done"

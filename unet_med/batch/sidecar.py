@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unet_med.segmenter import CaseFacts
 
 PROGRAM = "unet_med"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ def sidecar_content(facts: CaseFacts, *, mask: MaskFile, provenance: Provenance)
         "quality": {
             "nonfinite_voxels": facts.nonfinite_voxels,
             "warnings": list(facts.warnings),
+            **({} if facts.quality is None else facts.quality.as_dict()),
         },
         "postprocessing": None if facts.postprocessing is None else facts.postprocessing.as_dict(),
         "seconds": {stage: round(value, 4) for stage, value in mask.seconds.items()},

@@ -11,7 +11,7 @@ from unet_med.inference.labels import labels_from_logits
 from unet_med.preprocessing import context_indices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unet_med.recipe import Recipe
 
     Batch = tuple[int, NDArray[np.float32]]
+    Watch = Callable[[int, NDArray[np.float32], NDArray[np.unsignedinteger]], None]
 
 
 def iter_batches(
@@ -82,19 +83,27 @@ def iter_logits(
 
 
 def iter_labels(
-    logits: Iterable[Batch], recipe: Recipe, *, clock: StageClock | None = None
+    logits: Iterable[Batch],
+    recipe: Recipe,
+    *,
+    clock: StageClock | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[tuple[int, NDArray[np.unsignedinteger]]]:
     """Yield (first slice, labels (n, H, W)) batch by batch.
 
     Args:
         logits: From ``iter_logits``.
         recipe: Says which value each channel stands for.
-        clock: Takes the time of stage ``labels``.
+        clock: Takes the times of stages ``labels`` and ``quality``.
+        watch: Is shown (first slice, logits, labels) of every batch, and changes nothing.
     """
     clock = clock or StageClock()
     values = tuple(recipe.labels)
     for start, batch in logits:
         with clock.stage("labels"):
             labels = labels_from_logits(batch, values, activation=recipe.activation)
+        if watch is not None:
+            with clock.stage("quality"):
+                watch(start, batch, labels)
         del batch  # its memory is wanted for the next one
         yield start, labels

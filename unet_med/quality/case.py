@@ -205,7 +205,7 @@ class QualityWatch:
         tables = (tally.given, tally.hits, tally.mass, tally.entropy, tally.area)
         given, hits, mass, entropy, area = (float(table[:, column].sum()) for table in tables)
         (score,) = expected_dice(np.array([given]), np.array([hits]), np.array([mass]))
-        sizes = tallying.components[column].sizes()
+        pieces = tallying.components[column]
         ends = zip(("first slice", "last slice"), tally.area[[0, -1], column], strict=True)
         touched = [end for end, there in ends if there]
         return LabelQuality(
@@ -213,8 +213,8 @@ class QualityWatch:
             name=name,
             score=round(float(score), _DIGITS) if area and given else None,
             entropy=round(entropy / given, _DIGITS) if area and given else None,
-            components=len(sizes),
-            largest_component=round(sizes[0] / area, _DIGITS) if area else None,
+            components=pieces.count,
+            largest_component=round(pieces.largest / area, _DIGITS) if area else None,
             touches_border=(*touched, *sorted(tallying.sides[column])),
             slices_flagged=n_flagged,
         )

@@ -24,6 +24,13 @@ from unet_med.inference import (
     postprocess_labels,
     volume_statistics,
 )
+from unet_med.quality import (
+    Quality,
+    QualityWatch,
+    intensity_warnings,
+    scan_warnings,
+    volume_warnings,
+)
 from unet_med.segmenter.results import CaseFacts, VoxelCount
 from unet_med.segmenter.sources import as_volume, check_channels
 from unet_med.volumes import as_planes, files_of, write_mask_slabs
@@ -95,7 +102,9 @@ class OpenCase:
         logits = iter_ensemble_logits(
             self.strands, source_of, activation=self.recipe.activation, clock=self.clock
         )
-        for start, part in iter_labels(logits, self.recipe, clock=self.clock):
+        for start, part in iter_labels(
+            logits, self.recipe, clock=self.clock, watch=self._watch.add
+        ):
             yield start, part
             if progress is not None:
                 progress(start + len(part), n_slices)
@@ -143,23 +152,43 @@ class OpenCase:
         if self.recipe.postprocessing:
             with self.clock.stage("postprocessing"):
                 self._report = postprocess_labels(labels, self.recipe, self.volume.geometry)
+            with self.clock.stage("quality"):
+                self._watch.add_labels(0, view)
         self._count.add(labels)
         return labels
 
     def facts(self) -> CaseFacts:
         """Return what is known now that all slices have passed."""
         nonfinite = sum(counted.n_nonfinite for counted in self.statistics)
+        quality = self._watch.quality()
+        volumes_ml = self._count.volumes_ml(self.volume.geometry)
         total = time.perf_counter() - self.began
         return CaseFacts(
             volume=self.volume,
             label_names=dict(self.recipe.labels),
             provenance=self.provenance,
-            volumes_ml=self._count.volumes_ml(self.volume.geometry),
+            volumes_ml=volumes_ml,
             seconds={**self.clock.seconds, "total": total},
             nonfinite_voxels=nonfinite,
-            warnings=_warnings(self.volume, nonfinite),
+            warnings=(
+                *_warnings(self.volume, nonfinite),
+                *self._unlike_training(volumes_ml, quality),
+            ),
+            quality=quality,
             postprocessing=self._report,
         )
+
+    def _unlike_training(self, volumes_ml: dict[str, float], quality: Quality) -> list[str]:
+        cut = [label.name for label in quality.labels if label.touches_border]
+        return [
+            *scan_warnings(self.recipe, self.volume.geometry, self._layout),
+            *intensity_warnings(self.recipe, self.statistics),
+            *volume_warnings(self.recipe.fingerprint, volumes_ml, cut=cut),
+        ]
+
+    @cached_property
+    def _watch(self) -> QualityWatch:
+        return QualityWatch(self.recipe, self.volume.geometry, self._layout)
 
     @property
     def _layout(self) -> SliceLayout:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from unet_med.geometry import Geometry
     from unet_med.inference import PostprocessingReport
+    from unet_med.quality import Quality
     from unet_med.volumes import MaskProvenance
 
 
@@ -30,12 +31,13 @@ class CaseFacts:
         label_names: Label value to name.
         volumes_ml: Volume per label name in millilitres.
         seconds: Seconds per stage: open, statistics, read, network, restore (logits back to the
-            scan's grid), average (of an ensemble), labels, postprocessing, write; stages overlap,
-            ``total`` is what passed.
+            scan's grid), average (of an ensemble), labels, quality, postprocessing, write; stages
+            overlap, ``total`` is what passed.
         nonfinite_voxels: NaN and infinite voxels of the scan, over all channels.
         warnings: What a reader should know, in plain words.
         provenance: How the labels were made.
         postprocessing: What the recipe's post-processing changed and cost; ``None`` without it.
+        quality: How good the labels look, slice by slice, without a reference.
     """
 
     volume: Volume
@@ -46,6 +48,7 @@ class CaseFacts:
     warnings: tuple[str, ...] = ()
     provenance: MaskProvenance | None = None
     postprocessing: PostprocessingReport | None = None
+    quality: Quality | None = None
 
     @property
     def geometry(self) -> Geometry:
