@@ -17,15 +17,18 @@ from __future__ import annotations
 import argparse
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 from made_heads import atlas_head, thick_head, tumour_brain
-from made_shapes import Array, Head
 from made_volumes import membranes, organs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from made_shapes import Array, Head
 
 MAKERS = {
     "tumour": tumour_brain, "thick": thick_head, "atlas": atlas_head,

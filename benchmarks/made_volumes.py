@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from made_shapes import Array, Head, Made, random_rotation, smooth_field
 from scipy import ndimage
 from scipy.spatial import cKDTree
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ORGANS = {  # centre and half axes in mm (left, back, up from the body's middle), HU
     "liver": ((60, 20, 30), (85, 65, 55), 105),

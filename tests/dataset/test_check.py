@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 
 import nibabel as nib
 import numpy as np
@@ -50,6 +51,11 @@ def test_a_survey_holds_what_numpy_and_scipy_find(tmp_path):
         np.testing.assert_allclose(label.extent_mm, np.multiply(sizes, survey.spacing_mm))
         centre = nib.affines.apply_affine(image.affine, ndimage.center_of_mass(inside))
         np.testing.assert_allclose(label.centre_mm, centre, atol=1e-6)
+    for axis in range(3):  # a line crosses each box of 1 and 4 once: count its runs the slow way
+        lines = np.moveaxis(true, axis, -1).reshape(-1, SHAPE[axis])
+        runs = [len(list(g)) for line in lines for v, g in itertools.groupby(line) if v]
+        chord = np.mean(runs) * survey.spacing_mm[axis]
+        assert survey.chords_mm[axis] == pytest.approx(chord, rel=0.3)
     assert survey.labelled.n_voxels == (true > 0).sum()
     assert survey.n_background == (true == 0).sum()
     assert survey.channels[0].zero_share == 0

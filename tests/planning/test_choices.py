@@ -79,7 +79,30 @@ def test_spacing_is_native_when_all_are_equal_else_the_median():
     spacing, note = plan_spacing(mixed, (2, 2, 2))
     assert spacing == pytest.approx(0.8)
     assert "0.7 to 0.95" in note
-    assert plan_spacing(alike, (2, 2), 1.5)[0] == 1.5
+    assert plan_spacing(alike, (2, 2), wish=1.5)[0] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("extent", "chord", "minutes", "spacing"),
+    [
+        (320, 40, 15, 1.25),  # 320 mm of 0.8 mm pixels on 256: 1.5625 times coarser
+        (320, 40, 90, None),
+        (320, 40, None, None),
+        (200, 40, 15, None),
+        (400, 100, 15, 1.56),
+        (600, 100, 15, 1.6),
+        (320, 12, 15, 1.0),
+        (320, 4, 15, None),
+    ],
+)
+def test_large_structures_are_learned_on_coarser_pixels_when_time_is_short(
+    extent, chord, minutes, spacing
+):
+    survey = grid((800, 800, 60), (0.8, 0.8, 3), extent=(extent, extent / 2, 100))
+    survey = replace(survey, chords_mm=(chord, 2 * chord, 50))
+    found, note = plan_spacing([survey], (2,), minutes=minutes)
+    assert found == (None if spacing is None else pytest.approx(spacing, abs=0.005))
+    assert ("instead of 0.8 mm" in note) is (spacing is not None)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +113,7 @@ def test_spacing_is_native_when_all_are_equal_else_the_median():
         (grid((64, 60, 20), (1, 1, 6.5)), 1, 0.0),
         (grid((512, 512, 30), (1, 1, 1)), 1, 0.0),
         (grid((512, 512, 300), (4e-6, 4e-6, 5e-5)), 1, 0.0),
+        (grid((512, 512, 30), (4, 4, 50)), 1, 0.0),
         (grid((64, 60, 1), (1, 1, 2)), 1, 0.0),
     ],
 )

@@ -52,6 +52,7 @@ class LabelTally:
         self._shape = shape
         self._profiles: dict[int, tuple[NDArray[np.int64], ...]] = {}
         self.n_background = 0
+        self._faces = [0, 0, 0]
 
     def add(self, values: LabelArray, *, start: int) -> NDArray[np.bool_]:
         """Count a slab of planes.
@@ -71,7 +72,30 @@ class LabelTally:
         self.n_background += int(values.size - where[0].size)
         if where[0].size:
             self._count(values[where], where, start)
+            self._count_faces(values)
         return inside
+
+    def chords_mm(self, geometry: Geometry) -> tuple[float, float, float] | None:
+        """Return how far a line along each array axis runs in one label, on average, in mm.
+
+        From the labelled voxels and the faces between different values, those at the border
+        of the scan and between slabs left out. None when nothing is labelled.
+        """
+        n_voxels = sum(int(parts[0].sum()) for parts in self._profiles.values())
+        if not n_voxels:
+            return None
+        i, j, k = (
+            2 * n_voxels / max(faces, 1) * size
+            for faces, size in zip(self._faces, geometry.spacing_mm, strict=True)
+        )
+        return float(i), float(j), float(k)
+
+    def _count_faces(self, values: LabelArray) -> None:
+        for axis in range(3):
+            ahead, behind = [slice(None)] * 3, [slice(None)] * 3
+            ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+            apart = values[tuple(ahead)] != values[tuple(behind)]
+            self._faces[axis] += int(np.count_nonzero(apart))
 
     def union(self, geometry: Geometry, *, ignore: int | None) -> LabelSurvey | None:
         """Return what was counted for all values together but 0 and the ignored one."""

@@ -68,6 +68,7 @@ class CaseSurvey:
         channels: One per channel.
         labels: Label value → what was found, without 0.
         labelled: The same for all of them together, the ignored value left out.
+        chords_mm: Per array axis, how far a line runs in one label, on average.
         n_background: Voxels of value 0.
         foreground: Intensities where the label is not 0, per channel.
         image_digest, label_digest: SHA-256 of shape and voxel values.
@@ -83,6 +84,7 @@ class CaseSurvey:
     channels: tuple[ChannelSurvey, ...] = ()
     labels: dict[int, LabelSurvey] = field(default_factory=dict)
     labelled: LabelSurvey | None = None
+    chords_mm: tuple[float, float, float] | None = None
     n_background: int = 0
     foreground: tuple[IntensityStatistics, ...] = ()
     image_digest: str = ""
@@ -161,6 +163,7 @@ def _surveyed(name: str, scan: Volume, labels: Volume, ignore: int | None) -> Ca
         channels=tuple(_channel(statistics, dtype) for statistics in reading.everything),
         labels=reading.tally.surveys(geometry),
         labelled=reading.tally.union(geometry, ignore=ignore),
+        chords_mm=reading.tally.chords_mm(geometry),
         n_background=reading.tally.n_background,
         foreground=tuple(reading.inside),
         image_digest=reading.image_digest.hexdigest(),

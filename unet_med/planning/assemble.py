@@ -127,7 +127,9 @@ def make_plan(
     cases = checked.usable
     surveys = [survey for _, survey in cases]
     slices = plan_slice_axis(surveys, settings.slice_axis)
-    spacing, spacing_note = plan_spacing(surveys, slices.array_axes, settings.spacing_mm)
+    spacing, spacing_note = plan_spacing(
+        surveys, slices.array_axes, wish=settings.spacing_mm, minutes=settings.time_budget
+    )
     context, context_note = plan_context(surveys, slices.array_axes)
     channels, channel_notes = plan_channels(checked)
     outputs = plan_outputs(checked)

@@ -8,6 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from unet_med.geometry import slice_layout
+from unet_med.planning.slices import LARGEST_CROP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     Probe = Callable[["Shape"], float]
 
-SMALLEST_CROP, LARGEST_CROP = 96, 256
+SMALLEST_CROP = 96
 AROUND_LABELS = 1.3
 """A crop is this much larger than what is labelled in a slice: borders need their surroundings."""
 

@@ -19,6 +19,9 @@ STACK_SHARE = 0.5
 """A volume with fewer planes along one axis than this share of both others is a stack of planes,
 whatever its header says of the spacing."""
 
+LARGEST_CROP = 256
+"""Pixels along a side of a training crop, at the most."""
+
 SAME_SPACING = 0.01
 """Spacings that differ by less than this share are taken as equal."""
 
@@ -31,6 +34,16 @@ REACH_MM = 2.0
 
 NO_UNITS_MM = 0.05
 """Pixels smaller than this are microscopy: no clinical scanner resolves them."""
+
+NO_UNITS_FIELD_MM = 1000.0
+"""A slice wider than this is of no patient either: the header counts something else than mm."""
+
+COARSE_MINUTES = 60.0
+"""With less time than this, large structures are learned on coarser pixels (`plan_spacing`)."""
+
+MOST_COARSE = 2.0
+FEWEST_CHORD_PIXELS = 12.0
+"""A line through a label still crosses so many coarser pixels, on average."""
 
 _NAMES = {world: name for name, world in ANATOMICAL_AXES.items()}
 
@@ -83,19 +96,50 @@ def plan_slice_axis(surveys: Sequence[CaseSurvey], wish: str | None = None) -> S
 
 
 def plan_spacing(
-    surveys: Sequence[CaseSurvey], axes: Sequence[int], wish: float | None = None
+    surveys: Sequence[CaseSurvey],
+    axes: Sequence[int],
+    *,
+    wish: float | None = None,
+    minutes: float | None = None,
 ) -> tuple[float | None, str]:
-    """Choose the in-plane spacing in mm: the median, or None (native) when all are equal."""
+    """Choose the in-plane spacing in mm: the median, or None (native) when all are equal.
+
+    When time is short and what is labelled does not fit into the largest crop, pixels are
+    coarser, at most twice, so that it fits; only for structures that many pixels still cross.
+
+    Args:
+        surveys: The cases.
+        axes: Array axis of the slices, per case.
+        wish: The user's choice.
+        minutes: Time to train; None = it does not matter.
+    """
     sizes = [size for pair in in_plane_mm(surveys, axes) for size in pair]
     if wish is not None:
         return wish, f"in-plane spacing: {wish:g} mm, as asked"
-    if max(sizes) - min(sizes) <= SAME_SPACING * min(sizes):
-        return None, f"in-plane spacing: native, all slices have {median(sizes):.4g} mm"
     middle = float(f"{median(sizes):.4g}")
-    return (
-        middle,
-        f"in-plane spacing: {middle:g} mm, the median of {min(sizes):.3g} to {max(sizes):.3g}",
-    )
+    factor = 1.0
+    if minutes is not None and minutes < COARSE_MINUTES:
+        factor = _coarsening(surveys, axes, middle)
+    if factor > 1.0:
+        coarse = float(f"{factor * middle:.3g}")
+        return coarse, (
+            f"in-plane spacing: {coarse:g} mm instead of {middle:g} mm: in {minutes:g} minutes "
+            "large structures are learned better when all of them is seen at once"
+        )
+    if max(sizes) - min(sizes) <= SAME_SPACING * min(sizes):
+        return None, f"in-plane spacing: native, all slices have {middle:g} mm"
+    ends = f"{min(sizes):.3g} to {max(sizes):.3g}"
+    return middle, f"in-plane spacing: {middle:g} mm, the median of {ends}"
+
+
+def _coarsening(surveys: Sequence[CaseSurvey], axes: Sequence[int], pixel_mm: float) -> float:
+    """Return by how much pixels may be coarser so that what is labelled fits into a crop."""
+    wanted, allowed = [], []
+    for survey, axis in zip(surveys, axes, strict=True):
+        if survey.labelled is not None and survey.chords_mm is not None:
+            wanted.append(max(_others(survey.labelled.extent_mm, axis)) / pixel_mm / LARGEST_CROP)
+            allowed.append(min(_others(survey.chords_mm, axis)) / pixel_mm / FEWEST_CHORD_PIXELS)
+    return min(median(wanted), median(allowed), MOST_COARSE)
 
 
 def plan_context(surveys: Sequence[CaseSurvey], axes: Sequence[int]) -> tuple[Context, str]:
@@ -114,7 +158,7 @@ def plan_context(surveys: Sequence[CaseSurvey], axes: Sequence[int]) -> tuple[Co
 def no_units(surveys: Sequence[CaseSurvey], axes: Sequence[int]) -> bool:
     """Whether spacings say nothing: microscopy, or the default of 1 × 1 × 1 on a stack."""
     return all(
-        _is_microscopy(survey) or _is_unknown(survey, axis)
+        _is_microscopy(survey, axis) or _is_unknown(survey, axis)
         for survey, axis in zip(surveys, axes, strict=True)
     )
 
@@ -161,8 +205,10 @@ def _along(survey: CaseSurvey, name: str) -> int:
     return survey.world.index(ANATOMICAL_AXES[name])
 
 
-def _is_microscopy(survey: CaseSurvey) -> bool:
-    return sorted(survey.spacing_mm)[1] < NO_UNITS_MM
+def _is_microscopy(survey: CaseSurvey, axis: int) -> bool:
+    sides = [n * mm for n, mm in zip(survey.shape, survey.spacing_mm, strict=True)]
+    widest = max(_others(sides, axis))
+    return sorted(survey.spacing_mm)[1] < NO_UNITS_MM or widest > NO_UNITS_FIELD_MM
 
 
 def _is_unknown(survey: CaseSurvey, axis: int) -> bool:
