@@ -53,6 +53,26 @@ def load_weights(network: nn.Module, path: Path, *, sha256: str = "") -> None:
         WeightsError: The file is missing, is not a plain tensor file, has another digest, or
             does not fit the network; the text names the first differences.
     """
+    tensors = read_weights(path, sha256=sha256)
+    if differences := _differences(network.state_dict(), tensors):
+        shown = "; ".join(differences[:SHOWN_DIFFERENCES])
+        more = len(differences) - SHOWN_DIFFERENCES
+        tail = f"; and {more} more" if more > 0 else ""
+        msg = f"{path} does not fit the network of the recipe: {shown}{tail}"
+        raise WeightsError(msg)
+    network.load_state_dict(tensors, strict=True)
+
+
+def read_weights(path: Path, *, sha256: str = "") -> dict[str, torch.Tensor]:
+    """Read the tensors of ``model.pt``, whatever network they belong to.
+
+    Args:
+        path: A plain tensor state dict.
+        sha256: Expected digest of the file; empty = not checked.
+
+    Raises:
+        WeightsError: The file is missing, is not a plain tensor file, or has another digest.
+    """
     if not path.is_file():
         msg = f"no weights at {path}: train a bundle, or copy its model.pt there"
         raise WeightsError(msg)
@@ -62,14 +82,7 @@ def load_weights(network: nn.Module, path: Path, *, sha256: str = "") -> None:
             f"{sha256[:12]}…; restore the file, or put its digest into recipe.json"
         )
         raise WeightsError(msg)
-    tensors = _read_tensors(path)
-    if differences := _differences(network.state_dict(), tensors):
-        shown = "; ".join(differences[:SHOWN_DIFFERENCES])
-        more = len(differences) - SHOWN_DIFFERENCES
-        tail = f"; and {more} more" if more > 0 else ""
-        msg = f"{path} does not fit the network of the recipe: {shown}{tail}"
-        raise WeightsError(msg)
-    network.load_state_dict(tensors, strict=True)
+    return _read_tensors(path)
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -11,33 +11,80 @@ from typing import TYPE_CHECKING, Any
 from unet_med.training.plan import OptimizerPlan, TrainingCase, TrainingPlan
 
 if TYPE_CHECKING:
-    from unet_med.training.dataset import SlabDataset, find_pairs
-    from unet_med.training.handlers import Averager, EpochSetter, WeightsSaver
+    from unet_med.training.averaging import WeightAverage
+    from unet_med.training.batches import SliceBatches, StepSampler
+    from unet_med.training.cache import SliceCache
+    from unet_med.training.codes import LabelCodes
+    from unet_med.training.dataset import SlabDraws
+    from unet_med.training.ending import run_training
+    from unet_med.training.loss import DiceCrossEntropy
+    from unet_med.training.optimizers import build_optimizer
+    from unet_med.training.parts import (
+        TrainingInferer,
+        find_pace,
+        open_batches,
+        place_network,
+        prepare_folder,
+        remove_cache,
+    )
+    from unet_med.training.rounds import Rounds
     from unet_med.training.schedule import RateSchedule, warmup_cosine
+    from unet_med.training.scoring import CaseCounter, validation_data
     from unet_med.training.settings import SlabSettings
+    from unet_med.training.slab_batches import SlabBatches
 
 _LAZY = {
-    "Averager": "handlers",
-    "EpochSetter": "handlers",
+    "CaseCounter": "scoring",
+    "DiceCrossEntropy": "loss",
+    "LabelCodes": "codes",
     "RateSchedule": "schedule",
-    "SlabDataset": "dataset",
+    "Rounds": "rounds",
+    "SlabBatches": "slab_batches",
+    "SlabDraws": "dataset",
     "SlabSettings": "settings",
-    "WeightsSaver": "handlers",
-    "find_pairs": "dataset",
+    "SliceBatches": "batches",
+    "SliceCache": "cache",
+    "StepSampler": "batches",
+    "TrainingInferer": "parts",
+    "WeightAverage": "averaging",
+    "build_optimizer": "optimizers",
+    "find_pace": "parts",
+    "open_batches": "parts",
+    "place_network": "parts",
+    "prepare_folder": "parts",
+    "remove_cache": "parts",
+    "run_training": "ending",
+    "threads_of": "parts",
+    "validation_data": "scoring",
     "warmup_cosine": "schedule",
 }
 
 __all__ = [
-    "Averager",
-    "EpochSetter",
+    "CaseCounter",
+    "DiceCrossEntropy",
+    "LabelCodes",
     "OptimizerPlan",
     "RateSchedule",
-    "SlabDataset",
+    "Rounds",
+    "SlabBatches",
+    "SlabDraws",
     "SlabSettings",
+    "SliceBatches",
+    "SliceCache",
+    "StepSampler",
     "TrainingCase",
+    "TrainingInferer",
     "TrainingPlan",
-    "WeightsSaver",
-    "find_pairs",
+    "WeightAverage",
+    "build_optimizer",
+    "find_pace",
+    "open_batches",
+    "place_network",
+    "prepare_folder",
+    "remove_cache",
+    "run_training",
+    "threads_of",
+    "validation_data",
     "warmup_cosine",
 ]
 

@@ -105,6 +105,8 @@ class TrainingPlan:
         minutes, epochs, steps: The budget; exactly one is stated. Minutes are wall time from the
             start of the process to the bundle on disk. An epoch has as many crops as there are
             training slices.
+        patience: Validations without a better score after which a run ends early; ``None`` =
+            never, since the learning rate comes down at the end of the run.
         notes: Sentences for the reader: what was decided why.
     """
 
@@ -124,6 +126,7 @@ class TrainingPlan:
     minutes: float | None = None
     epochs: int | None = None
     steps: int | None = None
+    patience: int | None = None
     notes: tuple[str, ...] = ()
     schema_version: int = PLAN_VERSION
 
@@ -201,8 +204,10 @@ def _problems(plan: TrainingPlan) -> Iterator[str]:
 def _number_problems(plan: TrainingPlan) -> Iterator[str]:
     if plan.crop is not None and min(plan.crop) < 1:
         yield f"crop must be two numbers of pixels >= 1, or null, got {list(plan.crop)}"
-    if plan.batch < 1 or (plan.threads or 1) < 1:
-        yield f"batch and threads must be at least 1, got {plan.batch} and {plan.threads}"
+    counted = {"batch": plan.batch, "threads": plan.threads, "patience": plan.patience}
+    for name, value in counted.items():
+        if value is not None and value < 1:
+            yield f"{name} must be at least 1, got {value}"
     if not (0 <= plan.foreground_share <= 1 and 0 <= plan.ema < 1):
         yield (
             "foreground_share must lie in [0, 1] and ema in [0, 1), got "

@@ -1,13 +1,10 @@
-"""The learning rate over a run whose end is a number of epochs or a time."""
+"""The learning rate over a run of a known number of steps."""
 
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING
 
-import torch
-import torch.distributed as dist
 from ignite.engine import Events
 
 if TYPE_CHECKING:
@@ -16,7 +13,7 @@ if TYPE_CHECKING:
 
 WARMUP_SHARE = 0.05
 FINAL_SHARE = 0.01
-SECONDS_PER_MINUTE = 60.0
+POLY_POWER = 0.9
 
 
 def warmup_cosine(progress: float) -> float:
@@ -35,59 +32,40 @@ def warmup_cosine(progress: float) -> float:
     return FINAL_SHARE + (1.0 - FINAL_SHARE) * 0.5 * (1.0 + math.cos(math.pi * falling))
 
 
-class RateSchedule:
-    """Set the learning rate before every iteration; end the run when its time is over.
+def rate_factor(schedule: str, progress: float) -> float:
+    """Return the factor of the learning rate by a schedule's name.
 
-    The progress is the larger of iterations done over all iterations and minutes spent over
-    ``minutes``, so the rate has come down when a run ends, whichever end comes first.
+    Example:
+        >>> rate_factor("poly", 0.5) == 0.5 ** 0.9, rate_factor("constant", 0.5)
+        (True, 1.0)
     """
+    if schedule == "cosine":
+        return warmup_cosine(progress)
+    return (1.0 - min(progress, 1.0)) ** POLY_POWER if schedule == "poly" else 1.0
 
-    def __init__(self, optimizer: Optimizer, *, minutes: float | None = None) -> None:
+
+class RateSchedule:
+    """Set the learning rate before every step, by the share of steps that are done."""
+
+    def __init__(self, optimizer: Optimizer, *, steps: int, schedule: str = "cosine") -> None:
         """Build the handler.
 
         Args:
             optimizer: Its groups' present rates are the highest of the run.
-            minutes: Time budget, from the first iteration on; ``None`` = epochs only.
+            steps: Steps of the whole run.
+            schedule: ``cosine``, ``poly`` or ``constant``.
         """
         self.optimizer = optimizer
-        self.minutes = minutes
+        self.steps = steps
+        self.schedule = schedule
         self.highest = [float(group["lr"]) for group in optimizer.param_groups]
-        self.progress = 0.0
-        self._started = 0.0
 
     def attach(self, engine: Engine) -> None:
-        """Act before and after every iteration."""
-        engine.add_event_handler(Events.STARTED, self._start)
+        """Act before every step."""
         engine.add_event_handler(Events.ITERATION_STARTED, self)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._end_when_over)
 
     def __call__(self, engine: Engine) -> None:
         """Set the rate."""
-        state = engine.state
-        # The first batch waits for the cases to be prepared; that is no training time.
-        if state.iteration <= 1:
-            self._start(engine)
-        steps = max(1, (state.max_epochs or 1) * (state.epoch_length or 1))
-        self.progress = (state.iteration - 1) / steps
-        if self.minutes is not None:
-            spent = (time.monotonic() - self._started) / SECONDS_PER_MINUTE
-            self.progress = _agreed(max(self.progress, spent / self.minutes))
+        factor = rate_factor(self.schedule, (engine.state.iteration - 1) / max(1, self.steps))
         for group, highest in zip(self.optimizer.param_groups, self.highest, strict=True):
-            group["lr"] = highest * warmup_cosine(self.progress)
-
-    def _start(self, _engine: Engine) -> None:
-        self._started = time.monotonic()
-
-    def _end_when_over(self, engine: Engine) -> None:
-        if self.minutes is not None and self.progress >= 1.0:
-            engine.terminate()
-
-
-def _agreed(progress: float) -> float:
-    """Return the first process's progress in all of them, so that all end at the same step."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return progress
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    shared = torch.tensor(progress, dtype=torch.float64, device=device)
-    dist.broadcast(shared, src=0)
-    return float(shared)
+            group["lr"] = highest * factor

@@ -1,0 +1,269 @@
+"""Random variation of a batch of crops, as a few tensor operations over the whole batch.
+
+Every number is drawn from (seed, step, index in the batch), so a crop is the same whatever the
+number of workers, of threads, or of processes that share a batch. No operation adds up over
+pixels in an order that depends on threads.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from unet_med.training.codes import IGNORED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+ELASTIC_NODES = 5
+BIAS_NODES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentationSettings:
+    """Probabilities and ranges; a probability is per crop.
+
+    Attributes:
+        margin: Patches are cut this much larger than the crop, so that a turned or shrunk crop
+            still finds pixels.
+        rotate: Probability; angle up to ``rotation_degrees``.
+        scale: Probability; |log| of the scale up to ``scale_log``, each axis a third more.
+        elastic: Probability; nodes moved by a standard deviation of ``elastic_pixels``.
+        mirror: Probability per allowed axis.
+        gamma: Probability per channel; |log gamma| up to ``gamma_log``.
+        contrast: Probability per channel; factor e^±``contrast_log`` and shift ±``brightness``.
+        noise: Probability; standard deviation up to ``noise_max`` of normalised units.
+        blur: Probability; sigma 0.4 to ``blur_max`` pixels.
+        coarse: Probability; pixels up to ``coarse_max`` times as large.
+        bias: Probability; log field with a standard deviation up to ``bias_log``.
+    """
+
+    margin: float = 1.4
+    rotate: float = 0.4
+    rotation_degrees: float = 25.0
+    scale: float = 0.4
+    scale_log: float = 0.25
+    elastic: float = 0.2
+    elastic_pixels: float = 4.0
+    mirror: float = 0.5
+    gamma: float = 0.25
+    gamma_log: float = 0.4
+    contrast: float = 0.4
+    contrast_log: float = 0.25
+    brightness: float = 0.2
+    noise: float = 0.15
+    noise_max: float = 0.25
+    blur: float = 0.15
+    blur_max: float = 1.2
+    coarse: float = 0.1
+    coarse_max: float = 2.0
+    bias: float = 0.2
+    bias_log: float = 0.25
+
+    @classmethod
+    def none(cls) -> AugmentationSettings:
+        """Return settings that change nothing."""
+        return cls(
+            margin=1.0, rotate=0.0, scale=0.0, elastic=0.0, mirror=0.0, gamma=0.0, contrast=0.0,
+            noise=0.0, blur=0.0, coarse=0.0, bias=0.0,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CropFormat:
+    """What crops are like.
+
+    Attributes:
+        crop: Rows and columns.
+        n_channels: Real channels C; the context repeats them.
+        mirror_rows, mirror_columns: Whether the axis may be mirrored.
+        has_bias: Whether the channels come from a scanner with a bias field: not CT.
+    """
+
+    crop: tuple[int, int]
+    n_channels: int
+    mirror_rows: bool = False
+    mirror_columns: bool = False
+    has_bias: bool = True
+
+    def patch(self, settings: AugmentationSettings) -> tuple[int, int]:
+        """Return rows and columns of the patch to cut; their middle is the crop's middle."""
+        rows, columns = (
+            side + 2 * math.ceil(side * (settings.margin - 1.0) / 2) for side in self.crop
+        )
+        return rows, columns
+
+
+def augment(
+    images: torch.Tensor,
+    codes: torch.Tensor,
+    rngs: Sequence[np.random.Generator],
+    *,
+    form: CropFormat,
+    settings: AugmentationSettings,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Vary a batch of patches and cut it to crops.
+
+    Args:
+        images: (B, context·C, P, Q) float32 patches.
+        codes: (B, P, Q) uint8.
+        rngs: One generator per patch.
+        form: The crop.
+        settings: How strongly.
+
+    Returns:
+        (B, context·C, H, W) float32 and (B, H, W) uint8.
+    """
+    grid = _grid(rngs, (images.shape[2], images.shape[3]), form, settings)
+    warped = F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+    # Ignored is stored as code + 1 = 256, so that zeros beyond the patch mean ignored too.
+    shifted = torch.where(codes == IGNORED, 0.0, codes.float() + 1.0)[:, None]
+    moved = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
+    new_codes = torch.where(moved == 0, float(IGNORED), moved - 1.0)[:, 0].to(torch.uint8)
+    shape = warped.shape
+    crops = warped.reshape(shape[0], -1, form.n_channels, *shape[2:])
+    crops = torch.stack(
+        [_vary(crop, rng, form, settings) for crop, rng in zip(crops, rngs, strict=True)]
+    )
+    return crops.reshape(shape), new_codes
+
+
+def _grid(
+    rngs: Sequence[np.random.Generator],
+    patch: tuple[int, int],
+    form: CropFormat,
+    settings: AugmentationSettings,
+) -> torch.Tensor:
+    """Return where each pixel of the crops comes from, (B, H, W, 2) as ``grid_sample`` has it."""
+    matrices = np.stack([_matrix(rng, form, settings) for rng in rngs])
+    rows, columns = (torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in form.crop)
+    grid_rows, grid_columns = torch.meshgrid(rows, columns, indexing="ij")
+    points = torch.stack([grid_columns, grid_rows], dim=-1)  # x, y in pixels
+    moved = torch.stack([_mapped(points, m) for m in torch.from_numpy(matrices)])
+    bent = [n for n, rng in enumerate(rngs) if rng.random() < settings.elastic]
+    if bent:
+        nodes = np.stack([rngs[n].standard_normal((2, ELASTIC_NODES, ELASTIC_NODES)) for n in bent])
+        strength = np.array([rngs[n].random() for n in bent])[:, None, None, None]
+        coarse = torch.from_numpy((nodes * strength * settings.elastic_pixels).astype(np.float32))
+        field = F.interpolate(coarse, size=form.crop, mode="bicubic", align_corners=True)
+        moved[bent] += field.permute(0, 2, 3, 1)
+    half = torch.tensor([patch[1] / 2, patch[0] / 2])
+    return moved / half
+
+
+def _mapped(points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+    x, y = points.unbind(-1)
+    a, b, c, d = (float(value) for value in matrix.flatten())
+    return torch.stack([a * x + b * y, c * x + d * y], dim=-1)
+
+
+def _matrix(
+    rng: np.random.Generator, form: CropFormat, settings: AugmentationSettings
+) -> NDArray[np.float64]:
+    """Draw the linear map from crop to patch, x before y."""
+    rotate, scale, mirror_x, mirror_y = rng.random(4)
+    angle, size, stretch_x, stretch_y = rng.uniform(-1.0, 1.0, 4)
+    matrix = np.eye(2)
+    if scale < settings.scale:
+        logs = settings.scale_log * (size + np.array([stretch_x, stretch_y]) / 3)
+        matrix = np.diag(np.exp(logs))
+    if rotate < settings.rotate:
+        turn = math.radians(settings.rotation_degrees) * angle
+        cosine, sine = math.cos(turn), math.sin(turn)
+        matrix = np.array([[cosine, -sine], [sine, cosine]]) @ matrix
+    flip_x = form.mirror_columns and mirror_x < settings.mirror
+    flip_y = form.mirror_rows and mirror_y < settings.mirror
+    return matrix @ np.diag([-1.0 if flip_x else 1.0, -1.0 if flip_y else 1.0])
+
+
+def _vary(
+    crop: torch.Tensor, rng: np.random.Generator, form: CropFormat, settings: AugmentationSettings
+) -> torch.Tensor:
+    """Vary the intensities of one crop (context, C, H, W)."""
+    chances = rng.random(4)
+    strengths = rng.random(4)
+    if chances[0] < settings.bias and form.has_bias:
+        crop = _biased(crop, strengths[0] * settings.bias_log, rng)
+    if chances[1] < settings.blur:
+        sigma = 0.4 + strengths[1] * (settings.blur_max - 0.4)
+        crop = blurred(crop, sigma)
+    if chances[2] < settings.coarse:
+        crop = _coarser(crop, 1.0 + strengths[2] * (settings.coarse_max - 1.0))
+    if chances[3] < settings.noise:
+        # One plane of numbers a channel; the context has noise of its own.
+        noise = rng.standard_normal(crop.shape, dtype=np.float32)
+        crop = crop + strengths[3] * settings.noise_max * torch.from_numpy(noise)
+    return _recoloured(crop, rng, settings)
+
+
+def _recoloured(
+    crop: torch.Tensor, rng: np.random.Generator, settings: AugmentationSettings
+) -> torch.Tensor:
+    """Change contrast, brightness and gamma per channel, the same over the context."""
+    n_channels = crop.shape[1]
+    chances = rng.random((2, n_channels))
+    strengths = rng.uniform(-1.0, 1.0, (3, n_channels))
+    chosen = chances[0] < settings.contrast
+    factor = np.where(chosen, np.exp(strengths[0] * settings.contrast_log), 1.0)
+    shift = np.where(chosen, strengths[1] * settings.brightness, 0.0)
+    if chosen.any():
+        crop = crop * _per_channel(factor) + _per_channel(shift)
+    bent = np.flatnonzero(chances[1] < settings.gamma)
+    if len(bent):
+        crop = crop.clone()
+        for channel in bent:
+            power = math.exp(strengths[2, channel] * settings.gamma_log)
+            crop[:, channel] = _gamma(crop[:, channel], power)
+    return crop
+
+
+def _per_channel(values: NDArray[np.float64]) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32))[None, :, None, None]
+
+
+def _gamma(values: torch.Tensor, power: float) -> torch.Tensor:
+    low, high = values.min(), values.max()
+    reach = (high - low).clamp(min=1e-6)
+    return ((values - low) / reach).pow(power) * reach + low
+
+
+def _biased(crop: torch.Tensor, deviation: float, rng: np.random.Generator) -> torch.Tensor:
+    """Multiply what lies above each channel's darkest value by a smooth field."""
+    nodes = rng.standard_normal((1, 1, BIAS_NODES, BIAS_NODES), dtype=np.float32) * deviation
+    coarse = torch.from_numpy(nodes.astype(np.float32))
+    size = [crop.shape[2], crop.shape[3]]
+    field = F.interpolate(coarse, size=size, mode="bicubic", align_corners=True).exp()
+    floor = crop.amin(dim=(0, 2, 3), keepdim=True)
+    return (crop - floor) * field + floor
+
+
+def blurred(crop: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Blur (..., H, W) by a Gaussian, sigma in pixels, as a sum of shifted copies."""
+    radius = max(1, int(2.5 * sigma + 0.5))
+    weights = [math.exp(-0.5 * (n / sigma) ** 2) for n in range(radius + 1)]
+    total = weights[0] + 2 * sum(weights[1:])
+    for axis in (-2, -1):
+        size = crop.shape[axis]
+        at = torch.arange(size)
+        result = crop * (weights[0] / total)
+        for n in range(1, radius + 1):
+            for sign in (-n, n):
+                source = (at + sign).clamp(0, size - 1)
+                result = result + crop.index_select(axis, source) * (weights[n] / total)
+        crop = result
+    return crop
+
+
+def _coarser(crop: torch.Tensor, factor: float) -> torch.Tensor:
+    """Show a crop as if its pixels were larger."""
+    size = [crop.shape[2], crop.shape[3]]
+    small = [max(4, round(n / factor)) for n in size]
+    shrunk = F.interpolate(crop, size=small, mode="bilinear", align_corners=False)
+    return F.interpolate(shrunk, size=size, mode="bilinear", align_corners=False)

@@ -1,0 +1,93 @@
+"""The end of a run: the bundle gets its weights, its export and its figures."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unet_med._files import write_json
+from unet_med.backends.openvino_runtime import is_installed
+from unet_med.bundle import METADATA, RECIPE, WEIGHTS, open_bundle
+from unet_med.errors import InputError, OutputError, UnetMedError
+from unet_med.export import ExportSettings, export_bundle
+from unet_med.export.scans import Scan
+from unet_med.recipe import Recipe
+from unet_med.training.processes import barrier, is_first
+from unet_med.training.rounds import BEST, CURVE
+from unet_med.weights import read_weights, save_weights
+
+if TYPE_CHECKING:
+    from unet_med.training.plan import TrainingPlan
+    from unet_med.training.rounds import Rounds
+
+logger = logging.getLogger(__name__)
+
+MEASURED_SLICES = 8
+"""Slices that the export is compared on: a receipt at hand, no benchmark."""
+
+
+def run_training(trainer: Any, rounds: Rounds, *, root: Path | str, resume: bool) -> None:  # noqa: ANN401
+    """Run a trainer to its end, from its checkpoint if asked to, and finish the bundle.
+
+    Args:
+        trainer: MONAI's trainer.
+        rounds: Its handler.
+        root: The bundle's folder: gets ``models/model.pt`` and the recipe its digest.
+        resume: Go on from the checkpoint in the run's folder.
+    """
+    if not resume or rounds.resume(trainer):
+        trainer.run()
+    if is_first():
+        finish(Path(root), rounds)
+    barrier()
+
+
+def finish(root: Path, rounds: Rounds) -> None:
+    """Write the best weights (else the last average) into the bundle and export them.
+
+    Raises:
+        OutputError: The bundle cannot be written.
+    """
+    network = rounds.average.network
+    best = rounds.folder / BEST
+    if rounds.history.best is not None:
+        network.load_state_dict(read_weights(best))
+    digest = save_weights(network, root / WEIGHTS)
+    recipe = Recipe.load(root / RECIPE) if (root / RECIPE).is_file() else rounds.recipe
+    replace(recipe, weights_sha256=digest, precisions=()).save(root / RECIPE)
+    _note_scores(root / METADATA, rounds)
+    rounds.history.draw(rounds.folder / CURVE)
+    logger.info("%s: sha256 %s", root / WEIGHTS, digest)
+    _export(root, rounds.plan)
+
+
+def _note_scores(path: Path, rounds: Rounds) -> None:
+    if not path.is_file() or rounds.history.best is None:
+        return
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["eval_metrics"] = {
+        "held_out_cases": len(rounds.history.cases),
+        "held_out_mean_volume_dice": round(rounds.history.best, 4),
+    }
+    write_json(path, content)
+
+
+def _export(root: Path, plan: TrainingPlan) -> None:
+    """Export to OpenVINO where it is installed; a bundle without an export is whole, too."""
+    if not is_installed():
+        logger.info("openvino is not installed: the bundle runs on torch")
+        return
+    case = (plan.validation_cases or plan.training_cases)[0]
+    paths = tuple(root / path for path in case.images)
+    settings = ExportSettings(
+        scans=(Scan(paths, root / case.label),), n_slices=MEASURED_SLICES, threads=plan.threads
+    )
+    try:
+        export_bundle(open_bundle(root), settings)
+    except OutputError:
+        raise
+    except (UnetMedError, InputError) as exc:
+        logger.warning("no export was made, the bundle runs on torch: %s", exc)

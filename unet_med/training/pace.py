@@ -1,0 +1,215 @@
+"""How many steps a run has, fixed once, before its first step, and stored."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+import os
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from unet_med._files import write_json
+from unet_med.errors import InputError
+from unet_med.recipe.decoding import decode
+from unet_med.training.processes import agreed, is_first
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import nn
+
+    from unet_med.training.plan import TrainingPlan
+
+logger = logging.getLogger(__name__)
+
+ROUNDS = 20
+"""Rounds of a run that is not stated in epochs; a checkpoint is written after each."""
+
+VALIDATION_SHARE = 0.08
+"""Validations may take this share of a time budget, together; the last one is made in any case
+unless it alone would take `LAST_VALIDATION_SHARE`."""
+
+LAST_VALIDATION_SHARE = 0.25
+MOST_VALIDATIONS = 10
+SAFETY_SHARE = 0.04
+"""Kept free: steps are not all as fast as those that were timed."""
+
+PROBE_SHARE = 0.03
+PROBE_STEPS = (3, 12)
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The length of a run.
+
+    Attributes:
+        steps_per_round: Optimiser steps between two checkpoints.
+        rounds: How many rounds.
+        validate_every: Rounds between two validations; 0 = never.
+        seconds_per_step: As it was timed; ``None`` = it was not.
+    """
+
+    steps_per_round: int
+    rounds: int
+    validate_every: int
+    seconds_per_step: float | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.steps_per_round * self.rounds
+
+    def is_validated(self, number: int) -> bool:
+        """Tell whether round ``number``, counted from 1, ends in a validation.
+
+        The last one does, and those before it at equal distances.
+        """
+        return self.validate_every > 0 and (self.rounds - number) % self.validate_every == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Seconds that parts of a run take besides its steps."""
+
+    validation: float = 0.0
+    ending: float = 0.0
+
+
+def stated_pace(plan: TrainingPlan, *, n_slices: int, has_validation: bool) -> Pace:
+    """Return the pace of a plan that states epochs or steps.
+
+    Args:
+        plan: States one of them.
+        n_slices: Training slices; an epoch has as many crops, rounded up to whole batches.
+        has_validation: Whether cases are held out.
+    """
+    if plan.epochs is not None:
+        return Pace(
+            math.ceil(n_slices / plan.batch),
+            plan.epochs,
+            max(1, plan.epochs // MOST_VALIDATIONS) if has_validation else 0,
+        )
+    assert plan.steps is not None
+    per_round = math.ceil(plan.steps / ROUNDS)
+    rounds = math.ceil(plan.steps / per_round)
+    return Pace(per_round, rounds, max(1, rounds // MOST_VALIDATIONS) if has_validation else 0)
+
+
+def timed_pace(seconds_left: float, seconds_per_step: float, costs: Costs) -> Pace:
+    """Return the pace that fits a time.
+
+    Args:
+        seconds_left: From now to the bundle on disk.
+        seconds_per_step: Data, network and optimiser.
+        costs: Of validations (0 = none are made) and of the ending.
+    """
+    usable = seconds_left * (1 - SAFETY_SHARE) - costs.ending
+    n_validations = 0
+    if 0 < costs.validation <= LAST_VALIDATION_SHARE * usable:
+        n_validations = int(VALIDATION_SHARE * usable / costs.validation)
+        n_validations = max(1, min(MOST_VALIDATIONS, n_validations))
+    usable -= n_validations * costs.validation
+    steps = max(1, int(usable / seconds_per_step))
+    rounds = min(ROUNDS, steps)
+    every = max(1, math.ceil(rounds / n_validations)) if n_validations else 0
+    return Pace(steps // rounds, rounds, every, seconds_per_step)
+
+
+def fixed_pace(path: Path, find: Callable[[], Pace]) -> Pace:
+    """Return the pace stored in a file, or find it, store it, and let all processes have it.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    content: Any = None
+    if is_first() and path.is_file():
+        content = _read(path)
+        logger.info("the length of the run is that of %s", path)
+    stored = agreed(content)
+    if stored is not None:
+        return decode(Pace, stored, where=str(path))
+    pace = decode(Pace, agreed(asdict(find())), where="pace")
+    if is_first():
+        write_json(path, asdict(pace))
+    return pace
+
+
+def _read(path: Path) -> Any:  # noqa: ANN401 - parsed JSON
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as exc:
+        msg = f"{path} is damaged: remove it and start again without --resume"
+        raise InputError(msg) from exc
+
+
+def probe(
+    network: nn.Module,
+    loss: nn.Module,
+    optimizer: Callable[[nn.Module], torch.optim.Optimizer],
+    *,
+    batch: Callable[[int], Mapping[str, torch.Tensor]],
+    forward: Callable[[torch.Tensor, nn.Module], torch.Tensor],
+    seconds: float,
+) -> float:
+    """Time real steps on a copy of the network; nothing of the run is touched.
+
+    Args:
+        network: The network, on its device.
+        loss: The loss.
+        optimizer: Makes an optimiser for the copy.
+        batch: Gives the batch of a step.
+        forward: Runs a network, as in training.
+        seconds: What the probe may take, about.
+
+    Returns:
+        Seconds per step: the mean after the first step, which also prepares the libraries.
+    """
+    trial = copy.deepcopy(network).train()
+    mover = optimizer(trial)
+    device = next(trial.parameters()).device
+    taken: list[float] = []
+    state = torch.get_rng_state()
+    for step in range(PROBE_STEPS[1] + 1):
+        began = time.perf_counter()
+        data = batch(step)
+        mover.zero_grad(set_to_none=True)
+        value = loss(forward(data["image"].to(device), trial), data["label"].to(device))
+        value.backward()
+        mover.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        taken.append(time.perf_counter() - began)
+        if agreed(len(taken) > PROBE_STEPS[0] and sum(taken) > seconds):
+            break
+    torch.set_rng_state(state)
+    return statistics.fmean(taken[1:])
+
+
+def seconds_since_start() -> float:
+    """Return how long this process has been running, its imports included."""
+    try:
+        fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - started
+    except (OSError, ValueError, AttributeError):  # not Linux
+        age = -1.0
+    loaded = time.monotonic() - _LOADED
+    return age if loaded <= age <= loaded + _LONGEST_IMPORT else loaded
+
+
+def seconds_left(minutes: float) -> float:
+    """Return what is left of a budget that began with the process."""
+    return minutes * _SECONDS - seconds_since_start()
+
+
+_LOADED = time.monotonic()
+_LONGEST_IMPORT = 120.0
+"""A larger age is no import's but an older process's: Python was told to train much later."""

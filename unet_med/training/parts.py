@@ -1,0 +1,261 @@
+"""The parts of a training run that a config puts together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from monai.inferers.inferer import SimpleInferer
+
+from unet_med.backends import available_threads
+from unet_med.backends.processor import bf16_pays
+from unet_med.inference.pipeline import PIXELS_PER_BATCH
+from unet_med.training.batches import SliceBatches
+from unet_med.training.cache import SliceCache
+from unet_med.training.codes import LabelCodes
+from unet_med.training.initial import start_from
+from unet_med.training.optimizers import build_optimizer
+from unet_med.training.pace import (
+    PROBE_SHARE,
+    Costs,
+    Pace,
+    fixed_pace,
+    probe,
+    seconds_left,
+    stated_pace,
+    timed_pace,
+)
+from unet_med.training.processes import barrier, is_first, rank, world
+from unet_med.training.rounds import BEST, CHECKPOINT, CURVE, LOG, PACE
+from unet_med.training.slab_batches import SlabBatches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from unet_med.recipe import Recipe
+    from unet_med.training.plan import TrainingPlan
+
+logger = logging.getLogger(__name__)
+
+VALIDATION_OVERHEAD = 1.3
+"""Reading, resampling and counting, relative to the network's own time on held-out slices."""
+
+ENDING_SECONDS = 12.0
+"""Saving, exporting and measuring a small network, besides what its slices take."""
+
+ENDING_SLICES = 40
+"""Slices that the receipts of the export run, over all ways and precisions."""
+
+
+def prepare_folder(folder: Path | str, *, resume: bool) -> Path:
+    """Make the folder of a run's own files; a fresh start removes those of an earlier run."""
+    path = Path(folder)
+    if is_first():
+        path.mkdir(parents=True, exist_ok=True)
+        for name in () if resume else (CHECKPOINT, BEST, LOG, CURVE, PACE):
+            (path / name).unlink(missing_ok=True)
+    barrier()
+    return path
+
+
+def open_batches(
+    plan: TrainingPlan,
+    recipe: Recipe,
+    *,
+    root: Path | str,
+    cache: Path | str,
+    settings: Any = None,  # noqa: ANN401 - of either kind of augmentation
+) -> SliceBatches | SlabBatches:
+    """Read every training case and return what batches are drawn from.
+
+    Args:
+        plan: Cases, batch, crop and augmentation.
+        recipe: What the network sees.
+        root: Folder that relative paths are meant from.
+        cache: Folder for the preprocessed slices.
+        settings: How strongly crops are varied; ``None`` = the defaults.
+
+    Raises:
+        InputError, VolumeError, GeometryError, LabelError: A case cannot be used.
+        OutputError: The cache cannot be written.
+    """
+    share = {"rank": rank(), "world": world()}
+    if plan.augmentation == "slabs":
+        return SlabBatches(root, recipe=recipe, plan=plan, settings=settings, **share)
+    codes = LabelCodes.of(recipe, plan)
+    began = time.monotonic()
+    folder = SliceCache(Path(cache), recipe, codes)
+    cases = [folder.open(case, root=Path(root)) for case in plan.training_cases]
+    logger.info(
+        "%d cases with %d slices are ready after %.1f s",
+        len(cases),
+        sum(case.n_slices for case in cases),
+        time.monotonic() - began,
+    )
+    return SliceBatches(cases, recipe=recipe, plan=plan, settings=settings, **share)
+
+
+class TrainingInferer(SimpleInferer):  # type: ignore[misc]  # monai is not typed
+    """Runs the network in bfloat16 where this CPU is faster so; else as MONAI does.
+
+    On CUDA the trainer's own ``amp`` takes its place.
+    """
+
+    def __init__(self, *, precision: str = "auto") -> None:
+        super().__init__()
+        self.bf16 = precision == "bf16" or (precision == "auto" and bf16_pays())
+
+    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Return the logits, float32 or bfloat16."""
+        context: AbstractContextManager[Any] = nullcontext()
+        if self.bf16 and inputs.device.type == "cpu":
+            context = torch.autocast("cpu", dtype=torch.bfloat16)
+        with context:
+            return network(inputs, *args, **kwargs)
+
+
+def find_pace(  # noqa: PLR0913 - all parts of a step are timed
+    folder: Path,
+    *,
+    plan: TrainingPlan,
+    recipe: Recipe,
+    batches: SliceBatches | SlabBatches,
+    network: nn.Module,
+    loss: nn.Module,
+    inferer: TrainingInferer,
+) -> Pace:
+    """Return the length of the run: stored, stated by the plan, or found by timing steps."""
+
+    def find() -> Pace:
+        if plan.minutes is None:
+            return stated_pace(plan, n_slices=len(batches), has_validation=bool(plan.validation))
+        batches[0]  # whatever is read when it is first needed is no part of a step
+        left = seconds_left(plan.minutes)
+        seconds = probe(
+            network,
+            loss,
+            lambda trial: build_optimizer(plan.optimizer, trial),
+            batch=batches.__getitem__,
+            forward=inferer,
+            seconds=max(1.0, PROBE_SHARE * left),
+        )
+        return timed_pace(
+            seconds_left(plan.minutes), seconds, _costs(plan, recipe, network, batches)
+        )
+
+    pace = fixed_pace(folder / PACE, find)
+    if is_first():
+        _announce(pace, plan, len(batches))
+    return pace
+
+
+def _announce(pace: Pace, plan: TrainingPlan, n_slices: int) -> None:
+    share = pace.steps * plan.batch / n_slices
+    logger.info(
+        "%d steps of %d crops: %.1f times as many crops as there are training slices",
+        pace.steps,
+        plan.batch,
+        share,
+    )
+    if share < 1:
+        logger.warning(
+            "the budget is too small to see every slice once: %.0f %% of an epoch is trained, "
+            "which is little; give more time",
+            100 * share,
+        )
+
+
+def _costs(
+    plan: TrainingPlan, recipe: Recipe, network: nn.Module, batches: SliceBatches | SlabBatches
+) -> Costs:
+    """Time the network on whole slices and estimate what they cost at validations and the end."""
+    shape = _slice_shape(batches)
+    count = max(1, min(8, PIXELS_PER_BATCH // (shape[0] * shape[1])))
+    multiple = recipe.network.multiple
+    padded = [side + -side % multiple for side in shape]
+    device = next(network.parameters()).device
+    images = torch.zeros(count, recipe.network.in_channels, *padded, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    training = network.training
+    network.eval()
+    with torch.inference_mode():
+        network(images)
+        began = time.perf_counter()
+        network(images)
+        each = (time.perf_counter() - began) / count
+    network.train(training)
+    per_case = len(batches) / len(plan.training_cases)
+    n_cases = -(-len(plan.validation) // world())
+    return Costs(
+        validation=VALIDATION_OVERHEAD * each * per_case * n_cases,
+        ending=ENDING_SECONDS + ENDING_SLICES * each,
+    )
+
+
+def _slice_shape(batches: SliceBatches | SlabBatches) -> tuple[int, int]:
+    if isinstance(batches, SliceBatches):
+        rows, columns = (max(case.shape[axis] for case in batches.data) for axis in (0, 1))
+        return rows, columns
+    sides = [sources[0].index.shape for sources in batches.draws.sources]
+    return max(side[1] for side in sides), max(side[0] for side in sides)
+
+
+def threads_of(plan: TrainingPlan) -> int:
+    """Return the CPU threads of this process: the plan's, or its share of the processors."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return plan.threads or max(1, available_threads() // local)
+
+
+def place_network(
+    network: nn.Module,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    initial: Path | str | None = None,
+    freeze: bool = False,
+) -> nn.Module:
+    """Return the network ready for training: on its device, channels last.
+
+    Args:
+        network: With random weights.
+        recipe: Of the network.
+        device: Where it is trained.
+        initial: A bundle whose weights to start from, as far as they fit.
+        freeze: Keep batch normalisation at its running statistics.
+    """
+    if initial is not None:
+        start_from(network, initial, recipe)
+    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return freeze_batch_norm(network) if freeze else network
+
+
+def freeze_batch_norm(network: nn.Module) -> nn.Module:
+    """Keep batch normalisation at its running statistics, also while training.
+
+    Its weights are trained as before. Batches that processes share then give the gradients that
+    one process would have.
+    """
+
+    def train(module: nn.Module, mode: bool = True) -> nn.Module:  # noqa: FBT001, FBT002 - torch's own
+        original(mode)
+        for part in module.modules():
+            if isinstance(part, torch.nn.BatchNorm2d):
+                part.training = False
+        return module
+
+    original: Callable[[bool], nn.Module] = network.train
+    network.train = lambda mode=True: train(network, mode)  # type: ignore[method-assign]
+    return network
+
+
+def remove_cache(folder: Path | str) -> None:
+    """Remove a cache that nobody asked to keep."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,182 @@
+"""What happens between two rounds of a run: validate, record, keep the best, write a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from ignite.engine import Events
+
+from unet_med.training.checkpoint import Checkpoint, run_digest
+from unet_med.training.history import History, summary
+from unet_med.training.processes import barrier, is_distributed, is_first
+from unet_med.training.scoring import case_dice, label_means, mean_dice
+from unet_med.weights import save_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ignite.engine import Engine
+
+    from unet_med.recipe import Recipe
+    from unet_med.training.averaging import WeightAverage
+    from unet_med.training.batches import StepSampler
+    from unet_med.training.pace import Pace
+    from unet_med.training.plan import TrainingPlan
+    from unet_med.training.scoring import CaseCounter
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.pt"
+LOG = "log.csv"
+CURVE = "curve.png"
+PACE = "pace.json"
+
+
+class Rounds:
+    """Handler that divides a trainer's run into rounds and makes it able to go on.
+
+    Args:
+        folder: Folder of the run's own files.
+        recipe: Names the labels.
+        plan: What is trained how.
+        pace: How many steps and rounds.
+        average: The averaged weights: what is validated and kept.
+        optimizer: For the checkpoint.
+        sampler: Is told the round.
+        evaluator: MONAI's evaluator over this process's held-out cases.
+        counter: Its handler.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument per part of a training config
+        self,
+        folder: str | Path,
+        *,
+        recipe: Recipe,
+        plan: TrainingPlan,
+        pace: Pace,
+        average: WeightAverage,
+        optimizer: torch.optim.Optimizer,
+        sampler: StepSampler,
+        evaluator: Any,  # noqa: ANN401 - monai is not typed
+        counter: CaseCounter,
+    ) -> None:
+        self.folder = Path(folder)
+        self.recipe = recipe
+        self.plan = plan
+        self.pace = pace
+        self.average = average
+        self.sampler = sampler
+        self.evaluator = evaluator
+        self.counter = counter
+        self.history = History()
+        self.checkpoint = Checkpoint(
+            self.folder / CHECKPOINT,
+            network=average.source,
+            average=average,
+            optimizer=optimizer,
+            digest=run_digest(recipe, plan),
+        )
+        self.optimizer = optimizer
+        self.listeners: list[Callable[[dict[str, float]], None]] = []
+        self._losses: list[torch.Tensor] = []
+        self._began = time.monotonic()
+        self._first_step = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Act around rounds, which are the trainer's epochs."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._begin_round)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._remember)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._end_round)
+
+    def resume(self, trainer: Any) -> bool:  # noqa: ANN401 - monai is not typed
+        """Put a trainer where the checkpoint is.
+
+        Returns:
+            Whether steps are left.
+
+        Raises:
+            InputError: The checkpoint is damaged or belongs to another run.
+        """
+        step, self.history = self.checkpoint.load(self.pace)
+        if step:
+            logger.info("going on after step %d of %d", step, self.pace.steps)
+            trainer.load_state_dict(
+                {
+                    "iteration": step,
+                    "epoch_length": self.pace.steps_per_round,
+                    "max_epochs": self.pace.rounds,
+                }
+            )
+        return step < self.pace.steps and not self._has_stalled()
+
+    def _start(self, engine: Engine) -> None:
+        self._began = time.monotonic()
+        self._first_step = engine.state.iteration
+
+    def _begin_round(self, engine: Engine) -> None:
+        self.sampler.set_epoch(engine.state.epoch - 1)
+        self._losses = []
+
+    def _remember(self, engine: Engine) -> None:
+        self._losses.append(engine.state.output["loss"].detach())
+
+    def _end_round(self, engine: Engine) -> None:
+        loss = float(torch.stack(self._losses).double().mean())
+        row = {
+            "round": float(engine.state.epoch),
+            "step": float(engine.state.iteration),
+            "loss": loss,
+            "rate": float(self.optimizer.param_groups[0]["lr"]),
+        }
+        if self.pace.is_validated(engine.state.epoch):
+            row |= self._validate(engine.state.epoch)
+            engine.state.metrics["volume_dice"] = row["dice"]
+        spent = time.monotonic() - self._began
+        done = engine.state.iteration - self._first_step
+        row["seconds"] = round(spent, 1)
+        self.history.rows.append(row)
+        self._write(engine)
+        left = spent / done * (self.pace.steps - engine.state.iteration)
+        logger.info("%s", summary(row, steps=self.pace.steps, history=self.history, left=left))
+        for listener in self.listeners:
+            listener(row)
+        if not math.isfinite(loss):
+            msg = "the loss is no number any more: lower learning_rate in the plan and start again"
+            raise FloatingPointError(msg)
+        if self._has_stalled():
+            logger.info("no better score in %d validations: stopping early", self.history.stale)
+            engine.terminate()
+
+    def _validate(self, number: int) -> dict[str, float]:
+        if len(self.evaluator.data_loader):
+            self.evaluator.run()
+        scores = case_dice(self.counter.counts, self.recipe)
+        dice = mean_dice(scores)
+        if self.history.improves(dice):
+            self.history.best, self.history.best_round, self.history.stale = dice, number, 0
+            self.history.cases = {
+                case: {name: None if math.isnan(value) else value for name, value in of.items()}
+                for case, of in scores.items()
+            }
+            if is_first():
+                save_weights(self.average.network, self.folder / BEST)
+        else:
+            self.history.stale += 1
+        return {"dice": dice} | {f"dice {k}": v for k, v in label_means(scores).items()}
+
+    def _has_stalled(self) -> bool:
+        return self.plan.patience is not None and self.history.stale >= self.plan.patience
+
+    def _write(self, engine: Engine) -> None:
+        if is_first():
+            self.history.write_csv(self.folder / LOG)
+        self.checkpoint.save(engine.state.iteration, self.pace, self.history)
+        if is_distributed():
+            barrier()
