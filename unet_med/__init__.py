@@ -9,9 +9,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unet_med.api import Segmentation, Segmenter, evaluate, load, plan, segment
+    from unet_med.api import Segmentation, Segmenter, evaluate, load, plan, segment, train
 
-__all__ = ["Segmentation", "Segmenter", "__version__", "evaluate", "load", "plan", "segment"]
+__all__ = [
+    "Segmentation",
+    "Segmenter",
+    "__version__",
+    "evaluate",
+    "load",
+    "plan",
+    "segment",
+    "train",
+]
 
 __version__ = "0.1.0"
 

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from unet_med.evaluation.cohort import Progress
     from unet_med.metrics import EmptyPolicy
     from unet_med.planning.network import Shape
+    from unet_med.recipe import Recipe
+    from unet_med.training import TrainingPlan, TrainingResult
 
 __all__ = [
     "PlanSettings",
@@ -57,6 +59,7 @@ __all__ = [
     "plan",
     "report_scores",
     "segment",
+    "train",
 ]
 
 AnyPath = str | PathLike[str]
@@ -102,6 +105,19 @@ class EvaluateOptions(TypedDict, total=False):
     jobs: int
     command: str | None
     progress: Progress | None
+
+
+class TrainOptions(TypedDict, total=False):
+    """How a plan is carried out; see `train`."""
+
+    augmentation: str
+    resume: bool
+    init: AnyPath | None
+    cache: AnyPath | None
+    workers: int
+    precision: str
+    command_line: str
+    progress: ReadingProgress | None
 
 
 def segment(
@@ -335,3 +351,67 @@ def report_scores(
     folder = Path(output)
     written = [write_evaluation_report(scores, sources, folder)] if "html" in kinds else []
     return written + (write_overlays(scores, sources, folder) if "png" in kinds else [])
+
+
+def train(
+    images: AnyPath | None,
+    labels: AnyPath | None,
+    output: AnyPath,
+    *,
+    source: Source | None = None,
+    settings: PlanSettings | None = None,
+    **options: Unpack[TrainOptions],
+) -> TrainingResult:
+    """Train a bundle on labelled scans; the same as the command ``unet-med train``.
+
+    Args:
+        images: Folder of scans, as for `plan`.
+        labels: Folder of label maps.
+        output: The new bundle's folder.
+        source: Instead of the two folders, as for `plan`.
+        settings: Budget and wishes, as for `plan`.
+        **options: ``resume``, ``init``, ``cache``, ``workers``, ``precision`` as
+            `unet_med.training.RunOptions` has them, ``augmentation`` (``slices`` or ``slabs``),
+            ``command_line`` for the model card, and ``progress`` of the reading of cases.
+
+    Returns:
+        Where the bundle is, and how well it does on the cases held out.
+
+    Raises:
+        UnetMedError: The data, the plan or the folder cannot be used.
+    """
+    from unet_med.training import RunOptions, train_bundle
+
+    unknown = sorted(set(options) - set(TrainOptions.__annotations__))
+    if unknown:
+        msg = f"train() got unknown options {', '.join(unknown)}"
+        raise TypeError(msg)
+    init, cache = options.get("init"), options.get("cache")
+    how = RunOptions(
+        resume=options.get("resume", False),
+        init=None if init is None else Path(init),
+        cache=None if cache is None else Path(cache),
+        workers=options.get("workers", 0),
+        precision=options.get("precision", "auto"),
+        command_line=options.get("command_line", "unet_med.train() in Python"),
+    )
+
+    def planned() -> tuple[Recipe, TrainingPlan]:
+        found = plan(
+            images, labels, source=source, settings=settings, progress=options.get("progress")
+        )
+        return _for_training(found, options.get("augmentation", "slices"))
+
+    return train_bundle(Path(output), planned, how)
+
+
+def _for_training(planned: Planned, augmentation: str) -> tuple[Recipe, TrainingPlan]:
+    """Return recipe and plan, or refuse a data set with errors by their texts."""
+    from unet_med.training import for_slabs
+
+    if planned.recipe is None or planned.plan is None:
+        faults = [finding.text for finding in planned.checked.errors]
+        msg = f"the data cannot be trained on: {'; '.join(faults)}; see unet-med plan"
+        raise InputError(msg)
+    slabs = augmentation == "slabs"
+    return planned.recipe, for_slabs(planned.plan) if slabs else planned.plan

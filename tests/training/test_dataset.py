@@ -1,75 +1,69 @@
-"""The dataset that a MONAI data loader reads."""
+"""Random slabs as training batches."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
-from monai.data import DataLoader
-from monai.transforms import Compose, LoadImaged, Orientationd
 
-from tests.training.heads import SPACING_MM, write_pair
+from tests.training.bundles import make_plan, make_recipe, write_cases
+from tests.training.heads import SPACING_MM
 from unet_med.errors import InputError
-from unet_med.preprocessing import Context, Normalisation
-from unet_med.training import SlabDataset, SlabSettings, find_pairs
+from unet_med.preprocessing import Context
+from unet_med.recipe import NetworkRecipe
+from unet_med.training import SlabBatches
+from unet_med.training.slab_batches import read_source
 
-KEYS = ["image", "label"]
-LOAD = Compose(
-    [LoadImaged(KEYS, ensure_channel_first=True), Orientationd(KEYS, axcodes="RAS", labels=None)]
-)
-RECIPE = SimpleNamespace(
-    context=Context(3, 4.0),
-    in_plane_spacing_mm=2.0,
-    channels=[SimpleNamespace(normalisation=Normalisation("zscore", "above_mean", -5.0, 5.0))],
+RECIPE = make_recipe(
+    network=NetworkRecipe(3, 4, (4, 8)), context=Context(3, 4.0), in_plane_spacing_mm=2.0
 )
 
 
-@pytest.fixture
-def folder(tmp_path):
-    write_pair(tmp_path, "one")
-    write_pair(tmp_path, "two", seed=1)
-    return tmp_path
+def make_batches(cases, *, rank=0, world=1, recipe=RECIPE, **plan):
+    plan = make_plan(cases, augmentation="slabs", **({"crop": (32, 32), "batch": 8} | plan))
+    return SlabBatches("/", recipe=recipe, plan=plan, rank=rank, world=world)
 
 
-def make_dataset(folder, **options):
-    defaults = {"recipe": RECIPE, "scans_per_epoch": 4, "folds_per_case": 1, "slices_per_scan": 3}
-    return SlabDataset(
-        find_pairs(folder), LOAD, settings=SlabSettings(crop=32), **(defaults | options)
-    )
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    return write_cases(tmp_path_factory.mktemp("heads"), ["one", "two"])
 
 
-def test_one_batch_holds_the_slabs_of_several_scans(folder):
-    batch = next(iter(DataLoader(make_dataset(folder), batch_size=2, num_workers=0)))
-    assert batch["image"].shape == (6, 3, 32, 32)
-    assert batch["label"].shape == (6, 1, 32, 32)
-
-
-def test_an_item_depends_on_seed_epoch_and_index_only(folder):
-    one, same = make_dataset(folder), make_dataset(folder)
+def test_a_batch_depends_on_seed_and_step_only(cases):
+    one, same = make_batches(cases), make_batches(cases)
     same[0]  # the order of reading does not matter
-    assert torch.equal(one[2][0]["image"], same[2][0]["image"])
-    assert not torch.equal(one[2][0]["image"], one[1][0]["image"])
-    same.set_epoch(1)
-    assert not torch.equal(one[2][0]["image"], same[2][0]["image"])
-    other = make_dataset(folder, seed=1)
-    assert not torch.equal(one[2][0]["image"], other[2][0]["image"])
+    batch = one[2]
+    assert batch["image"].shape == (8, 3, 32, 32)
+    assert batch["label"].shape == (8, 32, 32)
+    assert set(batch["label"].unique().tolist()) <= {0, 1, 2, 3}
+    assert torch.equal(batch["image"], same[2]["image"])
+    assert not torch.equal(batch["image"], one[1]["image"])
+    assert not torch.equal(batch["image"], make_batches(cases, seed=1)[2]["image"])
 
 
-def test_the_spacing_comes_from_the_file(folder):
-    dataset = make_dataset(folder)
-    dataset[0]
-    for versions in dataset._sources:
-        assert len(versions) == 2
-        assert all(source.spacing_mm == SPACING_MM for source in versions)
+def test_processes_share_the_scans_of_one(cases):
+    whole = make_batches(cases)[3]
+    parts = [make_batches(cases, rank=rank, world=2)[3] for rank in (0, 1)]
+    for key in whole:
+        assert torch.equal(torch.cat([part[key] for part in parts]), whole[key])
 
 
-def test_a_folder_without_images_says_what_it_needs(tmp_path):
-    with pytest.raises(InputError, match="images/ and labels/"):
-        find_pairs(tmp_path)
+def test_a_source_is_read_in_ras_order(cases):
+    paths = {"image": cases[0].images[0], "label": cases[0].label}
+    source = read_source(paths)
+    assert source.spacing_mm == pytest.approx(SPACING_MM)
+    np.testing.assert_array_equal(source.labels, np.asarray(nib.load(paths["label"]).dataobj))
 
 
-def test_an_image_without_labels_is_named(folder):
-    (folder / "labels" / "two.nii.gz").unlink()
-    with pytest.raises(InputError, match=r"two\.nii\.gz"):
-        find_pairs(folder)
+@pytest.mark.parametrize(
+    ("plan", "recipe", "said"),
+    [
+        ({"crop": (32, 24)}, RECIPE, "square"),
+        ({"batch": 6}, RECIPE, "multiple of 4"),
+        ({}, make_recipe(labels={1: "a", 2: "b", 4: "c"}), "without gaps"),
+    ],
+)
+def test_what_slabs_cannot_do_is_said(cases, plan, recipe, said):
+    with pytest.raises(InputError, match=said):
+        make_batches(cases, recipe=recipe, **plan)

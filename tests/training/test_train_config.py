@@ -1,19 +1,23 @@
-"""configs/train.yaml: its properties, and two real steps on a tiny volume."""
+"""configs/train.yaml of the repository and of bundles that training writes."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import jsonschema
 import pytest
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow, scripts
 from monai.utils import set_determinism
 
-from tests.training.heads import write_pair
+from tests.training.bundles import make_plan, make_recipe, write_cases
 from unet_med.networks import UNet2D
-from unet_med.recipe import Recipe
-from unet_med.weights import load_weights, save_weights
+from unet_med.preprocessing import Context
+from unet_med.recipe import NetworkRecipe
+from unet_med.training import TrainingPlan
+from unet_med.training.bundle_files import write_bundle
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -22,37 +26,14 @@ CONFIGS = ROOT / "configs"
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
 
 
-def workflow(**overrides):
+def workflow(root, name="train.yaml", **overrides):
     return ConfigWorkflow(
-        config_file=str(CONFIGS / "train.yaml"),
-        meta_file=str(CONFIGS / "metadata.json"),
-        workflow_type="train",
-        bundle_root=str(ROOT),
+        config_file=str(root / "configs" / name),
+        meta_file=str(root / "configs" / "metadata.json"),
+        workflow_type="train" if name == "train.yaml" else "infer",
+        bundle_root=str(root),
         **overrides,
     )
-
-
-def tiny(tmp_path):
-    """Return overrides for two steps of a small network on a tiny head."""
-    recipe = json.loads((CONFIGS / "recipe.json").read_text())
-    recipe["network"]["sizes"] = [4, 8]
-    recipe["weights_sha256"] = ""
-    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
-    write_pair(tmp_path / "data")
-    return {
-        "dataset_dir": str(tmp_path / "data"),
-        "output_dir": str(tmp_path / "run"),
-        "recipe_file": str(tmp_path / "recipe.json"),
-        "max_epochs": 1,
-        "val_interval": 1,
-        "threads": 1,
-        "scans_per_epoch": 2,
-        "scans_per_batch": 1,
-        "train#dataset#slices_per_scan": 2,
-        "train#dataset#folds_per_case": 1,
-        "train#settings#crop": 32,
-        "device": "$torch.device('cpu')",
-    }
 
 
 @pytest.fixture(autouse=True)
@@ -64,49 +45,67 @@ def _restored_state():
     set_determinism(None)
 
 
-def test_properties_are_complete():
-    run = workflow(threads=1)
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written")
+    recipe = make_recipe(network=NetworkRecipe(3, 4, (4, 8)), context=Context(3, 3.0))
+    cases = write_cases(folder / "data")
+    write_bundle(folder / "bundle", recipe, make_plan(cases, validation=("b",)))
+    return folder / "bundle"
+
+
+def test_a_written_bundle_has_monais_properties(bundle, tmp_path):
+    run = workflow(bundle, output_dir=str(tmp_path))
     run.initialize()
     assert run.check_properties() == []
+    assert isinstance(run.network_def, UNet2D)
+    assert len(run.val_dataset) == 1
+
+
+def test_the_repository_can_be_trained_as_it_is(tmp_path):
+    run = workflow(ROOT, output_dir=str(tmp_path))
+    run.initialize()
+    assert run.check_properties() == []
+    plan = TrainingPlan.load(CONFIGS / "plan.json")
+    assert plan.augmentation == "slabs"
+    assert all(
+        (ROOT / path).is_file() for case in plan.cases for path in (*case.images, case.label)
+    )
+    batches = run.parser.get_parsed_content("train#dataset")
+    assert len(batches) > 100
 
 
 def test_the_defaults_point_into_the_bundle():
     parser = ConfigParser()
     parser.read_config(str(CONFIGS / "train.yaml"))
     parser["bundle_root"] = "elsewhere"
-    assert parser.get_parsed_content("dataset_dir") == "elsewhere/sample_data/train"
+    assert parser.get_parsed_content("dataset_dir") == "elsewhere"
     assert parser.get_parsed_content("output_dir") == "elsewhere/runs/train"
+    assert parser.get_parsed_content("cache_dir") == "elsewhere/runs/train/cache"
 
 
-def test_two_steps_write_a_plain_state_dict_that_loads(tmp_path):
-    run = workflow(**tiny(tmp_path))
-    run.initialize()
-    run.run()
-    trainer, evaluator = run.trainer, run.evaluator
-    run.finalize()
-    assert trainer.state.iteration == 2
-    assert 0.0 <= evaluator.state.metrics["volume_dice"] <= 1.0
-    weights = tmp_path / "run" / "model.pt"
-    tensors = torch.load(weights, weights_only=True)
-    assert all(type(value) is torch.Tensor for value in tensors.values())
-    arguments = Recipe.load(tmp_path / "recipe.json").network
-    network = UNet2D(arguments.in_channels, arguments.out_channels, arguments.sizes)
-    start = network.last.weight.clone()
-    load_weights(network, weights)
-    assert not torch.equal(network.last.weight, start)
+def test_metadata_follow_monais_schema(bundle):
+    schema = json.loads((ROOT / "tests/meta_schema_20240725.json").read_text())
+    metadata = json.loads((bundle / "configs/metadata.json").read_text())
+    jsonschema.validate(metadata, schema)
+    image = metadata["network_data_format"]["inputs"]["image"]
+    assert list(image["channel_def"].values()) == [
+        "T1, context slice -1", "T1", "T1, context slice +1",
+    ]  # fmt: skip
+    pred = metadata["network_data_format"]["outputs"]["pred"]
+    assert pred["channel_def"]["2"] == "logits of grey"
 
 
-def test_training_can_start_from_given_weights(tmp_path):
-    overrides = tiny(tmp_path) | {"val_interval": 9, "learning_rate": 0.0}
-    network = UNet2D(5, 4, (4, 8))
-    save_weights(network, tmp_path / "given.pt")
-    run = workflow(**overrides, initial_weights=str(tmp_path / "given.pt"))
-    run.initialize()
-    run.run()
-    run.finalize()
-    tensors = torch.load(tmp_path / "run" / "model.pt", weights_only=True)
-    for name, value in network.named_parameters():  # a rate of zero leaves them alone
-        torch.testing.assert_close(tensors[name], value.data)
+@pytest.mark.parametrize("name", ["inference.yaml", "evaluate.yaml"])
+def test_monais_tools_take_a_written_bundle(bundle, tmp_path, name):
+    folder = shutil.copytree(bundle, tmp_path / "bundle")
+    scripts.verify_net_in_out(
+        "network_def",
+        device="cpu",
+        config_file=str(folder / "configs" / name),
+        meta_file=str(folder / "configs/metadata.json"),
+        bundle_root=str(folder),
+    )
 
 
 def test_multi_gpu_config_holds_only_differences():

@@ -20,7 +20,7 @@ from unet_med.errors import UnetMedError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-COMMANDS = ("segment", "evaluate", "plan", "verify", "info", "demo", "export", "bench")
+COMMANDS = ("segment", "evaluate", "train", "plan", "verify", "info", "demo", "export", "bench")
 """Modules here with ``add_parser(subparsers)``, which sets ``run(args) -> exit code``."""
 
 EXIT_NOT_STARTED = 2
@@ -126,7 +126,8 @@ class _StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError):
-            print(f"unet-med: {record.levelname.lower()}: {self.format(record)}", file=sys.stderr)
+            kind = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
+            print(f"unet-med: {kind}{self.format(record)}", file=sys.stderr)
 
 
 @contextmanager

@@ -26,19 +26,24 @@ if TYPE_CHECKING:
         place_network,
         prepare_folder,
         remove_cache,
+        threads_of,
     )
-    from unet_med.training.rounds import Rounds
+    from unet_med.training.rounds import Attached, Rounds
+    from unet_med.training.run import RunOptions, TrainingResult
     from unet_med.training.schedule import RateSchedule, warmup_cosine
     from unet_med.training.scoring import CaseCounter, validation_data
     from unet_med.training.settings import SlabSettings
     from unet_med.training.slab_batches import SlabBatches
+    from unet_med.training.start import for_slabs, train_bundle
 
 _LAZY = {
+    "Attached": "rounds",
     "CaseCounter": "scoring",
     "DiceCrossEntropy": "loss",
     "LabelCodes": "codes",
     "RateSchedule": "schedule",
     "Rounds": "rounds",
+    "RunOptions": "run",
     "SlabBatches": "slab_batches",
     "SlabDraws": "dataset",
     "SlabSettings": "settings",
@@ -46,26 +51,31 @@ _LAZY = {
     "SliceCache": "cache",
     "StepSampler": "batches",
     "TrainingInferer": "parts",
+    "TrainingResult": "run",
     "WeightAverage": "averaging",
     "build_optimizer": "optimizers",
     "find_pace": "parts",
+    "for_slabs": "start",
     "open_batches": "parts",
     "place_network": "parts",
     "prepare_folder": "parts",
     "remove_cache": "parts",
     "run_training": "ending",
     "threads_of": "parts",
+    "train_bundle": "start",
     "validation_data": "scoring",
     "warmup_cosine": "schedule",
 }
 
 __all__ = [
+    "Attached",
     "CaseCounter",
     "DiceCrossEntropy",
     "LabelCodes",
     "OptimizerPlan",
     "RateSchedule",
     "Rounds",
+    "RunOptions",
     "SlabBatches",
     "SlabDraws",
     "SlabSettings",
@@ -75,15 +85,18 @@ __all__ = [
     "TrainingCase",
     "TrainingInferer",
     "TrainingPlan",
+    "TrainingResult",
     "WeightAverage",
     "build_optimizer",
     "find_pace",
+    "for_slabs",
     "open_batches",
     "place_network",
     "prepare_folder",
     "remove_cache",
     "run_training",
     "threads_of",
+    "train_bundle",
     "validation_data",
     "warmup_cosine",
 ]

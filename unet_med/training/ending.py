@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet_med._files import write_json
 from unet_med.backends.openvino_runtime import is_installed
 from unet_med.bundle import METADATA, RECIPE, WEIGHTS, open_bundle
 from unet_med.errors import InputError, OutputError, UnetMedError
 from unet_med.export import ExportSettings, export_bundle
 from unet_med.export.scans import Scan
 from unet_med.recipe import Recipe
+from unet_med.training.bundle_files import COMMAND
+from unet_med.training.card import CardFacts, write_card
 from unet_med.training.processes import barrier, is_first
 from unet_med.training.rounds import BEST, CURVE
 from unet_med.weights import read_weights, save_weights
@@ -57,22 +58,21 @@ def finish(root: Path, rounds: Rounds) -> None:
         network.load_state_dict(read_weights(best))
     digest = save_weights(network, root / WEIGHTS)
     recipe = Recipe.load(root / RECIPE) if (root / RECIPE).is_file() else rounds.recipe
-    replace(recipe, weights_sha256=digest, precisions=()).save(root / RECIPE)
-    _note_scores(root / METADATA, rounds)
+    recipe = replace(recipe, weights_sha256=digest, precisions=())
+    recipe.save(root / RECIPE)
+    _describe(root, recipe, rounds)
     rounds.history.draw(rounds.folder / CURVE)
     logger.info("%s: sha256 %s", root / WEIGHTS, digest)
     _export(root, rounds.plan)
 
 
-def _note_scores(path: Path, rounds: Rounds) -> None:
-    if not path.is_file() or rounds.history.best is None:
-        return
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content["eval_metrics"] = {
-        "held_out_cases": len(rounds.history.cases),
-        "held_out_mean_volume_dice": round(rounds.history.best, 4),
-    }
-    write_json(path, content)
+def _describe(root: Path, recipe: Recipe, rounds: Rounds) -> None:
+    """Write the model card, unless the bundle's metadata were written by hand."""
+    path = root / METADATA
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if COMMAND in content:
+        facts = CardFacts(scores=rounds.history.cases, command=content[COMMAND])
+        write_card(root, recipe, rounds.plan, facts)
 
 
 def _export(root: Path, plan: TrainingPlan) -> None:

@@ -114,8 +114,8 @@ def timed_pace(seconds_left: float, seconds_per_step: float, costs: Costs) -> Pa
     usable = seconds_left * (1 - SAFETY_SHARE) - costs.ending
     n_validations = 0
     if 0 < costs.validation <= LAST_VALIDATION_SHARE * usable:
-        n_validations = int(VALIDATION_SHARE * usable / costs.validation)
-        n_validations = max(1, min(MOST_VALIDATIONS, n_validations))
+        affordable = min(float(MOST_VALIDATIONS), VALIDATION_SHARE * usable / costs.validation)
+        n_validations = max(1, int(affordable))
     usable -= n_validations * costs.validation
     steps = max(1, int(usable / seconds_per_step))
     rounds = min(ROUNDS, steps)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from ignite.engine import Events
 
+from unet_med.errors import InputError
 from unet_med.training.checkpoint import Checkpoint, run_digest
 from unet_med.training.history import History, summary
 from unet_med.training.processes import barrier, is_distributed, is_first
@@ -36,6 +37,18 @@ BEST = "best.pt"
 LOG = "log.csv"
 CURVE = "curve.png"
 PACE = "pace.json"
+
+
+class Attached:
+    """A handler that is a part of its own in a config, as an entry of a list of handlers."""
+
+    def __init__(self, handler: Any) -> None:  # noqa: ANN401 - anything with ``attach``
+        """Keep the handler."""
+        self.handler = handler
+
+    def attach(self, engine: Engine) -> None:
+        """Attach it."""
+        self.handler.attach(engine)
 
 
 class Rounds:
@@ -149,7 +162,7 @@ class Rounds:
             listener(row)
         if not math.isfinite(loss):
             msg = "the loss is no number any more: lower learning_rate in the plan and start again"
-            raise FloatingPointError(msg)
+            raise InputError(msg)
         if self._has_stalled():
             logger.info("no better score in %d validations: stopping early", self.history.stale)
             engine.terminate()

@@ -1,0 +1,112 @@
+"""Cached slices are what inference sees; the folder is safe to share."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.training.bundles import make_plan, make_recipe, write_cases
+from unet_med.errors import GeometryError, InputError, OutputError
+from unet_med.inference import SlicePipeline, VolumeSlices, iter_batches, volume_statistics
+from unet_med.preprocessing import Context
+from unet_med.recipe import NetworkRecipe
+from unet_med.training import LabelCodes, SliceCache
+from unet_med.training.cache import resample_codes
+from unet_med.training.drawing import Place, cut
+from unet_med.volumes import open_volume
+
+ROOT = Path("/")
+
+
+def open_cache(folder, cases, recipe=None):
+    recipe = recipe or make_recipe()
+    return SliceCache(folder, recipe, LabelCodes.of(recipe, make_plan(cases)))
+
+
+@pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
+def test_a_cached_slice_is_what_the_network_is_given(tmp_path, axis):
+    recipe = make_recipe(
+        network=NetworkRecipe(3, 4, (4, 8)), context=Context(3, 3.0),
+        in_plane_spacing_mm=1.7, slice_axis=axis,
+    )  # fmt: skip
+    (case,) = write_cases(tmp_path, ["a"])
+    flipped = nib.load(case.images[0])
+    affine = flipped.affine @ np.diag([-1, 1, -1, 1])
+    for path in (case.images[0], case.label):
+        nib.save(nib.Nifti1Image(nib.load(path).get_fdata(), affine), path)
+    cached = open_cache(tmp_path / "cache", [case], recipe).open(case, root=ROOT)
+    volume = open_volume(case.images[0])
+    pipeline = SlicePipeline.for_scan(recipe, volume.geometry)
+    rules = (recipe.channels[0].normalisation,)
+    source = VolumeSlices(volume, pipeline.layout, rules, volume_statistics(volume))
+    for start, batch in iter_batches(source, pipeline):
+        for number, expected in enumerate(batch, start=start):
+            middle = Place(0, number, cached.shape[0] / 2, cached.shape[1] / 2)
+            image, codes = cut(cached, middle, cached.shape)
+            np.testing.assert_allclose(image, expected, atol=5e-3)  # float16
+            assert codes.shape == expected.shape[1:]
+
+
+def test_labels_lie_where_the_scan_says(tmp_path):
+    (case,) = write_cases(tmp_path, ["a"])
+    cached = open_cache(tmp_path / "cache", [case]).open(case, root=ROOT)
+    labels = np.asarray(nib.load(case.label).dataobj)  # RAS already: axial rows are y
+    np.testing.assert_array_equal(cached.codes, labels.transpose(2, 1, 0))
+    expected = [[(plane == code).sum() for code in range(4)] for plane in cached.codes]
+    np.testing.assert_array_equal(cached.counts, expected)
+
+
+def test_what_most_of_a_coarse_pixel_is():
+    class Halving:
+        network_shape = (1, 2)
+
+        @staticmethod
+        def to_network(mask):
+            return mask.reshape(1, 3, 2, 3).mean((1, 3))
+
+    plane = np.array([[1, 1, 0, 5, 5, 5], [1, 0, 0, 255, 5, 0], [1, 1, 1, 5, 5, 5]], np.uint8)
+    assert resample_codes(plane, Halving).tolist() == [[1, 5]]
+
+
+def test_the_key_knows_content_and_recipe(tmp_path):
+    cases = write_cases(tmp_path, ["a", "b"])
+    folder = tmp_path / "cache"
+    open_cache(folder, cases).open(cases[0], root=ROOT)
+    before = {path.name for path in folder.iterdir()}
+    open_cache(folder, cases).open(cases[0], root=ROOT)
+    assert {path.name for path in folder.iterdir()} == before
+    open_cache(folder, cases, make_recipe(in_plane_spacing_mm=2.5)).open(cases[0], root=ROOT)
+    assert len(list(folder.iterdir())) == 2
+    Path(cases[0].label).write_bytes(Path(cases[0].label).read_bytes() + b"\0")
+    open_cache(folder, cases).open(cases[0], root=ROOT)
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_several_may_write_at_once(tmp_path):
+    cases = write_cases(tmp_path, ["a"])
+    cache = open_cache(tmp_path / "cache", cases)
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(lambda _: cache.open(cases[0], root=ROOT), range(4)))
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+    for one in opened:
+        np.testing.assert_array_equal(one.images, opened[0].images)
+
+
+def test_faults_are_named(tmp_path, monkeypatch):
+    a, b = write_cases(tmp_path, ["a", "b"])
+    cache = open_cache(tmp_path / "cache", [a, b])
+    with pytest.raises(GeometryError, match=r"b\.nii\.gz is not on the grid"):
+        cache.open(type(a)("x", a.images, b.label, "x"), root=ROOT)
+    with pytest.raises(InputError, match=r"nowhere\.nii"):
+        cache.open(type(a)("x", ("nowhere.nii",), b.label, "x"), root=tmp_path)
+    with pytest.raises(InputError, match="2 channels"):
+        cache.open(type(a)("x", a.images * 2, a.label, "x"), root=ROOT)
+    full = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("unet_med.training.cache.shutil.disk_usage", lambda _: full)
+    with pytest.raises(OutputError, match="GB are needed"):
+        cache.open(a, root=ROOT)
+    assert not any((tmp_path / "cache").iterdir())

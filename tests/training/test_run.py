@@ -1,0 +1,239 @@
+"""Whole runs of a bundle's own train.yaml: what comes out, repeated, killed and resumed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.bundles import make_plan, make_recipe, write_cases
+from unet_med import load
+from unet_med._files import sha256_file
+from unet_med.errors import BundleError, InputError, OutputError
+from unet_med.evaluation import evaluate_cohort
+from unet_med.recipe import Recipe
+from unet_med.training import RunOptions, TrainingPlan, train_bundle
+from unet_med.training.bundle_files import write_bundle
+from unet_med.training.run import run_bundle
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _restored_state():
+    """Undo what the config's ``initialize`` sets for the whole process."""
+    from monai.utils import set_determinism
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    set_determinism(None)
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    return write_cases(tmp_path_factory.mktemp("data"))
+
+
+def train(folder, cases, *, options=None, recipe=None, **plan):
+    made = recipe or make_recipe(), make_plan(cases, **plan)
+    return train_bundle(folder, lambda: made, options or RunOptions())
+
+
+def weights_of(folder):
+    return sha256_file(folder / "models/model.pt")
+
+
+@pytest.fixture(scope="module")
+def trained(cases, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "bundle"
+    return folder, train(folder, cases, epochs=4, validation=("c",))
+
+
+def test_the_bundle_segments_as_well_as_was_said(trained, cases, tmp_path):
+    folder, result = trained
+    recipe = Recipe.load(folder / "configs/recipe.json")
+    assert recipe.weights_sha256 == weights_of(folder)
+    load(folder, backend="torch").segment(cases[2].images[0]).save(tmp_path / "c.nii.gz")
+    scores = evaluate_cohort(tmp_path / "c.nii.gz", Path(cases[2].label))
+    expected = [row["volume_dice"] for row in scores.cases]
+    assert list(result.cases["c"].values()) == pytest.approx(expected, abs=1e-6)
+    assert result.dice == pytest.approx(np.mean(expected), abs=1e-6)
+    assert result.dice > 0.3
+
+
+def test_the_log_tells_the_course(trained):
+    folder, result = trained
+    with (folder / "runs/train/log.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [float(row["round"]) for row in rows] == [1, 2, 3, 4]
+    assert float(rows[-1]["step"]) == result.steps
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert max(float(row["dice"]) for row in rows) == pytest.approx(result.dice)
+    assert {"dice fluid", "dice grey", "dice white"} <= set(rows[0])
+    assert (folder / "runs/train/curve.png").read_bytes().startswith(b"\x89PNG")
+    assert not (folder / "runs/train/cache").exists()
+
+
+def test_the_export_belongs_to_the_weights(trained):
+    folder, _ = trained
+    pytest.importorskip("openvino")
+    receipt = json.loads((folder / "models/openvino/receipt.json").read_text())
+    assert receipt["weights_sha256"] == weights_of(folder)
+    assert load(folder).execution.backend == "openvino"
+
+
+def test_a_bundle_is_never_overwritten(trained, cases):
+    folder, _ = trained
+    before = weights_of(folder)
+    with pytest.raises(OutputError, match="--resume"):
+        train(folder, cases)
+    assert weights_of(folder) == before
+
+
+def test_monais_own_command_gives_the_same_bytes(cases, tmp_path):
+    train(tmp_path / "one", cases)
+    write_bundle(tmp_path / "two", make_recipe(), make_plan(cases))
+    command = ["-m", "monai.bundle", "run", "--config_file", "configs/train.yaml"]
+    subprocess.run(
+        [sys.executable, "-W", "ignore", *command], cwd=tmp_path / "two", check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True,
+    )  # fmt: skip
+    assert weights_of(tmp_path / "two") == weights_of(tmp_path / "one")
+
+
+def test_equal_runs_give_equal_bytes_whatever_the_workers(cases, tmp_path):
+    kept = tmp_path / "cache"
+    train(tmp_path / "one", cases)
+    train(tmp_path / "two", cases, options=RunOptions(workers=2, cache=kept))
+    train(tmp_path / "other", cases, seed=1)
+    assert weights_of(tmp_path / "one") == weights_of(tmp_path / "two")
+    assert weights_of(tmp_path / "one") != weights_of(tmp_path / "other")
+    assert len(list(kept.iterdir())) == 3
+
+
+def start(folder):
+    code = (
+        "import sys; from pathlib import Path; from unet_med.training.run import *; "
+        "run_bundle(Path(sys.argv[1]), RunOptions(resume=True))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code, str(folder)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def kill_when(folder, ready):
+    """Kill a run with SIGKILL as soon as something is so."""
+    process = start(folder)
+    while process.poll() is None and not ready():
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return process.returncode == -signal.SIGKILL
+
+
+def test_killed_and_resumed_it_ends_in_the_same_bytes(cases, tmp_path):
+    plan = {"epochs": 5, "validation": ("c",)}
+    train(tmp_path / "whole", cases, **plan)
+    folder = tmp_path / "killed"
+    write_bundle(folder, make_recipe(), make_plan(cases, **plan))
+    run = folder / "runs/train"
+    assert kill_when(folder, run.exists)
+    assert kill_when(folder, (run / "pace.json").exists)
+    assert kill_when(folder, (run / "best.pt").exists)  # before its checkpoint
+    first = (run / "checkpoint.pt").stat().st_mtime_ns if (run / "checkpoint.pt").exists() else 0
+
+    def further():
+        path = run / "checkpoint.pt"
+        return path.exists() and path.stat().st_mtime_ns > first
+
+    assert kill_when(folder, further)
+    result = run_bundle(folder, RunOptions(resume=True))
+    assert weights_of(folder) == weights_of(tmp_path / "whole")
+    assert result.steps == 5 * 12
+    again = run_bundle(folder, RunOptions(resume=True))  # nothing is left to do
+    assert again.dice == result.dice
+    assert weights_of(folder) == weights_of(tmp_path / "whole")
+
+
+def test_another_plan_does_not_take_the_checkpoint(trained, tmp_path):
+    folder = shutil.copytree(trained[0], tmp_path / "bundle")
+    plan = TrainingPlan.load(folder / "configs/plan.json")
+    replace(plan, batch=8).save(folder / "configs/plan.json")
+    (folder / "runs/train/pace.json").unlink()
+    with pytest.raises(InputError, match="another recipe, plan or length"):
+        run_bundle(folder, RunOptions(resume=True))
+
+
+def test_patience_ends_a_run_early(cases, tmp_path):
+    frozen = make_plan(cases).optimizer
+    result = train(
+        tmp_path / "b", cases, epochs=9, validation=("c",), patience=2, ema=0.0,
+        optimizer=replace(frozen, learning_rate=0.0),
+    )  # fmt: skip
+    assert result.steps < 9 * 12
+
+
+def test_minutes_are_kept_and_no_case_held_out_is_said(cases, tmp_path, monkeypatch):
+    began = time.monotonic()
+    monkeypatch.setattr(
+        "unet_med.training.parts.seconds_left", lambda m: 60 * m - (time.monotonic() - began)
+    )
+    result = train(tmp_path / "b", cases, minutes=0.4)
+    assert time.monotonic() - began < 0.4 * 60 + 8
+    assert result.steps > 10
+    assert result.dice is None
+    assert "no case was held out" in result.summary()
+
+
+def test_a_damaged_or_missing_case_is_named_before_training(cases, tmp_path):
+    broken = replace(cases[1], images=(str(tmp_path / "none.nii.gz"),))
+    with pytest.raises(InputError, match=r"none\.nii\.gz"):
+        train(tmp_path / "b", (cases[0], broken))
+    with pytest.raises(BundleError, match="plan it first"):
+        run_bundle(tmp_path, RunOptions())
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(cases, tmp_path, monkeypatch):
+    folder = tmp_path / "b"
+    from unet_med.training import checkpoint
+
+    written = []
+    real = torch.save
+
+    def save(content, stream):
+        if "optimizer" in content:
+            written.append(1)
+            if len(written) == 3:
+                raise OSError(28, "No space left on device")
+        real(content, stream)
+
+    monkeypatch.setattr(checkpoint.torch, "save", save)
+    with pytest.raises(OutputError, match="No space left"):
+        train(folder, cases)
+    monkeypatch.undo()
+    kept = torch.load(folder / "runs/train/checkpoint.pt", weights_only=True)
+    assert kept["step"] == 2
+    run_bundle(folder, RunOptions(resume=True))
+    train(tmp_path / "whole", cases)
+    assert weights_of(folder) == weights_of(tmp_path / "whole")
+
+
+def test_one_label_with_the_notebooks_single_output(cases, tmp_path):
+    network = replace(make_recipe().network, out_channels=1)
+    recipe = make_recipe(network=network, labels={3: "white"}, activation="sigmoid")
+    result = train(tmp_path / "b", cases, recipe=recipe, epochs=3, validation=("c",))
+    assert result.dice > 0.3

@@ -1,0 +1,70 @@
+"""``unet-med train``: labelled scans and a time budget in, a bundle out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unet_med.cli.plan_options import add_settings, add_source, settings_of, source_of
+
+if TYPE_CHECKING:
+    import argparse
+
+_DESCRIPTION = """\
+Train a bundle on labelled scans. The data are checked and planned as by unet-med plan; the plan is
+written into the bundle together with train.yaml, which is then run. Stopped at any moment,
+--resume goes on to the same weights. With several processes:
+torchrun --standalone --nproc_per_node=2 -m unet_med train …"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the command's arguments."""
+    parser = subparsers.add_parser(
+        "train", help="train a bundle on labelled scans", description=_DESCRIPTION
+    )
+    parser.add_argument("--output", required=True, type=Path, metavar="BUNDLE", help="new folder")
+    parser.add_argument("--json", action="store_true", help="print a JSON summary, nothing else")
+    add_source(parser)
+    add_settings(parser)
+    how = parser.add_argument_group("how the plan is carried out")
+    how.add_argument("--resume", action="store_true", help="go on where its training stopped")
+    how.add_argument("--init", type=Path, metavar="BUNDLE", help="start from its weights")
+    how.add_argument(
+        "--augmentation",
+        choices=("slices", "slabs"),
+        default="slices",
+        help="vary the scans' own slices, or draw random slabs of 3D-deformed heads "
+        "(default: %(default)s)",
+    )
+    how.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
+    how.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="processes for batches (default: none)"
+    )
+    how.add_argument("--cache", type=Path, metavar="DIR", help="keep the preprocessed slices here")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and say what came out."""
+    from unet_med import api
+    from unet_med.cli.plan import reading_progress
+
+    with reading_progress() as progress:
+        result = api.train(
+            args.images,
+            args.labels,
+            args.output,
+            source=source_of(args),
+            settings=settings_of(args, name=args.output.name or "trained"),
+            augmentation=args.augmentation,
+            resume=args.resume,
+            init=args.init,
+            cache=args.cache,
+            workers=args.workers,
+            precision=args.precision,
+            command_line=args.command_line,
+            progress=progress,
+        )
+    print(json.dumps(result.as_dict(), indent=2) if args.json else result.summary())
+    return 0

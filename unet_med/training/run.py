@@ -1,0 +1,168 @@
+"""Running a bundle's own train.yaml: what ``unet-med train`` and ``unet_med.train`` do."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monai.bundle import ConfigWorkflow
+
+from unet_med.errors import BundleError, UnetMedError
+from unet_med.training.pace import Pace
+from unet_med.training.plan import PLAN
+from unet_med.training.processes import is_distributed, under_torchrun
+from unet_med.training.rounds import CHECKPOINT, PACE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from unet_med.training.history import History
+
+RUN = Path("runs/train")
+
+_NETWORK_WORDS = ("gloo", "connection", "closed by peer", "nccl", "timed out", "socket")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a plan is carried out.
+
+    With the same threads only ``init`` and ``precision`` change the weights.
+
+    Attributes:
+        resume: Go on from the checkpoint.
+        init: Bundle whose weights to start from.
+        cache: Folder for the preprocessed slices, which then stay; ``None`` = in the run's
+            folder, removed at the end.
+        workers: Processes that prepare batches; 0 = this one.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        command_line: For the model card.
+    """
+
+    resume: bool = False
+    init: Path | None = None
+    cache: Path | None = None
+    workers: int = 0
+    precision: str = "auto"
+    command_line: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What a run has made.
+
+    Attributes:
+        root: The bundle.
+        steps: Optimiser steps in all.
+        dice: Mean volume Dice on the held-out cases; ``None`` = there were none.
+        cases: Dice per held-out case and label.
+    """
+
+    root: Path
+    steps: int
+    dice: float | None
+    cases: dict[str, dict[str, float | None]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready content."""
+        return {
+            "bundle": str(self.root),
+            "steps": self.steps,
+            "held_out_mean_volume_dice": self.dice,
+            "held_out_cases": self.cases,
+        }
+
+    def summary(self) -> str:
+        """Return one line for a reader."""
+        if self.dice is None:
+            return f"{self.root}: trained for {self.steps} steps; no case was held out to score it"
+        n = len(self.cases)
+        what = f"{n} held-out case{'s' if n > 1 else ''}"
+        return f"{self.root}: trained for {self.steps} steps, mean Dice {self.dice:.3f} on {what}"
+
+
+def run_bundle(root: Path, options: RunOptions) -> TrainingResult:
+    """Run a bundle's ``configs/train.yaml`` (and ``multi_gpu_train.yaml`` under torchrun).
+
+    Args:
+        root: A bundle's folder with recipe and plan.
+        options: How.
+
+    Returns:
+        What came out.
+
+    Raises:
+        BundleError: The folder has no plan or no train.yaml.
+        UnetMedError: What went wrong inside, as it was raised there.
+    """
+    configs = [root / "configs" / "train.yaml"]
+    if under_torchrun():
+        configs.append(root / "configs" / "multi_gpu_train.yaml")
+    missing = [path for path in (*configs, root / PLAN) if not path.is_file()]
+    if missing:
+        msg = f"{root} cannot be trained: it has no {missing[0].relative_to(root)}; plan it first"
+        raise BundleError(msg)
+    overrides: dict[str, Any] = {
+        "bundle_root": str(root),
+        "resume": options.resume,
+        "workers": options.workers,
+        "precision": options.precision,
+        "keep_cache": options.cache is not None,
+    }
+    if options.init is not None:
+        overrides["initial_bundle"] = str(options.init)
+    if options.cache is not None:
+        overrides["cache_dir"] = str(options.cache)
+    with _own_config(), _plain_errors(root):
+        work = ConfigWorkflow(
+            config_file=[str(path) for path in configs],
+            meta_file=str(root / "configs" / "metadata.json"),
+            logging_file=False,
+            workflow_type="train",
+            **overrides,
+        )
+        work.initialize()
+        work.run()
+        history: History = work.parser.get_parsed_content("train#rounds").history
+        work.finalize()
+    pace = Pace(**json.loads((root / RUN / PACE).read_text(encoding="utf-8")))
+    steps = int(history.rows[-1]["step"]) if history.rows else pace.steps
+    return TrainingResult(root, steps, history.best, history.cases)
+
+
+@contextmanager
+def _own_config() -> Iterator[None]:
+    """Leave out MONAI's warnings that a config may run code: this one is ours."""
+    monai = logging.getLogger("monai.bundle.workflows")
+    level = monai.level
+    monai.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="parsing config_file")
+            yield
+    finally:
+        monai.setLevel(level)
+
+
+@contextmanager
+def _plain_errors(root: Path) -> Iterator[None]:
+    """Raise what the config's parts raised, not what MONAI wraps around it."""
+    try:
+        yield
+    except Exception as exc:
+        cause: BaseException | None = exc
+        while cause is not None and not isinstance(cause, UnetMedError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None:
+            raise cause from exc
+        if is_distributed() and any(word in str(exc).lower() for word in _NETWORK_WORDS):
+            kept = (root / RUN / CHECKPOINT).is_file()
+            state = "the checkpoint is whole" if kept else "there is no checkpoint yet"
+            msg = f"another training process has died; {state}: start again with --resume"
+            raise UnetMedError(msg) from exc
+        raise

@@ -1,0 +1,91 @@
+"""Starting a training: write the bundle once, then run it in every process."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+
+from unet_med.errors import InputError, UnetMedError
+from unet_med.training.bundle_files import refuse_used_folder, write_bundle
+from unet_med.training.plan import PLAN, OptimizerPlan, TrainingPlan
+from unet_med.training.processes import agreed, is_distributed, is_first, under_torchrun
+from unet_med.training.run import RUN, RunOptions, TrainingResult, run_bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from unet_med.recipe import Recipe
+
+    Planner = Callable[[], tuple[Recipe, TrainingPlan]]
+
+logger = logging.getLogger(__name__)
+
+SLAB_OPTIMIZER = OptimizerPlan("adamw", 2e-3, 1e-4, "cosine")
+SLAB_CROP = (160, 160)
+SLAB_BATCH = 16
+SLAB_EMA = 0.995
+SLAB_NOTE = (
+    "augmentation slabs: random slabs of all cases, 160 × 160 pixels, mirrored left-right, none held "
+    "out: score the bundle on other scans"
+)
+
+
+def train_bundle(output: Path, planner: Planner, options: RunOptions) -> TrainingResult:
+    """Train a new bundle, or go on with one.
+
+    Args:
+        output: The bundle's folder: new or empty, unless a run is resumed.
+        planner: Makes recipe and plan; called in the first process, for a new bundle only.
+        options: How the plan is carried out.
+
+    Returns:
+        What came out.
+
+    Raises:
+        UnetMedError: The plan, the data or the folder cannot be used.
+    """
+    if under_torchrun() and not is_distributed():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    fault = agreed(_prepare(output, planner, options) if is_first() else None)
+    if isinstance(fault, UnetMedError):
+        raise fault
+    return run_bundle(output, options)
+
+
+def _prepare(output: Path, planner: Planner, options: RunOptions) -> UnetMedError | None:
+    """Write the bundle if it is new; return what went wrong, so that all processes stop."""
+    try:
+        if options.resume and (output / PLAN).is_file():
+            return None
+        if options.resume and (output / RUN).exists():
+            msg = f"{output} has no {PLAN}: its training cannot go on; name a new folder"
+            raise InputError(msg)
+        if not options.resume:
+            refuse_used_folder(output)
+        recipe, plan = planner()
+        for note in plan.notes:
+            logger.info("%s", note)
+        write_bundle(output, recipe, plan, command_line=options.command_line)
+    except UnetMedError as exc:
+        return exc
+    return None
+
+
+def for_slabs(plan: TrainingPlan) -> TrainingPlan:
+    """Return a plan that trains on random slabs, with what was found good for the sample model."""
+    return replace(
+        plan,
+        augmentation="slabs",
+        crop=SLAB_CROP,
+        batch=SLAB_BATCH,
+        mirror=("left-right",),
+        optimizer=SLAB_OPTIMIZER,
+        ema=SLAB_EMA,
+        validation=(),
+        notes=(*plan.notes, SLAB_NOTE),
+    )
