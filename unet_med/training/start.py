@@ -30,8 +30,8 @@ SLAB_CROP = (160, 160)
 SLAB_BATCH = 16
 SLAB_EMA = 0.995
 SLAB_NOTE = (
-    "augmentation slabs: random slabs of all cases, 160 × 160 pixels, mirrored left-right, none held "
-    "out: score the bundle on other scans"
+    "augmentation slabs: random slabs of all cases, 160 × 160 pixels, mirrored left-right; none is "
+    "held out: score the bundle on other scans"
 )
 
 
