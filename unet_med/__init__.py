@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unet_med.api import Segmentation, Segmenter, evaluate, load, plan, segment, train
+    from unet_med.api import Segmentation, Segmenter, evaluate, load, plan, report, segment, train
 
 __all__ = [
     "Segmentation",
@@ -18,6 +18,7 @@ __all__ = [
     "evaluate",
     "load",
     "plan",
+    "report",
     "segment",
     "train",
 ]

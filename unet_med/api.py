@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from unet_med.metrics import EmptyPolicy
     from unet_med.planning.network import Shape
     from unet_med.recipe import Recipe
+    from unet_med.reporting import Written
     from unet_med.training import TrainingPlan, TrainingResult
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "evaluate",
     "load",
     "plan",
+    "report",
     "report_scores",
     "segment",
     "train",
@@ -349,8 +351,42 @@ def report_scores(
         scores, Path(predictions), Path(references), find_scan=scan_finder(images)
     )
     folder = Path(output)
-    written = [write_evaluation_report(scores, sources, folder)] if "html" in kinds else []
+    written: list[Path] = []
+    if "html" in kinds:
+        written += write_evaluation_report(scores, sources, folder).files
     return written + (write_overlays(scores, sources, folder) if "png" in kinds else [])
+
+
+def report(
+    folder: AnyPath,
+    *,
+    output: AnyPath | None = None,
+    images: AnyPath | None = None,
+    kinds: Sequence[str] = ("html",),
+) -> Written:
+    """Write report.html about an output folder of `segment`; as ``unet-med report``.
+
+    Args:
+        folder: The output folder: masks, sidecars and ledger.
+        output: Where to write; None = into the same folder.
+        images: Folder of the scans; None = those that the sidecars name.
+        kinds: ``html`` and ``png``, as in `report_scores`.
+
+    Returns:
+        ``files``, and why cases could not be shown in ``failed``.
+
+    Raises:
+        InputError: There is no such folder, or it holds no masks of this program.
+        OutputError: A file cannot be written.
+    """
+    from unet_med.batch.finished import report_folder
+
+    return report_folder(
+        Path(folder),
+        Path(folder if output is None else output),
+        find_scan=scan_finder(images),
+        kinds=kinds,
+    )
 
 
 def train(

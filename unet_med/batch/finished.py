@@ -6,12 +6,17 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from unet_med._files import sha256_file
 from unet_med.batch.ledger import LEDGER_NAME, Status, read_entries
 from unet_med.batch.sidecar import PROGRAM
 from unet_med.errors import InputError
+from unet_med.reporting import SegmentedCase, write_segmentation_report
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from unet_med.reporting import FindScan, Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +85,20 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return content if ours else {}
+
+
+def report_folder(
+    folder: Path, output: Path, *, find_scan: FindScan, kinds: Sequence[str]
+) -> Written:
+    """Write the report of an output folder; see `unet_med.api.report`."""
+    found = read_finished(folder)
+    cases = [
+        SegmentedCase(
+            one.case,
+            one.mask,
+            one.sidecar,
+            changed=sha256_file(one.mask) != one.sidecar["mask"].get("sha256"),
+        )
+        for one in found.cases
+    ]
+    return write_segmentation_report(cases, found.failed, output, find_scan=find_scan, kinds=kinds)

@@ -20,7 +20,18 @@ from unet_med.errors import UnetMedError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-COMMANDS = ("segment", "evaluate", "train", "plan", "verify", "info", "demo", "export", "bench")
+COMMANDS = (
+    "segment",
+    "evaluate",
+    "report",
+    "train",
+    "plan",
+    "verify",
+    "info",
+    "demo",
+    "export",
+    "bench",
+)
 """Modules here with ``add_parser(subparsers)``, which sets ``run(args) -> exit code``."""
 
 EXIT_NOT_STARTED = 2

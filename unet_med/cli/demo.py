@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Segment the demo scan that comes with the program, compare the mask with its reference and draw the
-worst and the median slice. Writes DIR/masks, DIR/scores and two pictures."""
+worst and the median slice. Writes DIR/masks, two pictures, and DIR/scores with report.html, a page
+to look at every slice."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from unet_med import api
     from unet_med.bundle import demo_data
     from unet_med.cli.progress import batch_progress
+    from unet_med.reporting import REPORT_FILE
     from unet_med.segmenter import open_bundles
 
     data = demo_data()
@@ -67,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         args.output / "masks",
         data / "labels",
         output=args.output / "scores",
+        images=data / "images",
         slice_axis=recipe.slice_axis,
         label_names=recipe.labels,
     )
@@ -76,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         for outcome in report.outcomes
         for path in _draw(outcome, scores, places=places, label_names=recipe.labels)
     ]
-    _print(report, scores, pictures, as_json=args.json)
+    _print(report, scores, (pictures, args.output / "scores" / REPORT_FILE), as_json=args.json)
     return scores.exit_code
 
 
@@ -114,17 +117,19 @@ def _draw(
 
 
 def _print(
-    report: BatchReport, scores: CohortScores, pictures: list[Path], *, as_json: bool
+    report: BatchReport, scores: CohortScores, drawn: tuple[list[Path], Path], *, as_json: bool
 ) -> None:
-    """Print what came out."""
+    """Print what came out; ``drawn`` are the pictures and the page."""
     from unet_med.cli.scores_text import print_scores
     from unet_med.evaluation.tables import without_nan
 
+    pictures, page = drawn
     if as_json:
         content: dict[str, Any] = {
             "segmentation": report.as_dict(),
             "scores": scores.summary,
             "pictures": [str(path) for path in pictures],
+            "report": str(page),
         }
         print(json.dumps(without_nan(content), indent=2))
         return
@@ -136,3 +141,4 @@ def _print(
         print(f"Mask: {outcome.mask}")
     for picture in pictures:
         print(f"Picture: {picture}")
+    print(f"Report, for a browser: {page}")

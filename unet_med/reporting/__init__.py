@@ -7,13 +7,16 @@ from unet_med.reporting.overlays import write_overlays
 from unet_med.reporting.pages import REPORT_FILE
 from unet_med.reporting.ranking import RankedSlice, rank_slices
 from unet_med.reporting.scene import CaseFiles, SliceScene, load_scene
+from unet_med.reporting.segmented import SegmentedCase
 from unet_med.reporting.sources import CaseSources
 from unet_med.reporting.write import (
     FindScan,
     ScanFile,
+    Written,
     evaluation_sources,
     scans_in,
     write_evaluation_report,
+    write_segmentation_report,
 )
 
 __all__ = [
@@ -23,7 +26,9 @@ __all__ = [
     "FindScan",
     "RankedSlice",
     "ScanFile",
+    "SegmentedCase",
     "SliceScene",
+    "Written",
     "evaluation_sources",
     "load_scene",
     "rank_slices",
@@ -31,4 +36,5 @@ __all__ = [
     "write_evaluation_report",
     "write_overlay",
     "write_overlays",
+    "write_segmentation_report",
 ]

@@ -108,6 +108,7 @@ class CasePage:
         worst: Slices to look at, worst first.
         volume_title: Heading of the values per label.
         volume_values: One value per label.
+        volume_digits: Shown after the point.
         facts: Names and values.
         notes: What a reader must know, one sentence each.
     """
@@ -116,6 +117,7 @@ class CasePage:
     worst: tuple[WorstSlice, ...]
     volume_title: str
     volume_values: dict[LabelKey, float | None]
+    volume_digits: int = 3
     facts: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
 

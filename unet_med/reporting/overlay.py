@@ -40,8 +40,9 @@ def write_overlay(
     path: Path,
     *,
     label_names: Mapping[int, str],
-    dice: Mapping[int, float],
+    dice: Mapping[int, float] | None,
     title: str,
+    score_name: str = "Dice",
 ) -> None:
     """Write a PNG of two panels, the slice alone and with the masks, in physical proportions.
 
@@ -49,8 +50,9 @@ def write_overlay(
         scene: The slice.
         path: The PNG.
         label_names: Name per label value.
-        dice: Dice per label value that the slice holds.
+        dice: Dice, or another score, per label value that the slice holds; None for none at all.
         title: One line above the picture.
+        score_name: What the score is called.
 
     Raises:
         OutputError: The file cannot be written.
@@ -72,7 +74,8 @@ def write_overlay(
     _draw_masks(overlaid, scene, colours)
     # Names come from files and may hold dollar signs, which are no formulas.
     figure.suptitle(title, fontsize=11, y=1 - 0.4 * _TEXT_INCHES / height, parse_math=False)
-    handles = [_legend_entry(value, colours[value], label_names, dice=dice) for value in labels]
+    words = _words(labels, label_names, dice, score_name)
+    handles = [_legend_entry(colours[value], words[value]) for value in labels]
     if handles:
         legend = figure.legend(
             handles=handles, loc="lower center", ncols=_LEGEND_COLUMNS, fontsize=9, frameon=False
@@ -164,10 +167,21 @@ def _filled(labels: NDArray[np.int64], colours: Mapping[int, str]) -> NDArray[np
     return rgba
 
 
-def _legend_entry(
-    value: int, colour: str, label_names: Mapping[int, str], *, dice: Mapping[int, float]
-) -> Any:  # noqa: ANN401 - matplotlib is untyped here
+def _words(
+    labels: list[int],
+    label_names: Mapping[int, str],
+    scores: Mapping[int, float] | None,
+    score_name: str,
+) -> dict[int, str]:
+    """Return what the legend says of each label."""
+    words = {value: f"{value} {label_names.get(value, '')}".strip() for value in labels}
+    if scores is None:
+        return words
+    said = {value: f"{score_name} {score:.3f}" for value, score in scores.items()}
+    return {value: f"{word} · {said.get(value, 'not here')}" for value, word in words.items()}
+
+
+def _legend_entry(colour: str, text: str) -> Any:  # noqa: ANN401 - matplotlib is untyped here
     from matplotlib.patches import Patch
 
-    score = f"Dice {dice[value]:.3f}" if value in dice else "not here"
-    return Patch(color=colour, label=f"{value} {label_names.get(value, '')} · {score}")
+    return Patch(color=colour, label=text)

@@ -169,7 +169,7 @@ def _case_content(page: CasePage, pictures: dict[str, Any]) -> dict[str, Any]:
         "worst": [{"slice": one.slice, "text": one.text} for one in page.worst],
         "volume_title": page.volume_title,
         "volume_values": {str(key): jsonable(value) for key, value in page.volume_values.items()},
-        "volume_digits": 3,
+        "volume_digits": page.volume_digits,
         "facts": [list(pair) for pair in (*page.facts, *pictures["facts"])],
         "notes": [*page.notes, *pictures["notes"]],
     }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unet_med.errors import UnetMedError
 from unet_med.evaluation.pairing import find_masks, pair_cases
 from unet_med.reporting.evaluated import evaluation_report
+from unet_med.reporting.overlays import write_doubtful
 from unet_med.reporting.pages import write_report
+from unet_med.reporting.segmented import SegmentedCase, segmentation_report
 from unet_med.reporting.sources import NO_SCAN, CaseSources, add_pictures
 from unet_med.reporting.store import picture_store
 
@@ -90,18 +93,28 @@ def evaluation_sources(
     return sources
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a report became.
+
+    Attributes:
+        files: The page, then pictures.
+        failed: Why cases could not be shown, by case.
+    """
+
+    files: tuple[Path, ...]
+    failed: Mapping[str, str]
+
+
 def write_evaluation_report(
     cohort: CohortScores, sources: Mapping[str, CaseSources], output: Path
-) -> Path:
+) -> Written:
     """Write report.html, and report_cases/ when it is large, beside the tables of a cohort.
 
     Args:
         cohort: The scores.
         sources: The files of each case; a case without is listed only.
         output: The folder.
-
-    Returns:
-        The page.
 
     Raises:
         OutputError: A file cannot be written.
@@ -115,7 +128,7 @@ def write_with_pictures(
     sources: Iterable[CaseSources],
     *,
     output: Path,
-) -> Path:
+) -> Written:
     """Make the pictures of cases and write a report.
 
     Args:
@@ -128,4 +141,48 @@ def write_with_pictures(
     """
     with picture_store(output) as store:
         why = add_pictures(sources, store)
-        return write_report(report_of(why), store, output)
+        return Written((write_report(report_of(why), store, output),), why)
+
+
+def write_segmentation_report(
+    cases: Sequence[SegmentedCase],
+    failed: Mapping[str, str],
+    output: Path,
+    *,
+    find_scan: FindScan = no_scan,
+    kinds: Sequence[str] = ("html",),
+) -> Written:
+    """Write report.html about masks without references, and pictures if asked for.
+
+    Args:
+        cases: The masks.
+        failed: Why others were not made, by case.
+        output: The folder.
+        find_scan: Finds scans.
+        kinds: ``html`` for the page, ``png`` for the slice of each case and label with the lowest
+            score.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    sources, unread = {}, {}
+    for case in cases:
+        try:
+            axis = case.slice_axis()
+        except UnetMedError as exc:
+            unread[case.case] = str(exc)
+            continue
+        scan = find_scan(case.case, case.mask)
+        sources[case.case] = CaseSources(
+            case.case, axis, case.mask, scan=scan.path, channel=scan.channel, note=scan.note
+        )
+    written = Written((), unread)
+    if "html" in kinds:
+        written = write_with_pictures(
+            lambda why: segmentation_report(cases, failed, why={**unread, **why}),
+            sources.values(),
+            output=output,
+        )
+    shown = [case for case in cases if case.case in sources]
+    drawn = write_doubtful(shown, sources, output) if "png" in kinds else []
+    return Written((*written.files, *drawn), {**unread, **written.failed})

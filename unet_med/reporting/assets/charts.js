@@ -64,6 +64,7 @@ class Charts {
   }
 
   showLabels(hidden) {
+    if (!this.document) return;
     this.report.labels.forEach((label, number) => {
       for (const part of ["line", "marks", "other"]) {
         const renderer = this.model(`${part} ${number}`);

@@ -9,7 +9,8 @@ class Cohort {
     this.report = report;
     this.charts = charts;
     this.open = open;
-    this.choice = report.rows.length > report.cases.length ? WORST : EVERY;
+    const scored = report.columns.some((column) => column.better);
+    this.choice = scored && report.rows.length > report.cases.length ? WORST : EVERY;
     this.text = "";
     this.sorted = report.columns.find((column) => column.better) || report.columns[0];
     this.down = false; // worst first

@@ -32,11 +32,17 @@ class Side {
   }
 
   async start() {
+    if (!this.viewer.content.curves.length) {
+      this.curveHost.hidden = true;
+      this.charts.document = null;
+      return;
+    }
     await this.charts.drawCurves(this.curveHost, (slice) => this.viewer.move(0, slice));
     this.chooseCurve(0);
   }
 
   curveHead(curves) {
+    if (!curves.length) return "";
     const select = make("select", { "aria-label": "what the curves show" });
     curves.forEach((curve, number) => select.append(make("option", { value: String(number) }, curve.title)));
     select.addEventListener("change", () => this.chooseCurve(Number(select.value)));
