@@ -93,6 +93,7 @@ class SegmentOptions(ExecutionOptions, total=False):
     frames: bool
     max_voxels: int | None
     series: str | None
+    format: str
     command_line: str
 
 
@@ -142,8 +143,8 @@ def segment(
         listener: Follows the run.
         **options: ``tta``, ``device``, ``backend``, ``precision``, ``threads``, ``memory_gb`` as in
             `load`; ``overwrite``, ``retry_failed``, ``limit``, ``dry_run``, ``watch``,
-            ``settle_s``, ``jobs``, ``dask``, ``channel``, ``frames``, ``max_voxels``, ``series``
-            as on the command line. With ``jobs`` > 1 a script needs
+            ``settle_s``, ``jobs``, ``dask``, ``channel``, ``frames``, ``max_voxels``, ``series``,
+            ``format`` as on the command line. With ``jobs`` > 1 a script needs
             ``if __name__ == "__main__":``, since processes are spawned.
 
     Returns:
@@ -181,7 +182,7 @@ def segment(
         channel_names=names,
     )
     cases = CaseList((), "") if watch else find()
-    destination = Destination.parse(output)
+    destination = Destination.parse(output, format=options.get("format", "nifti"))
     jobs, dask, threads = options.get("jobs", 1), options.get("dask"), options.get("threads")
     resolved = resolve_segmenter(
         folders,

@@ -33,7 +33,7 @@ from unet_med.quality import (
 )
 from unet_med.segmenter.results import CaseFacts, VoxelCount
 from unet_med.segmenter.sources import as_volume, check_channels
-from unet_med.volumes import as_planes, files_of, write_mask_slabs
+from unet_med.volumes import MaskNotes, as_planes, files_of, write_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,14 +133,8 @@ class OpenCase:
         names = self.recipe.labels
         slabs = self.clock.busy("write", self.planes(progress))
         dtype = label_dtype(tuple(names))
-        write_mask_slabs(
-            slabs,
-            path,
-            like=self.volume,
-            dtype=dtype,
-            label_names=names,
-            provenance=self.provenance,
-        )
+        notes = MaskNotes(names, self.provenance, self.recipe.label_codes)
+        write_labels(slabs, path, like=self.volume, dtype=dtype, notes=notes)
         return self.facts()
 
     def whole(self, progress: Progress | None) -> np.ndarray:
@@ -167,6 +161,7 @@ class OpenCase:
             volume=self.volume,
             label_names=dict(self.recipe.labels),
             provenance=self.provenance,
+            label_codes=dict(self.recipe.label_codes),
             volumes_ml=volumes_ml,
             seconds={**self.clock.seconds, "total": total},
             nonfinite_voxels=nonfinite,
