@@ -91,9 +91,9 @@ class SegmentOptions(ExecutionOptions, total=False):
     dask: str | None
     channel: int | None
     frames: bool
+    save: Sequence[str]
     max_voxels: int | None
     series: str | None
-    format: str
     command_line: str
 
 
@@ -143,8 +143,8 @@ def segment(
         listener: Follows the run.
         **options: ``tta``, ``device``, ``backend``, ``precision``, ``threads``, ``memory_gb`` as in
             `load`; ``overwrite``, ``retry_failed``, ``limit``, ``dry_run``, ``watch``,
-            ``settle_s``, ``jobs``, ``dask``, ``channel``, ``frames``, ``max_voxels``, ``series``,
-            ``format`` as on the command line. With ``jobs`` > 1 a script needs
+            ``settle_s``, ``jobs``, ``dask``, ``channel``, ``frames``, ``save``, ``max_voxels``,
+            ``series`` as on the command line. With ``jobs`` > 1 a script needs
             ``if __name__ == "__main__":``, since processes are spawned.
 
     Returns:
@@ -163,6 +163,7 @@ def segment(
         limit=options.get("limit"),
         channel=options.get("channel"),
         frames=options.get("frames", False),
+        save=tuple(options.get("save", ())),
         command_line=options.get("command_line", "unet_med.segment() in Python"),
         listener=listener or Silence(),
     )
@@ -182,7 +183,7 @@ def segment(
         channel_names=names,
     )
     cases = CaseList((), "") if watch else find()
-    destination = Destination.parse(output, format=options.get("format", "nifti"))
+    destination = Destination.parse(output)
     jobs, dask, threads = options.get("jobs", 1), options.get("dask"), options.get("threads")
     resolved = resolve_segmenter(
         folders,

@@ -57,11 +57,10 @@ class Bundle:
         """Identity of what determines the labels: recipe and weights together.
 
         The list of verified precisions is left out, since only the precision that is chosen
-        determines labels: measuring precisions anew makes no other bundle. So are the codes of
-        labels.
+        determines labels: measuring precisions anew makes no other bundle.
         """
         content = self.recipe.to_dict()
-        del content["precisions"], content["label_codes"]
+        del content["precisions"]
         recipe = json.dumps(content, sort_keys=True)
         return hashlib.sha256(f"{recipe}\n{sha256_file(self.weights_path)}".encode()).hexdigest()
 

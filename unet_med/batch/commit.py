@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from unet_med._files import publish
 from unet_med.batch.destination import sidecar_path
 from unet_med.batch.ledger import Entry, Ledger, Status
+from unet_med.batch.maps import replace_maps
 from unet_med.batch.report import Outcome
 from unet_med.batch.sidecar import write_sidecar
 from unet_med.batch.task import refuse_changed_mask
@@ -42,10 +43,12 @@ def commit(task: Task, product: Product, *, output: str, ledger: Ledger) -> Outc
     try:
         refuse_changed_mask(task, product.work)
         ledger.append(entry)
+        replace_maps(task.mask, product.maps)  # no older map may lie beside the new mask
         publish(product.partial, task.mask)
     finally:
-        with suppress(OSError):
-            product.partial.unlink()
+        for partial in (product.partial, *product.maps.values()):
+            with suppress(OSError):
+                partial.unlink()
     write_sidecar(sidecar_path(task.mask), product.sidecar)
     rounded = {stage: round(value, 4) for stage, value in product.seconds.items()}
     done = entry.turned(Status.DONE, seconds=rounded, host=product.host, cpu=product.cpu)

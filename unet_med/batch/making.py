@@ -8,9 +8,10 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from unet_med._files import partial_file, sha256_file
+from unet_med._files import sha256_file
 from unet_med.backends import instruction_sets
 from unet_med.batch.failures import Failure, failure_of
+from unet_med.batch.maps import maps_content, partial_files
 from unet_med.batch.resume import Verdict
 from unet_med.batch.sidecar import MaskFile, Provenance, sidecar_content
 from unet_med.batch.task import Task, Work, examine
@@ -34,6 +35,7 @@ class Product:
     Attributes:
         work: What it is the result of.
         partial: The mask's file, beside its target, proven.
+        maps: The same of each map that was asked for, by kind.
         digest: SHA-256 of that file.
         sidecar: Content of the sidecar.
         seconds: Time per stage.
@@ -45,6 +47,7 @@ class Product:
 
     work: Work
     partial: Path
+    maps: Mapping[str, Path]
     digest: str
     sidecar: dict[str, Any]
     seconds: Mapping[str, float]
@@ -123,11 +126,12 @@ def _make(
 ) -> Product:
     case = task.case
     source = case.paths[0] if len(case.paths) == 1 else list(case.paths)
-    with partial_file(task.mask) as partial:
+    with partial_files(task.mask, task.common.save) as (partial, maps):
         opened = segmenter.open(source, channel=case.channel, files=work.inputs)
         with turn.network(progress) as follow:
-            facts = opened.write_to(partial, follow)
+            facts = opened.write_to(partial, follow, maps=maps)
         digest = sha256_file(partial)
+        content_of_maps = maps_content(task.mask, maps)
     seconds = {"digest": work.seconds, **facts.seconds}
     seconds["total"] += work.seconds
     provenance = Provenance(
@@ -145,8 +149,9 @@ def _make(
     return Product(
         work,
         partial,
+        maps,
         digest,
-        sidecar_content(facts, mask=file, provenance=provenance),
+        sidecar_content(facts, mask=file, provenance=provenance) | content_of_maps,
         seconds,
         facts.volumes_ml,
         facts.warnings,

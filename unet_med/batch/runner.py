@@ -122,6 +122,7 @@ def common_of(segmenter: Network, settings: BatchSettings) -> Common:
         segmenter.execution,
         policy=settings.policy,
         rules=segmenter.rules,
+        save=settings.save,
         command_line=settings.command_line,
     )
 

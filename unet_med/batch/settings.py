@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from unet_med.batch.report import Listener, Silence
 from unet_med.batch.resume import Policy
 from unet_med.errors import InputError
+from unet_med.segmenter import check_map_kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class BatchSettings:
         limit: So many cases are worked on at the most; those up to date do not count.
         channel: Channel or frame to take of 4D files, for recipes with one channel.
         frames: One mask per frame of 4D files.
+        save: Maps wanted beside every mask: probabilities, uncertainty, entropy.
         command_line: For the sidecars.
         listener: Follows the run.
     """
@@ -28,10 +30,12 @@ class BatchSettings:
     limit: int | None = None
     channel: int | None = None
     frames: bool = False
+    save: tuple[str, ...] = ()
     command_line: str = ""
     listener: Listener = field(default_factory=Silence)
 
     def __post_init__(self) -> None:
+        check_map_kinds(self.save)
         if self.frames and self.channel is not None:
             msg = "frames takes every frame and channel takes one: give only one of them"
             raise InputError(msg)

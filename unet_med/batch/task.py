@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unet_med import __version__
 from unet_med.batch.destination import sidecar_path
+from unet_med.batch.maps import has_maps, refuse_foreign_maps
 from unet_med.batch.resume import (
     Policy,
     Verdict,
@@ -43,6 +44,7 @@ class Common:
         execution: How the network is run, resolved once for all processes.
         policy: What the user allows.
         rules: How scans are read.
+        save: Maps wanted beside every mask.
         command_line: For the sidecars.
     """
 
@@ -50,6 +52,7 @@ class Common:
     execution: Execution
     policy: Policy = field(default_factory=Policy)
     rules: ReadRules = field(default_factory=ReadRules)
+    save: tuple[str, ...] = ()
     command_line: str = ""
 
     def voxel_settings(self, channel: int | None) -> dict[str, Any]:
@@ -128,8 +131,11 @@ def examine(task: Task) -> Work:
         version=__version__,
     )
     verdict = judge(task.mask, work=work, history=task.history, policy=common.policy)
+    if verdict is Verdict.SKIP and not has_maps(task.mask, common.save):
+        verdict = Verdict.RUN
     if verdict is Verdict.RUN and not common.policy.overwrite:
         refuse_foreign_sidecar(sidecar_path(task.mask))
+        refuse_foreign_maps(task.mask, common.save)
     return Work(verdict, inputs, work, mask, time.perf_counter() - start)
 
 

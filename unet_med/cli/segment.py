@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_med.backends import BACKENDS, PRECISIONS
-from unet_med.volumes import MASK_FORMATS
 
 if TYPE_CHECKING:
     import argparse
@@ -34,6 +33,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     batch.add_argument(
         "--retry-failed", action="store_true", help="try cases again that killed the process"
+    )
+    batch.add_argument(
+        "--save",
+        type=_comma_list,
+        default=(),
+        metavar="MAPS",
+        help="also write maps <id>.MAP.nii.gz, joined by commas: probabilities (one volume per "
+        "label), uncertainty (chance that the label is wrong), entropy",
     )
     batch.add_argument(
         "--limit", type=int, metavar="N", help="work on N cases at the most; the rest is left"
@@ -71,12 +78,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="refuse scans whose header says more; default: 2^33, 16 GB of int16",
     )
     batch.add_argument(
-        "--format",
-        choices=(*MASK_FORMATS, "input"),
-        default="nifti",
-        help="of the masks; input = that of each scan, for a DICOM series dicom-seg",
-    )
-    batch.add_argument(
         "--series",
         metavar="N|UID|PATTERN",
         help="series of DICOM folders, by number, UID or description ('*T1*'); default: the only "
@@ -88,6 +89,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     frames.add_argument("--frames", action="store_true", help="one mask per frame of 4D files")
     parser.set_defaults(run=run)
+
+
+def _comma_list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
 
 
 def add_execution(parser: argparse.ArgumentParser) -> None:
@@ -140,9 +145,9 @@ def run(args: argparse.Namespace) -> int:
             dask=args.dask,
             channel=args.channel,
             frames=args.frames,
+            save=args.save,
             max_voxels=args.max_voxels,
             series=args.series,
-            format=args.format,
             command_line=args.command_line,
         )
     print(json.dumps(report.as_dict(), indent=2) if args.json else report.summary())

@@ -13,7 +13,7 @@ from unet_med.quality.score import score_tables
 from unet_med.quality.tally import Tallying, expected_dice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unet_med.recipe import Recipe
 
     Table = NDArray[np.float64]
+    Sink = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.integer]], None]
 
 LOOK_BELOW = 0.75
 """A slice whose score is lower is to be looked at, unless the recipe says otherwise.
@@ -130,9 +131,18 @@ class QualityWatch:
         recipe: Labels, activation, temperature, ``look_below``.
         geometry: The scan's grid.
         layout: How it becomes slices, in the file's own order.
+        sink: Is shown each slice's probabilities (1 + L, H, W), entropy (H, W) and labels (H, W).
     """
 
-    def __init__(self, recipe: Recipe, geometry: Geometry, layout: SliceLayout) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        geometry: Geometry,
+        layout: SliceLayout,
+        *,
+        sink: Sink | None = None,
+    ) -> None:
+        self._sink = sink
         self._names: Mapping[int, str] = recipe.labels
         self._geometry = geometry
         self._layout = layout
@@ -155,7 +165,9 @@ class QualityWatch:
             labels: Label values (n, H, W) that follow from them.
         """
         for offset, (one, given) in enumerate(zip(logits, labels, strict=True)):
-            self._tallying.add_logits(start + offset, one, given)
+            likely, doubt = self._tallying.add_logits(start + offset, one, given)
+            if self._sink is not None:
+                self._sink(likely, doubt, given)
         if not self._postprocessed:
             self.add_labels(start, labels)
 

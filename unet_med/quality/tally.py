@@ -98,13 +98,16 @@ class Tallying:
 
     def add_logits(
         self, index: int, logits: NDArray[np.float32], labels: NDArray[np.integer]
-    ) -> None:
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Count what the network says about one slice.
 
         Args:
             index: Its index.
             logits: (K, H, W) float32.
             labels: Label values (H, W) that follow from them.
+
+        Returns:
+            Probabilities (1 + L, H, W), background first, and entropy (H, W) in 0 … 1.
         """
         likely = label_probabilities(
             logits[None], activation=self._activation, temperature=self._temperature
@@ -118,6 +121,7 @@ class Tallying:
             if sums.given[index, column]:
                 sums.hits[index, column] = likely[0, column + 1][mask].sum(dtype=np.float64)
                 sums.entropy[index, column] = doubt[mask].sum(dtype=np.float64)
+        return likely[0], doubt
 
     def add_labels(self, index: int, labels: NDArray[np.integer]) -> None:
         """Count what one slice of the mask tells by itself and beside its neighbour.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unet_med.segmenter.case import OpenCase
 from unet_med.segmenter.loading import SegmenterLoader, load_segmenter, resolve_segmenter
+from unet_med.segmenter.maps import check_map_kinds
 from unet_med.segmenter.members import Member, open_bundles
 from unet_med.segmenter.provenance import mask_provenance
 from unet_med.segmenter.results import CaseFacts, Segmentation
@@ -16,6 +17,7 @@ __all__ = [
     "Segmentation",
     "Segmenter",
     "SegmenterLoader",
+    "check_map_kinds",
     "load_segmenter",
     "mask_provenance",
     "open_bundles",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +32,13 @@ from unet_med.quality import (
     scan_warnings,
     volume_warnings,
 )
+from unet_med.segmenter.maps import CaseMaps, check_map_kinds
 from unet_med.segmenter.results import CaseFacts, VoxelCount
 from unet_med.segmenter.sources import as_volume, check_channels
-from unet_med.volumes import MaskNotes, as_planes, files_of, write_labels
+from unet_med.volumes import as_planes, files_of, write_mask_slabs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from unet_med.geometry import SliceLayout
@@ -85,6 +87,7 @@ class OpenCase:
                     counted.region(rule.region)
         self._count = VoxelCount(self.recipe.labels)
         self._report: PostprocessingReport | None = None
+        self._maps: CaseMaps | None = None
 
     @cached_property
     def strands(self) -> tuple[Strand, ...]:
@@ -128,13 +131,25 @@ class OpenCase:
             dtype=label_dtype(tuple(self.recipe.labels)),
         )
 
-    def write_to(self, path: Path, progress: Progress | None) -> CaseFacts:
-        """Write the mask slab by slab; see ``Segmenter.segment_to``."""
+    def write_to(
+        self, path: Path, progress: Progress | None, *, maps: Mapping[str, Path] | None = None
+    ) -> CaseFacts:
+        """Write the mask slab by slab, then the maps; see ``Segmenter.segment_to``."""
+        kinds = check_map_kinds(tuple(maps or ()))
         names = self.recipe.labels
-        slabs = self.clock.busy("write", self.planes(progress))
-        dtype = label_dtype(tuple(names))
-        notes = MaskNotes(names, self.provenance, self.recipe.label_codes)
-        write_labels(slabs, path, like=self.volume, dtype=dtype, notes=notes)
+        with closing(CaseMaps(kinds, self.volume, self._layout, names)) as self._maps:
+            slabs = self.clock.busy("write", self.planes(progress))
+            dtype = label_dtype(tuple(names))
+            write_mask_slabs(
+                slabs,
+                path,
+                like=self.volume,
+                dtype=dtype,
+                label_names=names,
+                provenance=self.provenance,
+            )
+            with self.clock.stage("write"):
+                self._maps.write(maps or {}, self.provenance)
         return self.facts()
 
     def whole(self, progress: Progress | None) -> np.ndarray:
@@ -161,7 +176,6 @@ class OpenCase:
             volume=self.volume,
             label_names=dict(self.recipe.labels),
             provenance=self.provenance,
-            label_codes=dict(self.recipe.label_codes),
             volumes_ml=volumes_ml,
             seconds={**self.clock.seconds, "total": total},
             nonfinite_voxels=nonfinite,
@@ -183,7 +197,8 @@ class OpenCase:
 
     @cached_property
     def _watch(self) -> QualityWatch:
-        return QualityWatch(self.recipe, self.volume.geometry, self._layout)
+        sink = None if self._maps is None else self._maps.add
+        return QualityWatch(self.recipe, self.volume.geometry, self._layout, sink=sink)
 
     @property
     def _layout(self) -> SliceLayout:
