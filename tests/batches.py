@@ -149,11 +149,11 @@ def slow_labels(path, frame=None):
     return np.where(z > 1.0, 2, np.where(z > 0.5, 1, 0)).astype(np.uint8)
 
 
-def run_cases(tmp_path, *inputs, output="out", n_channels=1, **settings):
+def run_cases(tmp_path, *inputs, output="out", mask_format="nifti", n_channels=1, **settings):
     """Segment ``in`` into ``out``, both in the temporary folder."""
     if not (tmp_path / "bundle").is_dir():
         write_bundle(tmp_path / "bundle", n_channels=n_channels)
-    destination = Destination.parse(tmp_path / output)
+    destination = Destination.parse(tmp_path / output, format=mask_format)
     cases = find_cases(inputs or [tmp_path / "in"], n_channels=n_channels, output=tmp_path / output)
     return run_batch(
         cases,

@@ -94,6 +94,7 @@ class SegmentOptions(ExecutionOptions, total=False):
     save: Sequence[str]
     max_voxels: int | None
     series: str | None
+    format: str
     command_line: str
 
 
@@ -144,7 +145,7 @@ def segment(
         **options: ``tta``, ``device``, ``backend``, ``precision``, ``threads``, ``memory_gb`` as in
             `load`; ``overwrite``, ``retry_failed``, ``limit``, ``dry_run``, ``watch``,
             ``settle_s``, ``jobs``, ``dask``, ``channel``, ``frames``, ``save``, ``max_voxels``,
-            ``series`` as on the command line. With ``jobs`` > 1 a script needs
+            ``series``, ``format`` as on the command line. With ``jobs`` > 1 a script needs
             ``if __name__ == "__main__":``, since processes are spawned.
 
     Returns:
@@ -183,7 +184,7 @@ def segment(
         channel_names=names,
     )
     cases = CaseList((), "") if watch else find()
-    destination = Destination.parse(output)
+    destination = Destination.parse(output, format=options.get("format", "nifti"))
     jobs, dask, threads = options.get("jobs", 1), options.get("dask"), options.get("threads")
     resolved = resolve_segmenter(
         folders,

@@ -57,10 +57,11 @@ class Bundle:
         """Identity of what determines the labels: recipe and weights together.
 
         The list of verified precisions is left out, since only the precision that is chosen
-        determines labels: measuring precisions anew makes no other bundle.
+        determines labels: measuring precisions anew makes no other bundle. So are the codes of
+        labels.
         """
         content = self.recipe.to_dict()
-        del content["precisions"]
+        del content["precisions"], content["label_codes"]
         recipe = json.dumps(content, sort_keys=True)
         return hashlib.sha256(f"{recipe}\n{sha256_file(self.weights_path)}".encode()).hexdigest()
 

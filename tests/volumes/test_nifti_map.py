@@ -113,7 +113,7 @@ def test_maps_are_found_neither_as_scans_nor_as_masks(write_nifti, tmp_path):
     scan = open_volume(write_nifti("out/a.nii.gz"))
     for kind in MAP_KINDS:
         n_maps = 3 if kind == "probabilities" else 1
-        target = tmp_path / "out" / map_name("a.nii.gz", kind)
+        target = tmp_path / "out" / map_name("a", kind)
         write_map(slabs(chances(n_maps)), target, like=scan, kind=kind, label_names=NAMES)
     found = find_cases([tmp_path / "out"], n_channels=1, output=None)
     assert [case.id for case in found.cases] == ["a"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from unet_med._files import PARTIAL_PREFIX, real_path
 from unet_med.errors import InputError, OutputError
+from unet_med.volumes import MASK_FORMATS, WRITERS, mask_ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
     from unet_med.cases.case import Case
 
-MASK_ENDING = ".nii.gz"
-FILE_ENDINGS = (".nii.gz", ".nii")
+FILE_ENDINGS = tuple(WRITERS)
 """An output that ends so is one file, anything else a folder."""
 
 _PROBE_BYTES = 1 << 16
@@ -31,15 +31,23 @@ class Destination:
 
     Attributes:
         folder: Where the ledger lies and relative folders begin.
-        file_name: Name of the only mask, when the output is one file.
+        file_name: Name of the only mask, when the output is one file; its ending is its format.
+        format: Key of ``MASK_FORMATS``, or ``input`` for each scan's own.
     """
 
     folder: Path
     file_name: str | None = None
+    format: str = "nifti"
+
+    def __post_init__(self) -> None:
+        known = (*MASK_FORMATS, "input")
+        if self.format not in known:
+            msg = f"format must be one of {', '.join(known)}, got {self.format!r}"
+            raise InputError(msg)
 
     @classmethod
-    def parse(cls, output: str | PathLike[str]) -> Destination:
-        """Read ``--output``: a name that ends in .nii or .nii.gz is a file unless a folder has it.
+    def parse(cls, output: str | PathLike[str], *, format: str = "nifti") -> Destination:  # noqa: A002
+        """Read ``--output``: a name that ends like a mask is a file unless a folder has it.
 
         Example:
             >>> Destination.parse("out/a.nii.gz").file_name, Destination.parse("out").file_name
@@ -47,14 +55,16 @@ class Destination:
         """
         path = Path(output)
         if path.name.lower().endswith(FILE_ENDINGS) and not path.is_dir():
-            return cls(path.parent, path.name)
-        return cls(path)
+            return cls(path.parent, path.name, format)
+        return cls(path, format=format)
 
     def mask_path(self, case: Case) -> Path:
         """Return where the mask of a case goes."""
         if self.file_name is not None:
             return self.folder / self.file_name
-        return self.folder / case.relative_folder / f"{case.id}{MASK_ENDING}"
+        scan = case.paths[0] if case.paths else Path(case.id)
+        ending = MASK_FORMATS["nifti"] if case.problem else mask_ending(scan, self.format)
+        return self.folder / case.relative_folder / f"{case.id}{ending}"
 
     def ledger_key(self, case: Case) -> str:
         """Return the mask's path relative to the ledger, with forward slashes."""

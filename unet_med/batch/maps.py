@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def map_path(mask: Path, kind: str) -> Path:
-    """Return where a map goes: beside its mask.
+    """Return where a map goes: beside its mask, a NIfTI file whatever the mask is.
 
     Example:
         >>> from pathlib import Path
         >>> map_path(Path("out/a.nii.gz"), "entropy").name
         'a.entropy.nii.gz'
     """
-    return mask.with_name(map_name(mask.name, kind))
+    return mask.with_name(map_name(sidecar_path(mask).name.removesuffix(".json"), kind))
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def partial_files(mask: Path, kinds: Sequence[str]) -> Iterator[tuple[Path, dict
 def maps_content(mask: Path, maps: Mapping[str, Path]) -> dict[str, Any]:
     """Return what the sidecar says of maps: file name and SHA-256 by kind; nothing without any."""
     files = {
-        kind: {"file": map_name(mask.name, kind), "sha256": sha256_file(path)}
+        kind: {"file": map_path(mask, kind).name, "sha256": sha256_file(path)}
         for kind, path in maps.items()
     }
     return {"maps": files} if files else {}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_med.backends import BACKENDS, PRECISIONS
+from unet_med.volumes import MASK_FORMATS
 
 if TYPE_CHECKING:
     import argparse
@@ -76,6 +77,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=int,
         metavar="N",
         help="refuse scans whose header says more; default: 2^33, 16 GB of int16",
+    )
+    batch.add_argument(
+        "--format",
+        choices=(*MASK_FORMATS, "input"),
+        default="nifti",
+        help="of the masks; input = that of each scan, for a DICOM series dicom-seg",
     )
     batch.add_argument(
         "--series",
@@ -148,6 +155,7 @@ def run(args: argparse.Namespace) -> int:
             save=args.save,
             max_voxels=args.max_voxels,
             series=args.series,
+            format=args.format,
             command_line=args.command_line,
         )
     print(json.dumps(report.as_dict(), indent=2) if args.json else report.summary())

@@ -88,6 +88,8 @@ class Recipe:
         labels: Label value to name, in the order of the network's channels: with softmax
             channel 0 is background and channel k the k-th label; with sigmoid channel k - 1.
         weights_sha256: Digest of ``models/model.pt``; empty = not stated.
+        label_codes: Per label value a code, its scheme and its meaning, such as
+            ``["389080008", "SCT", "Gray matter"]``, for DICOM; labels do not depend on it.
         temperature: Divides the logits before probabilities; labels do not depend on it.
         look_below: Slices with a lower quality score are to be looked at; ``None`` = the
             program's own value.
@@ -108,6 +110,7 @@ class Recipe:
     postprocessing: dict[str, LabelRule] = field(default_factory=dict)
     tta: tuple[MirrorAxis, ...] = ()
     temperature: float = 1.0
+    label_codes: dict[int, tuple[str, str, str]] = field(default_factory=dict)
     look_below: float | None = None
     fingerprint: Fingerprint = field(default_factory=Fingerprint)
     precisions: tuple[VerifiedPrecision, ...] = ()
@@ -165,6 +168,8 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready content; ``from_dict`` gives the recipe back."""
         content = asdict(self)
+        codes = self.label_codes.items()
+        content["label_codes"] = {str(value): list(code) for value, code in codes}
         content["labels"] = {str(value): name for value, name in self.labels.items()}
         return {"schema_version": content.pop("schema_version"), **content}
 
@@ -187,6 +192,8 @@ def _problems(recipe: Recipe) -> Iterator[str]:
             f"{len(recipe.labels)} labels do not fit {k} network outputs with "
             f"{recipe.activation}: state {k - background}"
         )
+    if surplus := sorted(set(recipe.label_codes) - set(recipe.labels)):
+        yield f"label_codes names {surplus}, which are no labels"
     bad = [value for value in recipe.labels if not 0 < value <= MAX_LABEL]
     if bad:
         yield f"label values must be 1 to {MAX_LABEL}, got {bad}; 0 is background"

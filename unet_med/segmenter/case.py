@@ -35,7 +35,7 @@ from unet_med.quality import (
 from unet_med.segmenter.maps import CaseMaps, check_map_kinds
 from unet_med.segmenter.results import CaseFacts, VoxelCount
 from unet_med.segmenter.sources import as_volume, check_channels
-from unet_med.volumes import as_planes, files_of, write_mask_slabs
+from unet_med.volumes import MaskNotes, as_planes, files_of, write_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -140,14 +140,8 @@ class OpenCase:
         with closing(CaseMaps(kinds, self.volume, self._layout, names)) as self._maps:
             slabs = self.clock.busy("write", self.planes(progress))
             dtype = label_dtype(tuple(names))
-            write_mask_slabs(
-                slabs,
-                path,
-                like=self.volume,
-                dtype=dtype,
-                label_names=names,
-                provenance=self.provenance,
-            )
+            notes = MaskNotes(names, self.provenance, self.recipe.label_codes)
+            write_labels(slabs, path, like=self.volume, dtype=dtype, notes=notes)
             with self.clock.stage("write"):
                 self._maps.write(maps or {}, self.provenance)
         return self.facts()
@@ -176,6 +170,7 @@ class OpenCase:
             volume=self.volume,
             label_names=dict(self.recipe.labels),
             provenance=self.provenance,
+            label_codes=dict(self.recipe.label_codes),
             volumes_ml=volumes_ml,
             seconds={**self.clock.seconds, "total": total},
             nonfinite_voxels=nonfinite,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_med.inference.postprocessing import MM3_PER_ML
-from unet_med.volumes import Volume, mask_image, to_sitk, write_mask
+from unet_med.volumes import MaskNotes, Volume, mask_image, to_sitk, write_labels, write_mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,7 @@ class CaseFacts:
         nonfinite_voxels: NaN and infinite voxels of the scan, over all channels.
         warnings: What a reader should know, in plain words.
         provenance: How the labels were made.
+        label_codes: Code, scheme and meaning per label value, where the recipe states them.
         postprocessing: What the recipe's post-processing changed and cost; ``None`` without it.
         quality: How good the labels look, slice by slice, without a reference.
     """
@@ -47,6 +48,7 @@ class CaseFacts:
     nonfinite_voxels: int = 0
     warnings: tuple[str, ...] = ()
     provenance: MaskProvenance | None = None
+    label_codes: dict[int, tuple[str, str, str]] = field(default_factory=dict)
     postprocessing: PostprocessingReport | None = None
     quality: Quality | None = None
 
@@ -69,10 +71,19 @@ class Segmentation(CaseFacts):
     def save(self, path: Path | str) -> None:
         """Write the mask; its header is read back and proven equal to the scan's.
 
+        Args:
+            path: The target; its ending says the format, .nii.gz, .nii or one of
+                ``unet_med.volumes.WRITERS``.
+
         Raises:
             OutputError: The file cannot be written.
             GeometryError: The header read back differs.
         """
+        if not str(path).lower().endswith((".nii", ".nii.gz")):
+            notes = MaskNotes(self.label_names, self.provenance, self.label_codes)
+            dtype = np.dtype(np.min_scalar_type(max(*self.label_names, int(self.labels.max()))))
+            write_labels([self.labels], Path(path), like=self.volume, dtype=dtype, notes=notes)
+            return
         write_mask(self.labels, Path(path), like=self.volume, **self._notes())
 
     def to_nibabel(self) -> nib.Nifti1Image:

@@ -9,7 +9,16 @@ from unet_med.volumes.across import as_planes
 from unet_med.volumes.collector import MapCollector
 from unet_med.volumes.dicom_names import holds_dicom, is_dicom
 from unet_med.volumes.digest import InputFiles, files_of
-from unet_med.volumes.formats import OPENERS, open_volume, volume_ending
+from unet_med.volumes.formats import (
+    MASK_FORMATS,
+    OPENERS,
+    WRITERS,
+    MaskNotes,
+    mask_ending,
+    open_volume,
+    volume_ending,
+    write_labels,
+)
 from unet_med.volumes.limits import Limits, ReadRules, SeriesRule
 from unet_med.volumes.map_names import MAP_KINDS, is_map, map_name
 from unet_med.volumes.provenance import MaskProvenance
@@ -36,11 +45,14 @@ _LAZY = {  # names whose modules load nibabel or SimpleITK
 
 __all__ = [
     "MAP_KINDS",
+    "MASK_FORMATS",
     "OPENERS",
+    "WRITERS",
     "ArrayVolume",
     "InputFiles",
     "Limits",
     "MapCollector",
+    "MaskNotes",
     "MaskProvenance",
     "ReadRules",
     "SeriesRule",
@@ -55,12 +67,14 @@ __all__ = [
     "is_dicom",
     "is_map",
     "map_name",
+    "mask_ending",
     "mask_image",
     "open_volume",
     "stack_volumes",
     "to_sitk",
     "verify_mask",
     "volume_ending",
+    "write_labels",
     "write_map",
     "write_mask",
     "write_mask_slabs",

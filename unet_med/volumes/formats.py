@@ -1,22 +1,25 @@
-"""Which file ending is read by which module; modules load when first needed."""
+"""Which file ending is read and written by which module; modules load when first needed."""
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from unet_med.errors import VolumeError
+from unet_med.errors import OutputError, VolumeError
 from unet_med.volumes.dicom_names import holds_dicom, is_dicom
 from unet_med.volumes.limits import Limits, SeriesRule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
     from os import PathLike
 
-    from unet_med.volumes.volume import Volume
+    import numpy as np
+    from numpy.typing import NDArray
 
-    Opener = Callable[..., Volume]
+    from unet_med.volumes.provenance import MaskProvenance
+    from unet_med.volumes.volume import Volume
 
 _NIFTI = "unet_med.volumes.nifti:open_nifti"
 
@@ -27,6 +30,18 @@ OPENERS = {
     ".img": _NIFTI,
 }
 """Opener per ending: ``module:function``, called as ``function(path, channel=channel)``."""
+
+WRITERS = {
+    ".nii.gz": "unet_med.volumes.nifti_mask:write_nifti_labels",
+    ".nii": "unet_med.volumes.nifti_mask:write_nifti_labels",
+    ".dcm": "unet_med.volumes.dicom_seg:write_seg",
+}
+"""Writer of masks per ending, called as ``function(slabs, path, like=, dtype=, notes=)``."""
+
+MASK_FORMATS = {"nifti": ".nii.gz", "dicom-seg": ".dcm"}
+"""Ending of masks per name of ``--format``; there is ``input`` besides."""
+
+_SINGLE_FILES = {".hdr": ".nii.gz", ".img": ".nii.gz"}
 
 DICOM_OPENER = "unet_med.volumes.dicom:open_dicom"
 """Opener of a folder of DICOM files, or of one file: known by content, not by an ending."""
@@ -43,6 +58,67 @@ def volume_ending(path: Path) -> str | None:
         if path.name.lower().endswith(ending) and len(path.name) > len(ending):
             return path.name[-len(ending) :]
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class MaskNotes:
+    """What a mask says besides its voxels, as far as its format can.
+
+    Attributes:
+        label_names: Name per label value.
+        provenance: How it was made.
+        label_codes: Code value, coding scheme and meaning per label value, for DICOM.
+    """
+
+    label_names: Mapping[int, str]
+    provenance: MaskProvenance | None = None
+    label_codes: Mapping[int, tuple[str, str, str]] = field(default_factory=dict)
+
+
+def mask_ending(scan: Path, name: str) -> str:
+    """Return the ending of a scan's mask.
+
+    Args:
+        scan: The scan.
+        name: A key of `MASK_FORMATS`, or ``input`` for the scan's own format; a pair of files
+            then gets one .nii.gz.
+
+    Example:
+        >>> mask_ending(Path("a.nii"), "input"), mask_ending(Path("a.hdr"), "input")
+        ('.nii', '.nii.gz')
+    """
+    if name != "input":
+        return MASK_FORMATS[name]
+    ending = (volume_ending(scan) or ".dcm").lower()
+    return ending if ending in WRITERS else _SINGLE_FILES[ending]
+
+
+def write_labels(
+    slabs: Iterable[NDArray[Any]],
+    path: Path,
+    *,
+    like: Volume,
+    dtype: np.dtype[Any],
+    notes: MaskNotes,
+) -> None:
+    """Write a mask in the format of its ending, whole or not at all, and prove it.
+
+    Args:
+        slabs: Label values (i, j, n), the n adding up to the scan's third side.
+        path: The target; its ending is one of `WRITERS`.
+        like: The scan.
+        dtype: Unsigned type of the labels.
+        notes: Names of labels, and how they were made.
+
+    Raises:
+        GeometryError: The format cannot hold the scan's grid.
+        OutputError: The file cannot be written, or what was read back is not what was written.
+    """
+    ending = next((end for end in WRITERS if path.name.lower().endswith(end)), None)
+    if ending is None:
+        msg = f"cannot write {path}: end its name in one of {', '.join(WRITERS)}"
+        raise OutputError(msg)
+    _load(WRITERS[ending])(slabs, path, like=like, dtype=dtype, notes=notes)
 
 
 def open_volume(
@@ -72,14 +148,13 @@ def open_volume(
 def _open(file: Path, channel: int | None, rule: SeriesRule) -> Volume:
     ending = volume_ending(file)
     if is_dicom(file) or (file.is_dir() and holds_dicom(file)):
-        opener = _load(DICOM_OPENER)
-        return opener(file, channel=channel, rule=rule)
+        return cast("Volume", _load(DICOM_OPENER)(file, channel=channel, rule=rule))
     if ending is None:
         msg = f"{file} has no ending that can be read; use one of {', '.join(OPENERS)}"
         raise VolumeError(msg)
-    return _load(OPENERS[ending.lower()])(file, channel=channel)
+    return cast("Volume", _load(OPENERS[ending.lower()])(file, channel=channel))
 
 
-def _load(place: str) -> Opener:
+def _load(place: str) -> Callable[..., Any]:
     module, function = place.split(":")
-    return cast("Opener", getattr(importlib.import_module(module), function))
+    return cast("Callable[..., Any]", getattr(importlib.import_module(module), function))

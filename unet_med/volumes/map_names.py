@@ -13,15 +13,14 @@ MAP_KINDS = ("probabilities", "uncertainty", "entropy")
 _ENDINGS = tuple(f".{kind}{ending}" for kind in MAP_KINDS for ending in (".nii.gz", ".nii"))
 
 
-def map_name(mask_name: str, kind: str) -> str:
-    """Return the file name of a map beside a mask.
+def map_name(case_id: str, kind: str) -> str:
+    """Return the file name of a map, a NIfTI file whatever the mask is.
 
     Example:
-        >>> map_name("a.nii.gz", "entropy"), map_name("b.nii", "entropy")
-        ('a.entropy.nii.gz', 'b.entropy.nii')
+        >>> map_name("a", "entropy")
+        'a.entropy.nii.gz'
     """
-    at = mask_name.lower().rindex(".nii")
-    return f"{mask_name[:at]}.{kind}{mask_name[at:]}"
+    return f"{case_id}.{kind}.nii.gz"
 
 
 def is_map(path: Path) -> bool:

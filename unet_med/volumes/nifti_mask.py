@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from unet_med.volumes.formats import MaskNotes
     from unet_med.volumes.provenance import MaskProvenance
     from unet_med.volumes.volume import Volume
 
@@ -155,6 +156,19 @@ def write_proven(
         blocks = _blocks(slabs, dtype, like=like, n_volumes=n_volumes)
         digest = _write(partial, start, blocks)
         _prove(partial, start, digest=digest, like=like, target=path)
+
+
+def write_nifti_labels(
+    slabs: Iterable[NDArray[Any]],
+    path: Path,
+    *,
+    like: Volume,
+    dtype: np.dtype[Any],
+    notes: MaskNotes,
+) -> None:
+    """Write a mask with its notes; see `write_mask_slabs`."""
+    names, provenance = notes.label_names, notes.provenance
+    write_mask_slabs(slabs, path, like=like, dtype=dtype, label_names=names, provenance=provenance)
 
 
 def _blocks(
