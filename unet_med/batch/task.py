@@ -119,10 +119,6 @@ def examine(task: Task) -> Work:
         raise InputError(case.problem)
     start = time.perf_counter()
     mask = tuple(file_stamps(task.mask))
-    for path in case.paths:  # before its content is read: it may claim absurd sizes
-        open_volume(
-            path, channel=case.channel, limits=common.rules.limits, series=common.rules.series
-        )
     inputs = InputFiles.digest(case.paths)
     work = fingerprint(
         inputs.sha256,
@@ -133,10 +129,19 @@ def examine(task: Task) -> Work:
     verdict = judge(task.mask, work=work, history=task.history, policy=common.policy)
     if verdict is Verdict.SKIP and not has_maps(task.mask, common.save):
         verdict = Verdict.RUN
-    if verdict is Verdict.RUN and not common.policy.overwrite:
-        refuse_foreign_sidecar(sidecar_path(task.mask))
-        refuse_foreign_maps(task.mask, common.save)
+    if verdict is Verdict.RUN:
+        _check_writable_and_readable(task)
     return Work(verdict, inputs, work, mask, time.perf_counter() - start)
+
+
+def _check_writable_and_readable(task: Task) -> None:
+    """Find what speaks against making a case before it begins; headers may claim absurd sizes."""
+    rules = task.common.rules
+    for path in task.case.paths:
+        open_volume(path, channel=task.case.channel, limits=rules.limits, series=rules.series)
+    if not task.common.policy.overwrite:
+        refuse_foreign_sidecar(sidecar_path(task.mask))
+        refuse_foreign_maps(task.mask, task.common.save)
 
 
 def refuse_changed_mask(task: Task, work: Work) -> None:
