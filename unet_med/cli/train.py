@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     """Train, and say what came out."""
     from unet_med import api
     from unet_med.cli.plan import reading_progress
+
+    logging.getLogger("unet_med").setLevel(logging.INFO)  # the course of the run is shown
 
     with reading_progress() as progress:
         result = api.train(

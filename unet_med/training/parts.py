@@ -36,8 +36,6 @@ from unet_med.training.rounds import BEST, CHECKPOINT, CURVE, LOG, PACE
 from unet_med.training.slab_batches import SlabBatches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import nn
 
     from unet_med.recipe import Recipe
@@ -237,22 +235,23 @@ def place_network(
     return freeze_batch_norm(network) if freeze else network
 
 
+class FrozenBatchNorm2d(torch.nn.BatchNorm2d):
+    """Batch normalisation that keeps its running statistics, also while the rest trains."""
+
+    def train(self, mode: bool = True) -> FrozenBatchNorm2d:  # noqa: FBT001, FBT002, ARG002 - torch's own
+        """Stay as in evaluation."""
+        return super().train(mode=False)
+
+
 def freeze_batch_norm(network: nn.Module) -> nn.Module:
-    """Keep batch normalisation at its running statistics, also while training.
+    """Keep batch normalisation at its running statistics, in place; its weights are trained.
 
-    Its weights are trained as before. Batches that processes share then give the gradients that
-    one process would have.
+    Batches that processes share then give the gradients that one process would have.
     """
-
-    def train(module: nn.Module, mode: bool = True) -> nn.Module:  # noqa: FBT001, FBT002 - torch's own
-        original(mode)
-        for part in module.modules():
-            if isinstance(part, torch.nn.BatchNorm2d):
-                part.training = False
-        return module
-
-    original: Callable[[bool], nn.Module] = network.train
-    network.train = lambda mode=True: train(network, mode)  # type: ignore[method-assign]
+    for part in network.modules():
+        if type(part) is torch.nn.BatchNorm2d:
+            part.__class__ = FrozenBatchNorm2d  # the same tensors under the same names
+            part.train()
     return network
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def is_distributed() -> bool:
@@ -50,6 +53,13 @@ def barrier() -> None:
     """Wait for all processes."""
     if is_distributed():
         dist.barrier()
+
+
+def share_buffers(network: nn.Module) -> None:
+    """Give every process the first one's running statistics."""
+    if is_distributed():
+        for buffer in network.buffers():
+            dist.broadcast(buffer, src=0)
 
 
 def under_torchrun() -> bool:

@@ -14,7 +14,7 @@ from ignite.engine import Events
 from unet_med.errors import InputError
 from unet_med.training.checkpoint import Checkpoint, run_digest
 from unet_med.training.history import History, summary
-from unet_med.training.processes import barrier, is_distributed, is_first
+from unet_med.training.processes import barrier, is_distributed, is_first, share_buffers
 from unet_med.training.scoring import case_dice, label_means, mean_dice
 from unet_med.weights import save_weights
 
@@ -168,6 +168,7 @@ class Rounds:
             engine.terminate()
 
     def _validate(self, number: int) -> dict[str, float]:
+        share_buffers(self.average.network)
         if len(self.evaluator.data_loader):
             self.evaluator.run()
         scores = case_dice(self.counter.counts, self.recipe)

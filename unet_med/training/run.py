@@ -155,14 +155,20 @@ def _plain_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except Exception as exc:
-        cause: BaseException | None = exc
-        while cause is not None and not isinstance(cause, UnetMedError):
-            cause = cause.__cause__ or cause.__context__
-        if cause is not None:
-            raise cause from exc
-        if is_distributed() and any(word in str(exc).lower() for word in _NETWORK_WORDS):
+        chain = list(_causes(exc))
+        for cause in chain:
+            if isinstance(cause, UnetMedError):
+                raise cause from exc
+        said = " ".join(str(cause) for cause in chain).lower()
+        if is_distributed() and any(word in said for word in _NETWORK_WORDS):
             kept = (root / RUN / CHECKPOINT).is_file()
             state = "the checkpoint is whole" if kept else "there is no checkpoint yet"
             msg = f"another training process has died; {state}: start again with --resume"
             raise UnetMedError(msg) from exc
         raise
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
