@@ -29,7 +29,7 @@ def main() -> None:
     )[idist.get_rank()]
     load = Compose([LoadImaged(["pred", "label"]), EnsureChannelFirstd(["pred", "label"])])
     engine = Engine(lambda _engine, case: [load(case)])
-    SliceScoresWriter(output, references=references).attach(engine)
+    SliceScoresWriter(output, references=references, scan_key="pred").attach(engine)
     engine.run(share)
     metric = SliceDiceMetric(num_classes=4, reduction="none")
     for case in share:

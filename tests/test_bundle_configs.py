@@ -166,6 +166,8 @@ def test_evaluate_writes_the_commands_files(bundle, data, tmp_path):
         expected = (tmp_path / "expected" / name).read_text()
         assert (tmp_path / "scores" / name).read_text() == expected
         assert len(expected.splitlines()) > 2
+    page = (tmp_path / "scores" / "report.html").read_text(encoding="utf-8")
+    assert '"sheets":["' in page  # the scans are in it
 
 
 def test_evaluate_reports_the_volume_dice(bundle, data, tmp_path):

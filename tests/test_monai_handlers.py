@@ -80,6 +80,42 @@ def test_the_files_are_those_of_evaluate_byte_for_byte(folder, empty, decollate)
         assert (folder / "engine" / name).read_bytes() == (folder / "cli" / name).read_bytes()
 
 
+def cases_in(page):
+    """Return what a report holds of each case, by id."""
+    parts = page.read_text(encoding="utf-8").split('<script type="application/json" id="')[1:]
+    found = {}
+    for part in parts:
+        name, _, rest = part.partition('">')
+        found[name] = json.loads(rest[: rest.index("</script>")])
+    cases = found["report"]["cases"]
+    return {one["id"]: found[f"case-{number}"] for number, one in enumerate(cases)}
+
+
+def test_the_report_is_that_of_evaluate(folder):
+    handler = SliceScoresWriter(
+        folder / "engine",
+        references=folder / "r",
+        settings={"slice_axis": "axial"},
+        scan_key="image",
+    )
+    run_engine(folder, handler)
+    unet_med.evaluate(
+        folder / "p",
+        folder / "r",
+        output=folder / "cli",
+        images=folder / "p",
+        slice_axis="axial",
+    )
+    ours = cases_in(folder / "engine" / "report.html")
+    theirs = cases_in(folder / "cli" / "report.html")
+    assert sorted(ours) == ["a", "site/a", "site/b"]
+    for case, content in ours.items():
+        for part in ("grid", "codes", "masks", "image", "curves", "worst", "volume_values"):
+            assert content[part] == theirs[case][part], (case, part)
+    run_engine(folder, handler)  # a second epoch begins anew
+    assert cases_in(folder / "engine" / "report.html") == ours
+
+
 def test_two_cases_of_one_name_are_told_apart_by_their_folder_or_fail(folder):
     handler = SliceScoresWriter(folder / "engine")
     run_engine(folder, handler)
@@ -146,6 +182,7 @@ def test_two_processes_write_what_one_writes(folder):
     evaluate_cohort(folder / "p", folder / "r", output=folder / "one")
     for name in ("slices.csv", "cases.csv", "summary.json"):
         assert (folder / "two" / name).read_bytes() == (folder / "one" / name).read_bytes()
+    assert sorted(cases_in(folder / "two" / "report.html")) == ["a", "site/a", "site/b"]
     metric = torch.load(folder / "two" / "metric.pt", weights_only=True)
     assert metric.shape == (4, 4)  # three cases, one of them repeated to fill the last share
     assert metric.isfinite().all()

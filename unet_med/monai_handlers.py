@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import shutil
+import weakref
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import ignite.distributed as idist
@@ -25,7 +28,11 @@ from unet_med.evaluation import (
 )
 from unet_med.geometry import Geometry, grid_difference
 from unet_med.metrics import EmptyPolicy
-from unet_med.volumes import ArrayVolume, array_volume
+from unet_med.reporting.evaluated import evaluation_report
+from unet_med.reporting.pages import write_report
+from unet_med.reporting.pictures import CaseVolumes, case_pictures
+from unet_med.reporting.store import PictureStore
+from unet_med.volumes import ArrayVolume, Volume, array_volume, open_volume
 from unet_med.weights import load_weights
 
 if TYPE_CHECKING:
@@ -40,7 +47,7 @@ _CHANNEL_AND_VOLUME_AXES = 4
 
 
 class SliceScoresWriter:
-    """Write slices.csv, cases.csv and summary.json of an evaluator's run.
+    """Write slices.csv, cases.csv, summary.json and report.html of an evaluator's run.
 
     The files are those of ``unet-med evaluate`` for the same masks. Predictions must be label
     maps, one channel, on the grid of the reference file: put ``AsDiscreted(argmax=True)`` and
@@ -54,6 +61,8 @@ class SliceScoresWriter:
         references: Folder that case ids are relative to; None takes the bare file names.
         settings: ``slice_axis``, ``empty``, ``labels`` and ``label_names``, as
             `EvaluationSettings` has them.
+        scan_key: Key of the scans, whose files report.html shows; None writes no report.html, which
+            spares a validation that runs after every epoch of a training the time.
     """
 
     def __init__(
@@ -64,7 +73,9 @@ class SliceScoresWriter:
         reference_key: str = "label",
         references: str | Path | None = None,
         settings: EvaluationSettings | Mapping[str, Any] | None = None,
+        scan_key: str | None = None,
     ) -> None:
+        self.scan_key = scan_key
         self.output_dir = Path(output_dir)
         self.prediction_key = prediction_key
         self.reference_key = reference_key
@@ -72,6 +83,7 @@ class SliceScoresWriter:
         self.settings = _settings(settings)
         self._results: dict[str, CaseScores | FailedCase] = {}
         self._files: dict[str, str] = {}
+        self._new_store()
 
     def attach(self, engine: Engine) -> None:
         """Collect during an epoch of the engine and write at its end."""
@@ -82,8 +94,12 @@ class SliceScoresWriter:
     def __call__(self, _engine: Engine) -> None:
         """Write the files; of several processes the first one writes for all."""
         cohort = self.cohort()
+        if self.scan_key is not None and idist.get_world_size() > 1:
+            self._gather_pictures()
         if idist.get_rank() == 0:
             cohort.write(self.output_dir)
+            if self.scan_key is not None:
+                write_report(evaluation_report(cohort), self._pictures, self.output_dir)
 
     def cohort(self) -> CohortScores:
         """Put the cases of this epoch together, those of all processes."""
@@ -101,6 +117,23 @@ class SliceScoresWriter:
     def _reset(self, _engine: Engine) -> None:
         self._results.clear()
         self._files.clear()
+        self._new_store()
+
+    def _new_store(self) -> None:
+        """Begin with no pictures; they lie in a folder that goes when this handler does."""
+        if self.scan_key is None:
+            return
+        folder = mkdtemp(prefix="unet_med-report-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._pictures = PictureStore(Path(folder))
+
+    def _gather_pictures(self) -> None:
+        """Bring the pictures of all processes together."""
+        mine = {case: self._pictures.read(case) for case in self._pictures.cases}
+        for part in idist.all_gather(mine):
+            for case, pictures in part.items():
+                if case not in self._pictures:
+                    self._pictures.add(case, pictures)
 
     def _collect(self, engine: Engine) -> None:
         output = engine.state.output
@@ -125,18 +158,35 @@ class SliceScoresWriter:
 
     def _score(self, item: Mapping[str, Any], case: str, *, file: str) -> CaseScores | FailedCase:
         try:
+            prediction = _volume(item[self.prediction_key], "prediction")
+            reference = _volume(item[self.reference_key], "reference")
             scores = score_volumes(
-                _volume(item[self.prediction_key], "prediction"),
-                _volume(item[self.reference_key], "reference"),
+                prediction,
+                reference,
                 labels=self.settings.labels,
                 slice_axis=self.settings.slice_axis,
                 case=case,
                 metrics=self.settings.metrics,
             )
+            if self.scan_key is not None:
+                scan, note = _scan(item.get(self.scan_key))
+                volumes = CaseVolumes(prediction, reference, scan, note)
+                self._pictures.add(case, case_pictures(volumes, slice_axis=scores.slice_axis))
         except UnetMedError as exc:
             logger.error("%s: %s", case, exc)  # noqa: TRY400 - the text says all
             return FailedCase(case, str(exc))
         return with_carried_names(scores, Path(file))
+
+
+def _scan(image: Any) -> tuple[Volume | None, str]:  # noqa: ANN401 - a MetaTensor or a plain tensor
+    """Open the file of a scan as it is stored: the network's input is normalised."""
+    path = str(_meta(image).get("filename_or_obj", ""))
+    if not path:
+        return None, "The scan has no file name in its metadata, so the masks stand alone."
+    try:
+        return open_volume(path), ""
+    except UnetMedError as exc:
+        return None, f"The scan cannot be shown: {exc}."
 
 
 def _settings(settings: EvaluationSettings | Mapping[str, Any] | None) -> EvaluationSettings:
