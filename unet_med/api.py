@@ -1,4 +1,7 @@
-"""What the package offers in Python: thin functions over the rooms below."""
+"""What the package offers in Python: thin functions over the rooms below.
+
+Rooms that `segment` does not need are loaded by the functions that do: it starts a command.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from unet_med.backends import available_threads
 from unet_med.batch import (
@@ -24,8 +27,6 @@ from unet_med.batch import (
 )
 from unet_med.batch.scans import scan_finder
 from unet_med.errors import InputError
-from unet_med.evaluation import CohortScores, evaluate_cohort
-from unet_med.planning import Planned, PlanSettings, Source, plan_training
 from unet_med.segmenter import (
     Segmentation,
     Segmenter,
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
 
     from unet_med.batch import BatchReport, Crew, Listener
     from unet_med.dataset.check import Progress as ReadingProgress
-    from unet_med.evaluation import MetricSettings
+    from unet_med.evaluation import CohortScores, MetricSettings
     from unet_med.evaluation.cohort import Progress
     from unet_med.metrics import EmptyPolicy
+    from unet_med.planning import Planned, PlanSettings, Source
     from unet_med.planning.network import Shape
     from unet_med.recipe import Recipe
     from unet_med.reporting import Written
@@ -65,6 +67,18 @@ __all__ = [
 ]
 
 AnyPath = str | PathLike[str]
+
+_PLANNING = ("PlanSettings", "Planned", "Source")
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - module attribute of any type
+    """Hand out what `plan` takes and gives, on first use."""
+    if name in _PLANNING:
+        from unet_med import planning
+
+        return getattr(planning, name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
 
 
 class ExecutionOptions(TypedDict, total=False):
@@ -266,6 +280,8 @@ def evaluate(
         InputError: A path does not exist, holds no mask, or nothing fits together.
         OutputError: A table cannot be written.
     """
+    from unet_med.evaluation import evaluate_cohort
+
     folder = None if output is None else Path(output)
     if images is not None:
         scan_finder(images)  # a wrong path is told now, not after an hour of scoring
@@ -303,6 +319,8 @@ def plan(
         RecipeError: A file of changes does not fit.
         OutputError: The plan cannot be written.
     """
+    from unet_med.planning import PlanSettings, Source, plan_training
+
     where = source or Source(
         images=None if images is None else Path(images),
         labels=None if labels is None else Path(labels),

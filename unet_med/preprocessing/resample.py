@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from scipy import sparse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy import sparse
 
 SAME_SPACING = 0.01
 """An axis within 1 % of the target spacing is left as it is: the network does not notice."""
@@ -70,6 +70,8 @@ def _resample(slices: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np
 
 def _linear_weights(size: int, new_size: int) -> sparse.csr_array:
     """Return the (new_size, size) float32 matrix of a linear kernel, rows summing to one."""
+    from scipy import sparse  # takes 0.2 s to load, and many scans have the spacing already
+
     ratio = size / new_size
     width = max(ratio, 1.0)
     centres = (np.arange(new_size) + 0.5) * ratio - 0.5
