@@ -25,7 +25,6 @@ from unet_med.batch import (
     run_batch,
     watch_batch,
 )
-from unet_med.batch.scans import scan_finder
 from unet_med.errors import InputError
 from unet_med.segmenter import (
     Segmentation,
@@ -280,6 +279,7 @@ def evaluate(
         InputError: A path does not exist, holds no mask, or nothing fits together.
         OutputError: A table cannot be written.
     """
+    from unet_med.batch.scans import scan_finder
     from unet_med.evaluation import evaluate_cohort
 
     folder = None if output is None else Path(output)
@@ -366,6 +366,7 @@ def report_scores(
         InputError: ``images`` does not exist or holds no volume.
         OutputError: A file cannot be written.
     """
+    from unet_med.batch.scans import scan_finder
     from unet_med.reporting import evaluation_sources, write_evaluation_report, write_overlays
 
     sources = evaluation_sources(
@@ -401,6 +402,7 @@ def report(
         OutputError: A file cannot be written.
     """
     from unet_med.batch.finished import report_folder
+    from unet_med.batch.scans import scan_finder
 
     return report_folder(
         Path(folder),

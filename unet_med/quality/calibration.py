@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from unet_med.errors import InputError
 from unet_med.quality.probabilities import label_probabilities
@@ -122,6 +121,8 @@ def fit_temperature(
         )
 
     low, high = np.log(TEMPERATURE_RANGE)
+    from scipy.optimize import minimize_scalar  # 0.3 s that segmenting need not wait for
+
     best = minimize_scalar(
         loss, bounds=(low, high), method="bounded", options={"xatol": _TOLERANCE}
     )
