@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import threading
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -18,9 +19,18 @@ from unet_med.backends.openvino_runtime import openvino_core
 from unet_med.backends.torch_backend import TorchPredictor, build_network
 from unet_med.bundle import open_bundle
 from unet_med.errors import InputError
-from unet_med.inference import pipeline
+from unet_med.inference import (
+    SlicePipeline,
+    VolumeSlices,
+    fit_batch,
+    iter_batches,
+    iter_logits,
+    pipeline,
+    volume_statistics,
+)
 from unet_med.preprocessing import Context
 from unet_med.segmenter import load_segmenter
+from unet_med.volumes import open_volume
 from unet_med.weights import load_weights
 
 needs_openvino()
@@ -95,6 +105,21 @@ def test_logits_depend_on_neither_batch_nor_threads(bundle, precision):
     np.testing.assert_array_equal(together, ones)
 
 
+@each_precision
+def test_logits_do_not_depend_on_how_slices_share_the_threads(bundle, precision):
+    slices = noise(7, 48, 40)
+    expected = predictor_of(bundle, precision)(slices)
+    predictor = predictor_of(bundle, precision, threads=3)
+    lanes = []
+    for n in (7, 1, 2, 3, 2, 1, 1, 7, 7):
+        np.testing.assert_array_equal(predictor(slices[:n]), expected[:n])
+        lanes.append(len(predictor._lanes))
+    assert lanes == [3, 3, 1, 1, 1, 1, 1, 1, 3]
+    first_is_small = predictor_of(bundle, precision, threads=2)
+    np.testing.assert_array_equal(first_is_small(slices[:1]), expected[:1])
+    assert len(first_is_small._lanes) == 1
+
+
 def test_precisions_are_really_different(bundle):
     slices = noise(1, 48, 40)
     ways = [name for name in needs if name != "bf16" or runs_bf16()]
@@ -154,6 +179,32 @@ def test_masks_depend_on_neither_batch_nor_threads_nor_container(
     assert len(np.unique(masks[0])) > 1
     for other in masks[1:]:
         np.testing.assert_array_equal(masks[0], other)
+
+
+@each_precision
+def test_blank_slices_run_once_give_the_same_logits(bundle, precision, tmp_path):
+    scan = open_volume(write_scan(tmp_path / "blank.nii.gz", blank=7))
+    recipe = open_bundle(bundle).recipe
+    plan = fit_batch(
+        SlicePipeline.for_scan(recipe, scan.geometry), recipe, backend="openvino", memory_gb=None
+    )
+    assert plan.batch_free
+    rules = tuple(channel.normalisation for channel in recipe.channels)
+    source = VolumeSlices(scan, plan.layout, rules, volume_statistics(scan))
+    network, found, asked = predictor_of(bundle, precision), {}, {}
+    for once in (True, False):
+        seen = asked[once] = []
+
+        def counting(slices, seen=seen):
+            seen.append(len(slices))
+            return network(slices)
+
+        way = replace(plan, batch_free=once, batch=4)
+        batches = iter_batches(source, way)
+        found[once] = np.concatenate([part for _, part in iter_logits(batches, way, counting)])
+    np.testing.assert_array_equal(found[True], found[False])
+    assert sum(asked[False]) == 11
+    assert sum(asked[True]) == 11 - 6
 
 
 def test_labels_agree_with_torch(bundle, scan):

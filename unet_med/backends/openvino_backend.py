@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,8 +15,6 @@ from unet_med.backends.processor import bf16_pays, int8_pays
 from unet_med.errors import BundleError, InputError, WeightsError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from unet_med.backends import Execution
@@ -33,9 +32,11 @@ class OpenVINOPredictor:
     """Runs an exported model over batches of slices on the CPU.
 
     Logits do not depend on the batch or on the number of threads, as long as the model has
-    dynamic axes and the precision is stated. Compiling takes 0.1 to 0.3 s; OpenVINO's cache of
-    compiled models would save half of it and cost as much disk as the weights per setting, so
-    it is not used. Calls from several threads wait for each other.
+    dynamic axes and the precision is stated. A batch with a slice or more for every thread is cut
+    into as many parts, each run by one thread; with fewer slices all threads share each. Compiling
+    takes 0.1 to 0.3 s; OpenVINO's cache of compiled models would save half of it and cost as much
+    disk as the weights per setting, so it is not used. Calls from several threads wait for each
+    other.
     """
 
     def __init__(self, model: Path | Any, *, precision: str = "fp32", threads: int) -> None:  # noqa: ANN401 - an openvino.Model
@@ -50,34 +51,68 @@ class OpenVINOPredictor:
             BundleError: OpenVINO cannot read or compile the model.
             InputError: This processor cannot run the precision.
         """
-        openvino = load_openvino()
-        settings = {
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,  # pinned, two processes would share the same cores
-        }
-        try:
-            compiled = openvino_core().compile_model(model, "CPU", settings)
-        except RuntimeError as exc:
-            reason = " ".join(str(exc).split())[-200:]
-            msg = f"OpenVINO cannot use the exported model ({reason}); {ADVICE}"
-            raise BundleError(msg) from exc
-        if precision == "bf16":  # without the instructions OpenVINO would quietly use float32
-            _check_bf16(compiled, openvino)
+        self._model = model
+        self._precision: Final = precision
+        self._threads: Final = threads
+        self._lock: Final = Lock()
+        self._wishes = 0
+        self._used = False
+        compiled = self._compile(lanes=threads)
         self.input_shape: Final = compiled.input(0).partial_shape
         self.output_shape: Final = compiled.output(0).partial_shape
-        self._request: Final = compiled.create_infer_request()
-        self._lock: Final = Lock()
 
     def __call__(self, slices: NDArray[np.float32], /) -> NDArray[np.float32]:
         """Return logits (N, K, H, W) float32 of slices (N, C, H, W) float32.
 
         The logits are the caller's own: later calls do not touch them.
         """
-        with self._lock:  # copies in and out: neither side sees the other's memory
-            logits = self._request.infer({0: slices}, share_inputs=False, share_outputs=False)[0]
-        return np.asarray(logits, np.float32)
+        with self._lock:
+            self._choose_lanes(len(slices))
+            parts = np.array_split(slices, min(len(self._lanes), len(slices)))
+            used = self._lanes[: len(parts)]
+            if len(used) == 1:  # copies in and out: neither side sees the other's memory
+                logits = used[0].infer({0: slices}, share_inputs=False, share_outputs=False)[0]
+                return np.asarray(logits, np.float32)
+            for lane, part in zip(used, parts, strict=True):
+                lane.start_async({0: part}, share_inputs=False)
+            _wait_for(used)
+            outputs = [lane.get_output_tensor(0).data for lane in used]
+            return np.concatenate(outputs).astype(np.float32, copy=False)
+
+    def _choose_lanes(self, n_slices: int) -> None:
+        """Compile anew when batches have become too small, or large enough, for a part a thread.
+
+        The last batch of a scan is often small, so two in a row are needed, but for the first.
+        """
+        lanes = self._threads if n_slices >= self._threads else 1
+        self._wishes = self._wishes + 1 if lanes != len(self._lanes) else 0
+        if self._wishes > (1 if self._used else 0):
+            self._wishes = 0
+            self._compile(lanes=lanes)
+        self._used = True
+
+    def _compile(self, *, lanes: int) -> Any:  # noqa: ANN401 - an openvino.CompiledModel
+        """Compile for so many parts at once, and forget what was compiled before."""
+        openvino = load_openvino()
+        self._lanes: list[Any] = []
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
+            "INFERENCE_NUM_THREADS": self._threads,
+            "ENABLE_CPU_PINNING": False,  # pinned, two processes would share the same cores
+            **({"PERFORMANCE_HINT": "LATENCY"} if lanes == 1 else {"NUM_STREAMS": lanes}),
+        }
+        try:
+            if isinstance(self._model, Path):  # once: what is compiled later is the same file's
+                self._model = openvino_core().read_model(self._model)
+            compiled = openvino_core().compile_model(self._model, "CPU", settings)
+        except RuntimeError as exc:
+            reason = " ".join(str(exc).split())[-200:]
+            msg = f"OpenVINO cannot use the exported model ({reason}); {ADVICE}"
+            raise BundleError(msg) from exc
+        if self._precision == "bf16":  # without the instructions it would quietly use float32
+            _check_bf16(compiled, openvino)
+        self._lanes = [compiled.create_infer_request() for _ in range(lanes)]
+        return compiled
 
 
 def resolve_device(device: str) -> str:
@@ -117,3 +152,15 @@ def _check_bf16(compiled: Any, openvino: Any) -> None:  # noqa: ANN401 - untyped
     if compiled.get_property("INFERENCE_PRECISION_HINT") != openvino.Type.bf16:
         msg = "this processor has no bfloat16 instructions: use --precision fp32"
         raise InputError(msg)
+
+
+def _wait_for(lanes: list[Any]) -> None:
+    """Wait for all, also when one fails: none may be left running."""
+    failures = []
+    for lane in lanes:
+        try:
+            lane.wait()
+        except RuntimeError as exc:
+            failures.append(exc)
+    if failures:
+        raise failures[0]

@@ -35,7 +35,7 @@ _BYTES = 4  # float32
 def fit_batch(
     pipeline: SlicePipeline, recipe: Recipe, *, backend: str, memory_gb: float | None
 ) -> SlicePipeline:
-    """Return the pipeline with the batch that a budget allows.
+    """Return the pipeline with the batch that a budget allows, and whether labels depend on it.
 
     Args:
         pipeline: With its usual batch, which is never exceeded.
@@ -59,7 +59,8 @@ def fit_batch(
             f"at least; use --memory {needed:.2f} or more, or leave it out"
         )
         raise InputError(msg)
-    return replace(pipeline, batch=max(smallest, min(pipeline.batch, fitting)))
+    batch = max(smallest, min(pipeline.batch, fitting))
+    return replace(pipeline, batch=batch, batch_free=backend in BATCH_FREE)
 
 
 def check_memory(memory_gb: float | None) -> None:

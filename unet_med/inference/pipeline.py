@@ -42,6 +42,7 @@ class SlicePipeline:
         batch: Slices (or windows) per network call; mirrored ones count each.
         mirrors: Runs of each slice, which (rows, columns) are mirrored.
         activation: Says what the mean over mirrored runs is taken of.
+        batch_free: Whether a slice's logits do not depend on what else is in its batch.
     """
 
     layout: SliceLayout
@@ -52,6 +53,7 @@ class SlicePipeline:
     batch: int
     mirrors: tuple[tuple[bool, bool], ...] = AS_IS
     activation: str = "softmax"
+    batch_free: bool = False
 
     @property
     def slices_per_call(self) -> int:

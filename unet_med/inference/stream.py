@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unet_med.inference.blank import BlankSlices
 from unet_med.inference.clock import StageClock
 from unet_med.inference.labels import labels_from_logits
 from unet_med.preprocessing import context_indices
@@ -66,6 +67,8 @@ def iter_logits(
 ) -> Iterator[Batch]:
     """Yield (first slice, logits (n, K, H, W) float32 on the scan's own grid) batch by batch.
 
+    Blank slices are run once where logits do not depend on the batch; see `BlankSlices`.
+
     Args:
         batches: From ``iter_batches``.
         pipeline: The steps around the network.
@@ -73,9 +76,16 @@ def iter_logits(
         clock: Takes the times of stages ``network`` and ``restore``.
     """
     clock = clock or StageClock()
+    blank = BlankSlices()
+
+    def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not pipeline.batch_free:
+            return pipeline.run_network(batch, predictor)
+        return blank.run(batch, lambda part: pipeline.run_network(part, predictor))
+
     for start, batch in batches:
         with clock.stage("network"):
-            logits = pipeline.run_network(batch, predictor)
+            logits = run(batch)
         with clock.stage("restore"):
             restored = pipeline.resampler.to_native(logits)
         yield start, restored
