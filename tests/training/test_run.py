@@ -102,6 +102,7 @@ def test_a_bundle_is_never_overwritten(trained, cases):
     assert weights_of(folder) == before
 
 
+@pytest.mark.slow
 def test_monais_own_command_gives_the_same_bytes(cases, tmp_path):
     train(tmp_path / "one", cases)
     write_bundle(tmp_path / "two", make_recipe(), make_plan(cases))
@@ -145,6 +146,7 @@ def kill_when(folder, ready):
     return process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_in_the_same_bytes(cases, tmp_path):
     plan = {"epochs": 5, "validation": ("c",)}
     train(tmp_path / "whole", cases, **plan)
@@ -187,6 +189,7 @@ def test_patience_ends_a_run_early(cases, tmp_path):
     assert result.steps < 9 * 12
 
 
+@pytest.mark.slow
 def test_minutes_are_kept_and_no_case_held_out_is_said(cases, tmp_path, monkeypatch):
     began = time.monotonic()
     monkeypatch.setattr(

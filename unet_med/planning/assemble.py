@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,12 +106,21 @@ def plan_training(
         checked = checked.without_bad()
     if checked.errors:
         return Planned(checked)
-    recipe, plan = make_plan(checked, settings, probe=probe)
+    recipe, plan = make_plan(checked, _with_given_sizes(settings, source), probe=probe)
     if source.recipe_file is not None:
         recipe = Recipe.from_dict(changed_by(recipe.to_dict(), source.recipe_file))
     if source.plan_file is not None:
         plan = TrainingPlan.from_dict(changed_by(plan.to_dict(), source.plan_file))
     return Planned(checked, recipe, plan)
+
+
+def _with_given_sizes(settings: PlanSettings, source: Source) -> PlanSettings:
+    """Take the network's sizes from a given recipe, so that no other network is timed."""
+    if settings.sizes is not None or source.recipe_file is None:
+        return settings
+    network = changed_by({}, source.recipe_file).get("network")
+    sizes = network.get("sizes") if isinstance(network, dict) else None
+    return settings if sizes is None else replace(settings, sizes=tuple(sizes))
 
 
 def make_plan(
