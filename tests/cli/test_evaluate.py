@@ -224,3 +224,57 @@ def test_a_region_or_tolerance_that_cannot_be_is_one_line_and_exit_2(folder, cap
     assert run(folder, "--region", "a=0,1") == 2
     assert run(folder, "--tolerance", "heart=2") == 2
     assert capsys.readouterr().err.count("unet-med: error:") == 2
+
+
+def test_labels_outside_the_table_are_named(folder, capsys):
+    mask = np.asarray(nib.load(folder / "r" / "a.nii.gz").dataobj).copy()
+    mask[mask == 2] = 9
+    save(folder / "p" / "a.nii.gz", mask)
+    assert run(folder, "--no-report") == 0  # a label like any other, but told
+    line = "foreign: the prediction of a holds label 9, which no reference holds"
+    assert line in capsys.readouterr().out
+    assert run(folder, "--label-names", "1=a,2=b") == 1
+    assert line in capsys.readouterr().out
+    page = (folder / "out" / "report.html").read_text(encoding="utf-8")
+    assert "a: label 9" in page
+    summary = json.loads((folder / "out" / "summary.json").read_text())
+    assert summary["cases"]["foreign_labels"] == [{"case": "a", "values": [9]}]
+    assert run(folder, "--labels", "1,2", "--no-report") == 0  # chosen
+    assert run(folder, "--label-names", "1=a,2=b,9=c", "--no-report") == 0
+
+
+BAD = {
+    "shape": ("shape (4, 5, 2) vs (4, 5, 3)", np.ones((4, 5, 2), np.uint8), 3.0),
+    "spacing": ("spacing (mm) (1, 1, 5) vs (1, 1, 3)", np.ones((4, 5, 3), np.uint8), 5.0),
+    "fractions": ("holds 0.4, which is no label", np.full((4, 5, 3), 0.4, np.float32), 3.0),
+    "nan": ("holds nan, which is no label", np.full((4, 5, 3), np.nan, np.float32), 3.0),
+    "4d": ("has 2 channels or frames", np.ones((4, 5, 3, 2), np.uint8), 3.0),
+    "foreign": ("they share none", np.full((4, 5, 3), 255, np.uint8), 3.0),
+}
+
+
+def test_each_bad_mask_is_one_line_and_the_others_are_scored(folder, capsys):
+    for name, (_, mask, spacing) in BAD.items():
+        save(folder / "r" / f"{name}.nii.gz", np.ones((4, 5, 3), np.uint8))
+        save(folder / "p" / f"{name}.nii.gz", mask, spacing=spacing)
+    origin = nib.Nifti1Image(np.ones((4, 5, 3), np.uint8), np.diag([1, 1, 3, 1.0]))
+    nib.save(origin, folder / "r" / "origin.nii.gz")
+    moved = np.diag([1, 1, 3, 1.0])
+    moved[0, 3] = 2
+    nib.save(nib.Nifti1Image(np.ones((4, 5, 3), np.uint8), moved), folder / "p" / "origin.nii.gz")
+    expected = {name: words for name, (words, _, _) in BAD.items()}
+    expected["origin"] = "origin (mm) (2, 0, 0) vs (0, 0, 0)"
+    assert run(folder, "--no-report") == 1
+    lines = capsys.readouterr().out.splitlines()
+    for name, words in expected.items():
+        (line,) = [line for line in lines if line.startswith(f"failed: {name}: ")]
+        assert words in line
+    assert "1 scored, 0 missing, 7 failed, 0 extra" in lines
+
+
+def test_an_empty_folder_is_one_line_and_exit_2(folder, capsys):
+    (folder / "p" / "a.nii.gz").unlink()
+    assert run(folder) == 2
+    err = capsys.readouterr().err
+    assert "holds no mask" in err
+    assert err.count("\n") == 1

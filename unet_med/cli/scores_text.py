@@ -90,6 +90,12 @@ def _print_unscored(summary: dict[str, Any]) -> None:
     for extra in cases["extra"]:
         near = f" (near: {', '.join(extra['nearest'])})" if extra["nearest"] else ""
         print(f"extra: {extra['case']} has no reference and is not scored{near}")
+    for foreign in cases["foreign_labels"]:
+        values = ", ".join(map(str, foreign["values"]))
+        print(
+            f"foreign: the prediction of {foreign['case']} holds label {values}, which no "
+            "reference holds and no option names; correct the mask, or choose with --labels"
+        )
     for failed in cases["failed"]:
         print(f"failed: {failed['case']}: {failed['error']}")
     print(

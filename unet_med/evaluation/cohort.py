@@ -88,10 +88,33 @@ class CohortScores:
         return summarise(self)
 
     @property
+    def foreign(self) -> dict[str, tuple[int, ...]]:
+        """Label values of predictions that no reference holds and nobody named, by case.
+
+        They are scored like any other label. Empty when the labels to score were chosen.
+        """
+        if self.settings.labels is not None:
+            return {}
+        known = set(self.settings.label_names)
+        for case in self.scored:
+            known |= case.reference_values | set(case.label_names)
+        for region in self.settings.metrics.regions:
+            known |= set(region.values)
+        found = {
+            case.case: tuple(sorted((case.prediction_values or frozenset()) - known))
+            for case in self.scored
+        }
+        return {case: values for case, values in found.items() if values}
+
+    @property
     def exit_code(self) -> int:
-        """0 when every reference was scored against a prediction, else 1."""
+        """0 when every reference was scored against a prediction, else 1.
+
+        It is 1 too when label names were given and a prediction holds labels outside of them.
+        """
         missing = any(case.status is CaseStatus.MISSING for case in self.scored)
-        return 1 if missing or self.failed else 0
+        outside = bool(self.settings.label_names and self.foreign)
+        return 1 if missing or self.failed or outside else 0
 
     def worst_slices(self, count: int) -> list[Row]:
         """Return the slices with the lowest Dice; of equal ones, those with more wrong voxels."""

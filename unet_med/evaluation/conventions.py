@@ -34,6 +34,8 @@ _FROM_COUNTS = {
     "distances are infinite",
     "missing_label": "a label or region that no mask of the cohort holds has n = 0",
     "extra": "a prediction without a reference is listed, not scored",
+    "foreign_labels": "label values of a prediction that no reference holds and nobody named; they "
+    "are scored like any other and listed",
     "failed": "a case that could not be compared is listed with the reason, not scored",
     "slice": "0-based index along the slice axis in the reference file's own array order",
     "position_mm": "RAS+ coordinate of the slice's centre along the slice axis",

@@ -40,6 +40,9 @@ def summarise(cohort: CohortScores) -> dict[str, Any]:
             "missing": _with_status(cohort, CaseStatus.MISSING),
             "failed": [{"case": one.case, "error": one.error} for one in cohort.failed],
             "extra": [{"case": one.case, "nearest": list(one.nearest)} for one in cohort.extra],
+            "foreign_labels": [
+                {"case": case, "values": list(values)} for case, values in cohort.foreign.items()
+            ],
         },
         "slice_axes": dict(sorted(Counter(case.slice_axis for case in cohort.scored).items())),
         "labels": _label_summaries(cohort),

@@ -198,6 +198,9 @@ def _problems(cohort: CohortScores) -> tuple[Problem, ...]:
         one.case + (f" (near: {', '.join(one.nearest)})" if one.nearest else "")
         for one in cohort.extra
     )
+    foreign = tuple(
+        f"{case}: label {', '.join(map(str, values))}" for case, values in cohort.foreign.items()
+    )
     problems = (
         Problem("failed", f"Failed: {len(failed)}, not comparable and without a score", failed),
         Problem(
@@ -205,6 +208,7 @@ def _problems(cohort: CohortScores) -> tuple[Problem, ...]:
             f"Without a prediction: {len(missing)}, each label scores 0, distances are infinite",
             missing,
         ),
+        Problem("failed", "Labels that no reference holds and nobody named", foreign),
         Problem("extra", f"Predictions without a reference: {len(extra)}, not scored", extra),
     )
     return tuple(problem for problem in problems if problem.items)
