@@ -40,6 +40,7 @@ def test_a_plan_is_whole_and_says_why(tmp_path):
     assert recipe.fingerprint.n_cases == 4
     assert plan.minutes == 3
     assert len(plan.validation) == 1
+    assert plan.join_after == 0.75
     assert [case.id for case in plan.cases] == ["p0", "p1", "p2", "p3"]
     assert plan.cases[0].images == (str(tmp_path / "images/p0.nii.gz"),)
     text = "\n".join(plan.notes)

@@ -7,7 +7,7 @@ import pytest
 from unet_med.dataset import CaseSurvey, LabelledCase
 from unet_med.dataset.labels import LabelSurvey
 from unet_med.errors import InputError
-from unet_med.planning.split import plan_validation, share_into_folds
+from unet_med.planning.split import plan_join, plan_validation, share_into_folds
 
 LABEL = LabelSurvey(1, 1.0, (1, 1, 1), (1, 1, 1), (0, 0, 0))
 
@@ -62,6 +62,15 @@ def test_a_list_decides_who_is_held_out():
     held, note = plan_validation(cases_of(*"abc", held_out={"c01"}), share=0.5, seed=0)
     assert held == ("c01",)
     assert "as the list states" in note
+
+
+def test_few_patients_are_all_trained_on_in_the_end_unless_a_list_says_otherwise():
+    few, many = cases_of(*"abcd"), cases_of(*"abcdefghij")
+    assert plan_join(few, ("c00",))[0] == 0.75
+    assert "the last weights train on them, too" in plan_join(few, ("c00",))[1]
+    assert plan_join(few, ()) == (None, "")
+    assert plan_join(many, ("c00",)) == (None, "")
+    assert plan_join(cases_of(*"abcd", held_out={"c01"}), ("c01",)) == (None, "")
 
 
 def test_folds_hold_whole_patients_in_equal_parts():

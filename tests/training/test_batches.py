@@ -49,6 +49,24 @@ def test_a_batch_depends_on_seed_and_step_only(cached):
     assert one[3]["label"].shape == (4, 32, 24)
 
 
+def test_late_cases_are_drawn_only_where_the_index_says_so(cached):
+    cases, opened = cached
+    plan = make_plan(cases, foreground_share=0.0)
+    options = {"recipe": make_recipe(), "plan": plan, "settings": AugmentationSettings.none()}
+    apart = SliceBatches(opened[:2], **options)
+    joined = SliceBatches(opened[:2], late=opened[2:], **options)
+    everything = SliceBatches(opened, **options)
+    assert len(joined) == len(apart)
+    for step in range(4):
+        assert equal(joined[step], apart[step])
+        assert equal(joined[-1 - step], everything[step])
+    assert not all(equal(apart[step], everything[step]) for step in range(4))
+    sampler = StepSampler(3, last_apart=1)
+    assert list(sampler) == [0, 1, 2]
+    sampler.set_epoch(1)
+    assert list(sampler) == [-4, -5, -6]
+
+
 def test_processes_share_the_batch_of_one(cached):
     whole = make_batches(cached)[7]
     parts = [make_batches(cached, rank=rank, world=2)[7] for rank in (0, 1)]

@@ -55,7 +55,7 @@ def test_the_card_states_the_facts():
     card = model_card(RECIPE, PLAN, facts)
     for text in (
         "1 liver, 4 spleen", "6 of 3 patients", "4 cases", "c4, c5", "3 to 5 mm", "0.7 mm",
-        "900 to 2000 ml", "3 out-of-fold cases of 2 patients", "| liver | 0.700 | 0.600 to 0.800 |",
+        "900 to 2000 ml", "3 cases of 2 patients: out-of", "| liver | 0.700 | 0.600 to 0.800 |",
         "first impression", "slices: axial", "10 steps", "unet-med train --images a",
         "no medical device", "not stated", "slices not 3 to 5 mm apart", "anything but CT",
     ):  # fmt: skip
@@ -67,6 +67,13 @@ def test_without_scores_the_card_says_that_nobody_knows():
     assert "Nobody knows" in card
     assert "0." not in card.split("## How well")[1].split("## Where")[0]
     assert metrics_of(PLAN, CardFacts()) == {}
+
+
+def test_the_card_says_that_the_last_weights_saw_the_cases_held_out():
+    card = model_card(RECIPE, PLAN, CardFacts(SCORES, kind="held-out, then joined"))
+    assert "| trained on | 6 cases |" in card
+    assert "held out until the last part of the run | c4, c5" in card
+    assert "not of the weights in this bundle" in card
 
 
 def test_the_card_and_the_metadata_are_written_together(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from unet_med.training.pace import (
     Costs,
     Pace,
     fixed_pace,
+    last_apart,
     probe,
     seconds_since_start,
     stated_pace,
@@ -55,6 +57,19 @@ def test_epochs_and_steps_are_counted_not_timed():
     assert (pace.steps, pace.validate_every) == (7, 0)
     pace = stated_pace(make_plan(CASE, steps=1001), n_slices=50, has_validation=True)
     assert 1001 <= pace.steps < 1001 + pace.steps_per_round
+
+
+def test_held_out_cases_join_after_their_last_validation():
+    plan = make_plan((*CASE, replace(CASE[0], id="b")), validation=("b",), join_after=0.75)
+    pace = Pace(5, 20, 4)
+    assert last_apart(plan, pace) == 15
+    validated = [n for n in range(1, 21) if pace.is_validated(n, last=15)]
+    assert validated == [3, 7, 11, 15]
+    assert last_apart(plan, Pace(5, 2, 1)) == 1
+    assert last_apart(plan, Pace(5, 1, 1)) is None
+    assert last_apart(plan, Pace(5, 20, 0)) is None
+    assert last_apart(replace(plan, join_after=None), pace) is None
+    assert last_apart(replace(plan, validation=()), pace) is None
 
 
 def test_what_was_found_is_kept(tmp_path):

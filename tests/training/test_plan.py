@@ -36,6 +36,7 @@ def test_a_plan_survives_json(tmp_path):
     [
         ({"no_such": 1}, "no_such"),
         ({"batch": 0}, "batch"),
+        ({"join_after": 1.0}, "join_after"),
         ({"batch": 2.5}, "batch"),
         ({"crop": [16]}, "crop"),
         ({"mirror": ["rows"]}, "mirror"),

@@ -73,6 +73,24 @@ def test_the_bundle_segments_as_well_as_was_said(trained, cases, tmp_path):
     assert result.dice > 0.3
 
 
+def test_held_out_cases_are_scored_before_they_are_trained_on(trained, cases, tmp_path):
+    folder = tmp_path / "joined"
+    result = train(folder, cases, epochs=4, validation=("c",), join_after=0.5)
+    assert result.joined
+    assert "before they were trained on, too" in result.summary()
+    with (folder / "runs/train/log.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    with (trained[0] / "runs/train/log.csv").open() as stream:
+        apart = list(csv.DictReader(stream))
+    assert [bool(row["dice"]) for row in rows] == [True, True, False, False]
+    assert [row["loss"] for row in rows[:2]] == [row["loss"] for row in apart[:2]]
+    assert rows[3]["loss"] != apart[3]["loss"]
+    assert weights_of(folder) != weights_of(trained[0])
+    best = torch.load(folder / "runs/train/best.pt", weights_only=True)
+    last = torch.load(folder / "models/model.pt", weights_only=True)
+    assert not all(torch.equal(best[key], last[key]) for key in best)
+
+
 def test_the_log_tells_the_course(trained):
     folder, result = trained
     with (folder / "runs/train/log.csv").open() as stream:

@@ -17,7 +17,7 @@ from unet_med.planning.outputs import plan_outputs
 from unet_med.planning.override import changed_by
 from unet_med.planning.sides import plan_mirror
 from unet_med.planning.slices import no_units, plan_context, plan_slice_axis, plan_spacing
-from unet_med.planning.split import plan_validation
+from unet_med.planning.split import plan_join, plan_validation
 from unet_med.recipe import NetworkRecipe, Recipe
 from unet_med.training import TrainingCase, TrainingPlan
 
@@ -187,6 +187,7 @@ def _training_plan(
     validation, split_note = plan_validation(
         cases, share=settings.holdout, seed=settings.seed, ignore=ignore
     )
+    join, join_note = plan_join(cases, validation)
     mirror, mirror_note = _mirror(cases, settings, outputs, anatomical=anatomical)
     return TrainingPlan(
         cases=tuple(training_case(case) for case, _ in cases),
@@ -201,7 +202,8 @@ def _training_plan(
         minutes=settings.time_budget,
         epochs=settings.epochs,
         steps=settings.steps,
-        notes=(*notes, mirror_note, f"{checked.found.patients}; {split_note}"),
+        join_after=join,
+        notes=(*notes, mirror_note, f"{checked.found.patients}; {split_note}{join_note}"),
     )
 
 

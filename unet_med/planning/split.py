@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 MOST_PATIENTS = 12
 """Held out at the most: each is segmented whole every time the weights are judged."""
 
+JOIN_PATIENTS, JOIN_AFTER = 10, 0.75
+"""With fewer patients than this every one counts: those held out are trained on, too, after this
+share of the run."""
+
 FEWEST_PATIENTS = 3
 """With fewer patients all are trained on: holding one of two out halves the data."""
 
@@ -56,7 +60,29 @@ def plan_validation(
         return (), f"{text}; scores on training cases are no estimate"
     few = "; an estimate from so few says little" if len(chosen) < FEWEST_PATIENTS else ""
     text = f"held out: {_listed(held)} ({_count(len(chosen), 'patient')} of {len(patients)})"
-    return held, f"{text}, never trained on{few}"
+    return held, f"{text}{few}"
+
+
+def plan_join(cases: Cases, held: Sequence[str]) -> tuple[float | None, str]:
+    """Decide whether cases held out are trained on in the end, and say so.
+
+    A list that holds cases out means it: those are never trained on.
+
+    Args:
+        cases: The usable cases.
+        held: Ids of those held out.
+
+    Returns:
+        The plan's ``join_after``, and half a sentence.
+    """
+    patients = {case.patient for case, _ in cases}
+    stated = any(case.held_out for case, _ in cases)
+    if not held or stated or len(patients) >= JOIN_PATIENTS:
+        return None, ""
+    return JOIN_AFTER, (
+        f". With fewer than {JOIN_PATIENTS} patients every one counts: after {JOIN_AFTER:.0%} of "
+        "the run, when the estimate has been taken, the last weights train on them, too"
+    )
 
 
 def share_into_folds(cases: Cases, n_folds: int, *, seed: int = 0) -> list[LabelledCase]:

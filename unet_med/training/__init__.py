@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unet_med.training.ending import run_training
     from unet_med.training.loss import DiceCrossEntropy
     from unet_med.training.optimizers import build_optimizer
+    from unet_med.training.pace import last_apart
     from unet_med.training.parts import (
         TrainingInferer,
         find_pace,
@@ -56,6 +57,7 @@ _LAZY = {
     "build_optimizer": "optimizers",
     "find_pace": "parts",
     "for_slabs": "start",
+    "last_apart": "pace",
     "open_batches": "parts",
     "place_network": "parts",
     "prepare_folder": "parts",
@@ -90,6 +92,7 @@ __all__ = [
     "build_optimizer",
     "find_pace",
     "for_slabs",
+    "last_apart",
     "open_batches",
     "place_network",
     "prepare_folder",

@@ -29,11 +29,20 @@ IN_PLANE = {  # rows and columns of the slices, as `SliceLayout` has them
 
 
 class StepSampler(Sampler[int]):
-    """Hands out the global steps of one round after another."""
+    """Hands out the global steps of one round after another.
 
-    def __init__(self, steps_per_round: int) -> None:
-        """Start at round 0."""
+    A step in which the cases held out are trained on, too, is handed out as ``-1 - step``.
+    """
+
+    def __init__(self, steps_per_round: int, *, last_apart: int | None = None) -> None:
+        """Start at round 0.
+
+        Args:
+            steps_per_round: Steps.
+            last_apart: Last round, counted from 1, without the cases held out; ``None`` = all.
+        """
         self.steps_per_round = steps_per_round
+        self.last_apart = last_apart
         self.round = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -46,22 +55,26 @@ class StepSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         """Yield the steps of the present round."""
         first = self.round * self.steps_per_round
-        return iter(range(first, first + self.steps_per_round))
+        steps = range(first, first + self.steps_per_round)
+        apart = self.last_apart is None or self.round < self.last_apart
+        return iter(steps) if apart else (-1 - step for step in steps)
 
 
 class SliceBatches(Dataset[Batch]):
     """Augmented crops of cached slices.
 
-    Item ``step`` depends on the plan's seed and the step only. Of ``world`` processes each gets
-    its part of the same batch.
+    Item ``step`` depends on the plan's seed and the step only; item ``-1 - step`` is the batch of
+    the same step drawn from the cases held out, too. Of ``world`` processes each gets its part of
+    the same batch.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a batch is made from, and this process's share
         self,
         data: Sequence[CachedCase],
         *,
         recipe: Recipe,
         plan: TrainingPlan,
+        late: Sequence[CachedCase] = (),
         settings: AugmentationSettings | None = None,
         rank: int = 0,
         world: int = 1,
@@ -70,6 +83,7 @@ class SliceBatches(Dataset[Batch]):
 
         Args:
             data: The training cases.
+            late: The cases held out, if they are trained on in the end.
             recipe: Says what a slice is.
             plan: Crop, batch, mirroring, foreground share and seed.
             settings: How strongly crops are varied.
@@ -85,7 +99,8 @@ class SliceBatches(Dataset[Batch]):
                 "multiple, or other processes"
             )
             raise InputError(msg)
-        self.data = list(data)
+        self.data = [*data, *late]
+        self._n_slices = sum(case.n_slices for case in data)
         self.seed = plan.seed
         self.indices = range(rank * plan.batch // world, (rank + 1) * plan.batch // world)
         self.settings = settings or AugmentationSettings()
@@ -95,19 +110,24 @@ class SliceBatches(Dataset[Batch]):
             **_mirrored(recipe, plan),
             has_bias=all(c.normalisation.method != "fixed" for c in recipe.channels),
         )
-        self.drawer = PlaceDrawer(self.data, self.form.crop, foreground_share=plan.foreground_share)
+        share = plan.foreground_share
+        self.drawer = PlaceDrawer(list(data), self.form.crop, foreground_share=share)
+        self.late_drawer = self.drawer
+        if late:
+            self.late_drawer = PlaceDrawer(self.data, self.form.crop, foreground_share=share)
 
     def __len__(self) -> int:
         """How many slices there are to draw from."""
-        return sum(case.n_slices for case in self.data)
+        return self._n_slices
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, index: int) -> Batch:
         """Return ``image`` (b, context·C, H, W) float32 and ``label`` codes (b, H, W) uint8."""
-        rngs = [np.random.default_rng([self.seed, step, index]) for index in self.indices]
+        step, drawer = (index, self.drawer) if index >= 0 else (-1 - index, self.late_drawer)
+        rngs = [np.random.default_rng([self.seed, step, place]) for place in self.indices]
         size = self.form.patch(self.settings)
         patches = []
         for rng in rngs:
-            place = self.drawer.draw(rng)
+            place = drawer.draw(rng)
             patches.append(cut(self.data[place.case], place, size))
         images = torch.from_numpy(np.stack([image for image, _ in patches]))
         codes = torch.from_numpy(np.stack([label for _, label in patches]))

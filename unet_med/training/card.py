@@ -23,10 +23,22 @@ if TYPE_CHECKING:
 
 CARD = Path("docs/model_card.md")
 NOT_STATED = "not stated"
+JOINED: Literal["held-out, then joined"] = "held-out, then joined"
+_HOW = {
+    "held-out": "held out, never trained on; but they chose the best weights, so the figures "
+    "flatter a little.",
+    JOINED: "held out for most of the run; but they chose the best weights of that part, so the "
+    "figures flatter a little. They are not of the weights in this bundle: those went on to train "
+    "on all cases, the ones scored here included, and were scored on none that they had not seen.",
+    "out-of-fold": "out-of-fold, each by the model of a fold that was not trained on it; but each "
+    "fold chose its best weights on those cases, so the figures flatter a little.",
+}
+"""How the scored cases were kept apart, by kind."""
+
 FEW_PATIENTS = 10
 """Below this many patients the interval of a mean says little, and the card says so."""
 
-Kind = Literal["held-out", "out-of-fold"]
+Kind = Literal["held-out", "held-out, then joined", "out-of-fold"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,7 @@ class CardFacts:
     Attributes:
         scores: Case → label name → volume Dice; None where the label is in neither mask.
         kind: ``held-out``: cases that were never trained on, but chose the best weights;
+            ``held-out, then joined``: the same until the run's last part, which trained on them;
             ``out-of-fold``: each case by the model of a fold that had not seen it.
         command: The command line.
         licence: Of weights and data.
@@ -152,7 +165,7 @@ def model_card(recipe: Recipe, plan: TrainingPlan, facts: CardFacts) -> str:
             "**It is no medical device** and must not be used for diagnosis, treatment or any "
             "decision about a patient."
         ),
-        "## Data\n\n" + _data(recipe, plan),
+        "## Data\n\n" + _data(recipe, plan, joined=facts.kind == JOINED),
         "## How well it does\n\n" + _how_well(plan, facts),
         "## Where it was never tried\n\n" + _never_tried(recipe, plan),
         "## How it was planned\n\n" + _bullets(plan.notes or ("no notes",)),
@@ -162,13 +175,16 @@ def model_card(recipe: Recipe, plan: TrainingPlan, facts: CardFacts) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _data(recipe: Recipe, plan: TrainingPlan) -> str:
+def _data(recipe: Recipe, plan: TrainingPlan, *, joined: bool) -> str:
     seen = recipe.fingerprint
     trained = plan.training_cases
     rows = [
         ("cases", f"{len(plan.cases)} of {len(_patients(plan))} patients"),
-        ("trained on", f"{len(trained)} cases"),
-        ("held out", _ids(plan.validation)),
+        ("trained on", f"{len(plan.cases) if joined else len(trained)} cases"),
+        (
+            "held out until the last part of the run" if joined else "held out",
+            _ids(plan.validation),
+        ),
         ("channels", ", ".join(f"{c.name} ({c.modality})" for c in recipe.channels)),
         ("distance between slices", _range(seen.slice_spacing_mm, "mm")),
         ("spacing in the slice", _range(seen.in_plane_spacing_mm, "mm")),
@@ -194,11 +210,6 @@ def _how_well(plan: TrainingPlan, facts: CardFacts) -> str:
     ]
     table = _table(("label", "mean Dice", "95 % interval", "lowest case", "patients"), rows)
     n_patients = len(_patients(plan, facts.scores))
-    how = {
-        "held-out": "cases that were never trained on, but chose the best weights",
-        "out-of-fold": "each case by the model of a fold that was not trained on it, but chose its "
-        "best weights on it",
-    }[facts.kind]
     few = (
         f" With {n_patients} patient{'s' if n_patients != 1 else ''} this is a first impression, "
         "no estimate of what happens elsewhere."
@@ -206,8 +217,7 @@ def _how_well(plan: TrainingPlan, facts: CardFacts) -> str:
         else ""
     )
     return (
-        f"Volume Dice on {len(facts.scores)} {facts.kind} cases of {n_patients} patients: {how}, "
-        "so the figures flatter a little. "
+        f"Volume Dice on {len(facts.scores)} cases of {n_patients} patients: {_HOW[facts.kind]} "
         f"Intervals: 2000 bootstrap draws of patients.{few}\n\n{table}"
     )
 

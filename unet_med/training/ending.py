@@ -15,7 +15,7 @@ from unet_med.export import ExportSettings, export_bundle
 from unet_med.export.scans import Scan
 from unet_med.recipe import Recipe
 from unet_med.training.bundle_files import COMMAND
-from unet_med.training.card import CardFacts, write_card
+from unet_med.training.card import CardFacts, Kind, write_card
 from unet_med.training.processes import barrier, is_first
 from unet_med.training.rounds import BEST, CURVE
 from unet_med.weights import read_weights, save_weights
@@ -47,14 +47,17 @@ def run_training(trainer: Any, rounds: Rounds, *, root: Path | str, resume: bool
 
 
 def finish(root: Path, rounds: Rounds) -> None:
-    """Write the best weights (else the last average) into the bundle and export them.
+    """Write the best weights into the bundle and export them.
+
+    The last average is taken when nothing was validated, or when it has seen the cases held
+    out, too.
 
     Raises:
         OutputError: The bundle cannot be written.
     """
     network = rounds.average.network
     best = rounds.folder / BEST
-    if rounds.history.best is not None:
+    if rounds.history.best is not None and not rounds.has_joined:
         network.load_state_dict(read_weights(best))
     digest = save_weights(network, root / WEIGHTS)
     recipe = Recipe.load(root / RECIPE) if (root / RECIPE).is_file() else rounds.recipe
@@ -71,7 +74,8 @@ def _describe(root: Path, recipe: Recipe, rounds: Rounds) -> None:
     path = root / METADATA
     content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if COMMAND in content:
-        facts = CardFacts(scores=rounds.history.cases, command=content[COMMAND])
+        kind: Kind = "held-out, then joined" if rounds.has_joined else "held-out"
+        facts = CardFacts(scores=rounds.history.cases, kind=kind, command=content[COMMAND])
         write_card(root, recipe, rounds.plan, facts)
 
 

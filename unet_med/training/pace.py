@@ -67,12 +67,31 @@ class Pace:
         """Steps in all."""
         return self.steps_per_round * self.rounds
 
-    def is_validated(self, number: int) -> bool:
+    def is_validated(self, number: int, *, last: int | None = None) -> bool:
         """Tell whether round ``number``, counted from 1, ends in a validation.
 
         The last one does, and those before it at equal distances.
+
+        Args:
+            number: The round.
+            last: Last round that may; ``None`` = the run's last.
         """
-        return self.validate_every > 0 and (self.rounds - number) % self.validate_every == 0
+        end = self.rounds if last is None else last
+        return (
+            self.validate_every > 0 and number <= end and (end - number) % self.validate_every == 0
+        )
+
+
+def last_apart(plan: TrainingPlan, pace: Pace) -> int | None:
+    """Return the last round in which the cases held out are not trained on.
+
+    Returns:
+        Its number, counted from 1; ``None`` = they never are.
+    """
+    wanted = plan.join_after is not None and plan.augmentation == "slices" and plan.validation
+    if not wanted or plan.join_after is None or pace.rounds == 1 or not pace.validate_every:
+        return None
+    return min(max(1, round(plan.join_after * pace.rounds)), pace.rounds - 1)
 
 
 @dataclass(frozen=True, slots=True)

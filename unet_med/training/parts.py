@@ -92,13 +92,15 @@ def open_batches(
     began = time.monotonic()
     folder = SliceCache(Path(cache), recipe, codes)
     cases = [folder.open(case, root=Path(root)) for case in plan.training_cases]
+    joining = plan.validation_cases if plan.join_after is not None else ()
+    late = [folder.open(case, root=Path(root)) for case in joining]
     logger.info(
         "%d cases with %d slices are ready after %.1f s",
         len(cases),
         sum(case.n_slices for case in cases),
         time.monotonic() - began,
     )
-    return SliceBatches(cases, recipe=recipe, plan=plan, settings=settings, **share)
+    return SliceBatches(cases, recipe=recipe, plan=plan, late=late, settings=settings, **share)
 
 
 class TrainingInferer(SimpleInferer):  # type: ignore[misc]  # monai is not typed

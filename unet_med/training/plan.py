@@ -107,6 +107,8 @@ class TrainingPlan:
             training slices.
         patience: Validations without a better score after which a run ends early; ``None`` =
             never, since the learning rate comes down at the end of the run.
+        join_after: Share of the rounds after which the cases held out are trained on, too, so
+            that the last weights have seen all cases; scores are those before. ``None`` = never.
         notes: Sentences for the reader: what was decided why.
     """
 
@@ -127,6 +129,7 @@ class TrainingPlan:
     epochs: int | None = None
     steps: int | None = None
     patience: int | None = None
+    join_after: float | None = None
     notes: tuple[str, ...] = ()
     schema_version: int = PLAN_VERSION
 
@@ -213,6 +216,8 @@ def _number_problems(plan: TrainingPlan) -> Iterator[str]:
             "foreground_share must lie in [0, 1] and ema in [0, 1), got "
             f"{plan.foreground_share} and {plan.ema}"
         )
+    if plan.join_after is not None and not 0 < plan.join_after < 1:
+        yield f"join_after must lie between 0 and 1, or be null; got {plan.join_after}"
     budget = [plan.minutes, plan.epochs, plan.steps]
     stated = [value for value in budget if value is not None]
     if len(stated) != 1 or not stated[0] > 0:

@@ -14,6 +14,7 @@ from ignite.engine import Events
 from unet_med.errors import InputError
 from unet_med.training.checkpoint import Checkpoint, run_digest
 from unet_med.training.history import History, summary
+from unet_med.training.pace import last_apart
 from unet_med.training.processes import barrier, is_distributed, is_first, share_buffers
 from unet_med.training.scoring import case_dice, label_means, mean_dice
 from unet_med.weights import save_weights
@@ -83,6 +84,7 @@ class Rounds:
         self.recipe = recipe
         self.plan = plan
         self.pace = pace
+        self.last_apart = last_apart(plan, pace)
         self.average = average
         self.sampler = sampler
         self.evaluator = evaluator
@@ -129,12 +131,20 @@ class Rounds:
             )
         return step < self.pace.steps and not self._has_stalled()
 
+    @property
+    def has_joined(self) -> bool:
+        """Whether the last weights were trained on the cases held out, too."""
+        rows = self.history.rows
+        return self.last_apart is not None and bool(rows) and rows[-1]["round"] > self.last_apart
+
     def _start(self, engine: Engine) -> None:
         self._began = time.monotonic()
         self._first_step = engine.state.iteration
 
     def _begin_round(self, engine: Engine) -> None:
         self.sampler.set_epoch(engine.state.epoch - 1)
+        if self.last_apart is not None and engine.state.epoch == self.last_apart + 1:
+            logger.info("from now on the cases held out are trained on, too")
         self._losses = []
 
     def _remember(self, engine: Engine) -> None:
@@ -148,7 +158,7 @@ class Rounds:
             "loss": loss,
             "rate": float(self.optimizer.param_groups[0]["lr"]),
         }
-        if self.pace.is_validated(engine.state.epoch):
+        if self.pace.is_validated(engine.state.epoch, last=self.last_apart):
             row |= self._validate(engine.state.epoch)
             engine.state.metrics["volume_dice"] = row["dice"]
         spent = time.monotonic() - self._began

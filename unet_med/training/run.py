@@ -21,7 +21,7 @@ from unet_med.training.rounds import CHECKPOINT, PACE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from unet_med.training.history import History
+    from unet_med.training.rounds import Rounds
 
 RUN = Path("runs/train")
 
@@ -61,12 +61,15 @@ class TrainingResult:
         steps: Optimiser steps in all.
         dice: Mean volume Dice on the held-out cases; ``None`` = there were none.
         cases: Dice per held-out case and label.
+        joined: Whether the last weights were trained on the cases held out, too, and the scores
+            are of those before.
     """
 
     root: Path
     steps: int
     dice: float | None
     cases: dict[str, dict[str, float | None]]
+    joined: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready content."""
@@ -75,6 +78,7 @@ class TrainingResult:
             "steps": self.steps,
             "held_out_mean_volume_dice": self.dice,
             "held_out_cases": self.cases,
+            "then_trained_on_held_out": self.joined,
         }
 
     def summary(self) -> str:
@@ -83,6 +87,7 @@ class TrainingResult:
             return f"{self.root}: trained for {self.steps} steps; no case was held out to score it"
         n = len(self.cases)
         what = f"{n} held-out case{'s' if n > 1 else ''}"
+        what += ", before they were trained on, too" if self.joined else ""
         return f"{self.root}: trained for {self.steps} steps, mean Dice {self.dice:.3f} on {what}"
 
 
@@ -128,11 +133,12 @@ def run_bundle(root: Path, options: RunOptions) -> TrainingResult:
         )
         work.initialize()
         work.run()
-        history: History = work.parser.get_parsed_content("train#rounds").history
+        rounds: Rounds = work.parser.get_parsed_content("train#rounds")
         work.finalize()
     pace = Pace(**json.loads((root / RUN / PACE).read_text(encoding="utf-8")))
+    history = rounds.history
     steps = int(history.rows[-1]["step"]) if history.rows else pace.steps
-    return TrainingResult(root, steps, history.best, history.cases)
+    return TrainingResult(root, steps, history.best, history.cases, rounds.has_joined)
 
 
 @contextmanager
