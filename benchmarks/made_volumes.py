@@ -40,7 +40,7 @@ def membranes(_head: Head | None, rng: np.random.Generator) -> Made:
     near, index = cKDTree(seeds).query(points.reshape(-1, 3), k=2, workers=1)
     gap = (near[:, 1] - near[:, 0]).reshape(shape)
     cell = index[:, 0].reshape(shape)
-    membrane = gap < 3.2
+    membrane = gap < 1.8
     shade = rng.uniform(0.55, 0.75, len(seeds))[cell]
     image = shade + 0.05 * smooth_field(shape, (2, 2, 0.5), rng)
     image = np.where(membrane, 0.25 + 0.1 * rng.random(), image)
