@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from unet_med.dataset.check import Progress as ReadingProgress
     from unet_med.evaluation import CohortScores, MetricSettings
     from unet_med.evaluation.cohort import Progress
+    from unet_med.folds import FoldsResult
     from unet_med.metrics import EmptyPolicy
     from unet_med.planning import Planned, PlanSettings, Source
     from unet_med.planning.network import Shape
@@ -128,6 +129,7 @@ class TrainOptions(TypedDict, total=False):
     """How a plan is carried out; see `train`."""
 
     augmentation: str
+    folds: int | None
     resume: bool
     init: AnyPath | None
     cache: AnyPath | None
@@ -420,7 +422,7 @@ def train(
     source: Source | None = None,
     settings: PlanSettings | None = None,
     **options: Unpack[TrainOptions],
-) -> TrainingResult:
+) -> TrainingResult | FoldsResult:
     """Train a bundle on labelled scans; the same as the command ``unet-med train``.
 
     Args:
@@ -431,7 +433,8 @@ def train(
         settings: Budget and wishes, as for `plan`.
         **options: ``resume``, ``init``, ``cache``, ``workers``, ``precision`` as
             `unet_med.training.RunOptions` has them, ``augmentation`` (``slices`` or ``slabs``),
-            ``command_line`` for the model card, and ``progress`` of the reading of cases.
+            ``folds`` (a cross-validation; see `unet_med.folds`), ``command_line`` for the model
+            card, and ``progress`` of the reading of cases.
 
     Returns:
         Where the bundle is, and how well it does on the cases held out.
@@ -455,13 +458,21 @@ def train(
         command_line=options.get("command_line", "unet_med.train() in Python"),
     )
 
-    def planned() -> tuple[Recipe, TrainingPlan]:
-        found = plan(
+    augmentation, folds = options.get("augmentation", "slices"), options.get("folds")
+
+    def planned() -> Planned:
+        return plan(
             images, labels, source=source, settings=settings, progress=options.get("progress")
         )
-        return _for_training(found, options.get("augmentation", "slices"))
 
-    return train_bundle(Path(output), planned, how)
+    if folds is None:
+        return train_bundle(Path(output), lambda: _for_training(planned(), augmentation), how)
+    from unet_med.folds import train_folds
+
+    if augmentation != "slices":
+        msg = "folds are trained on slices: leave --augmentation out"
+        raise InputError(msg)
+    return train_folds(Path(output), planned, folds, how)
 
 
 def _for_training(planned: Planned, augmentation: str) -> tuple[Recipe, TrainingPlan]:

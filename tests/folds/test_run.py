@@ -11,7 +11,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from unet_med.training.bundle_files import write_bundle
 
 import unet_med
 from tests.planning.made import box_case, checked_set
@@ -23,6 +22,7 @@ from unet_med.networks import UNet2D
 from unet_med.planning import PlanSettings, make_plan, share_into_folds, training_case
 from unet_med.recipe import Recipe
 from unet_med.training import TrainingPlan
+from unet_med.training.bundle_files import write_bundle
 from unet_med.weights import save_weights
 
 
@@ -108,7 +108,7 @@ def test_all_bundles_agree_and_make_an_ensemble(result):
 def test_the_card_tells_how_the_scores_came_about(result):
     root, _, _, _, found = result
     card = (root / "docs/model_card.md").read_text()
-    assert "6 out-of-fold cases of 6 patients" in card
+    assert "6 cases of 6 patients: out-of-fold" in card
     assert "cross-validation with 3 folds by patient" in card
     assert "unet-med train --folds 3" in card
     content = json.loads((root / "configs/metadata.json").read_text())

@@ -30,6 +30,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_settings(parser)
     how = parser.add_argument_group("how the plan is carried out")
     how.add_argument("--resume", action="store_true", help="go on where its training stopped")
+    how.add_argument(
+        "--folds",
+        type=int,
+        metavar="K",
+        help="cross-validate by patient: K bundles, every case scored by the one that has not seen "
+        "it; the time is shared out",
+    )
     how.add_argument("--init", type=Path, metavar="BUNDLE", help="start from its weights")
     how.add_argument(
         "--augmentation",
@@ -61,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
             source=source_of(args),
             settings=settings_of(args, name=args.output.name or "trained"),
             augmentation=args.augmentation,
+            folds=args.folds,
             resume=args.resume,
             init=args.init,
             cache=args.cache,

@@ -72,7 +72,7 @@ class RuleTrial:
         default_factory=lambda: defaultdict(list)
     )
 
-    def add(self, predicted: Labels, reference: Labels, geometry: Geometry) -> None:
+    def add(self, predicted: Labels, reference: NDArray[np.integer], geometry: Geometry) -> None:
         """Score one case.
 
         Args:

@@ -145,7 +145,7 @@ def plan_of_fold(plan: TrainingPlan, number: int) -> TrainingPlan:
     held = tuple(case.id for case in plan.cases if case.fold == number)
     note = f"fold {number}: {len(held)} of {len(plan.cases)} cases held out"
     kept = [text for text in plan.notes if "held out: " not in text]
-    return replace(plan, validation=held, notes=(*kept, note))
+    return replace(plan, validation=held, join_after=None, notes=(*kept, note))
 
 
 def _segment_all(

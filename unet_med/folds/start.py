@@ -81,6 +81,7 @@ def plan_folds(planned: Planned, n_folds: int) -> tuple[Recipe, TrainingPlan]:
         planned.plan,
         cases=tuple(training_case(case) for case in folded),
         validation=(),
+        join_after=None,
         minutes=None if minutes is None else TRAINING_SHARE * minutes / n_folds,
     )
     return planned.recipe, plan
