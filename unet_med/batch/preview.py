@@ -90,12 +90,20 @@ def _why(task: Task, work: Work) -> str:
     if done is None:
         return "new" if task.history == History() else "was not finished"
     if done.fingerprint == work.fingerprint:
-        return "asked for by --overwrite" if task.mask.exists() else "its mask is gone"
+        return _why_again(task)
     before = read_sidecar(sidecar_path(task.mask))
     if before.get("fingerprint") != done.fingerprint:
         return "it was made from something else"  # and the account of that is gone
     changed = [name for name, same in _comparison(task, work, before) if not same]
     return f"changed: {', '.join(changed) or 'what is made of it'}"
+
+
+def _why_again(task: Task) -> str:
+    """Say why a case needs work though nothing changed that determines its voxels."""
+    if not task.mask.exists():
+        return "its mask is gone"
+    overwrite = task.common.policy.overwrite
+    return "asked for by --overwrite" if overwrite else "maps are to be saved"
 
 
 def _comparison(task: Task, work: Work, before: Mapping[str, Any]) -> list[tuple[str, bool]]:

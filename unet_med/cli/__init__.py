@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     "segment",
     "evaluate",
+    "calibrate",
     "report",
     "train",
     "plan",

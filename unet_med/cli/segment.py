@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_med.backends import BACKENDS, PRECISIONS
-from unet_med.volumes import MASK_FORMATS
 
 if TYPE_CHECKING:
     import argparse
+
+FORMATS = ("nifti", "dicom-seg", "input")
+"""Names of ``volumes.MASK_FORMATS``, which the help need not load, and ``input``."""
 
 _DESCRIPTION = """\
 Segment files, folders (with everything below them) or quoted globs. Each case gives
@@ -80,7 +82,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     batch.add_argument(
         "--format",
-        choices=(*MASK_FORMATS, "input"),
+        choices=FORMATS,
         default="nifti",
         help="of the masks; input = that of each scan, for a DICOM series dicom-seg",
     )

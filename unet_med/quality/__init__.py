@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unet_med.quality.calibration import (
+    MAX_SAMPLE,
     Reliability,
     VoxelSample,
     fit_temperature,
@@ -19,6 +20,7 @@ from unet_med.quality.tally import expected_dice
 
 __all__ = [
     "LOOK_BELOW",
+    "MAX_SAMPLE",
     "ComponentCount",
     "Doubt",
     "LabelQuality",

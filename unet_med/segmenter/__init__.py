@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unet_med.segmenter.calibrating import Calibration, calibrate
 from unet_med.segmenter.case import OpenCase
 from unet_med.segmenter.loading import SegmenterLoader, load_segmenter, resolve_segmenter
 from unet_med.segmenter.maps import check_map_kinds
@@ -11,12 +12,14 @@ from unet_med.segmenter.results import CaseFacts, Segmentation
 from unet_med.segmenter.segmenter import Segmenter
 
 __all__ = [
+    "Calibration",
     "CaseFacts",
     "Member",
     "OpenCase",
     "Segmentation",
     "Segmenter",
     "SegmenterLoader",
+    "calibrate",
     "check_map_kinds",
     "load_segmenter",
     "mask_provenance",

@@ -94,23 +94,35 @@ class OpenCase:
         """Each member's way through this scan, in step."""
         return in_step([self._strand(member) for member in self._members])
 
-    def labels(self, progress: Progress | None) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (first slice, labels (n, H, W)) before post-processing, while more are read."""
-        n_slices = self._layout.n_slices(self.volume.geometry)
+    @property
+    def layout(self) -> SliceLayout:
+        """How the scan becomes slices, in the file's own order."""
+        return self.strands[0].pipeline.layout
+
+    @property
+    def n_slices(self) -> int:
+        """How many slices there are."""
+        return self.layout.n_slices(self.volume.geometry)
+
+    def logits(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (first slice, logits (n, K, H, W) float32 on the scan's grid), once."""
         shared = SharedVolume(self.volume, readers=len(different_inputs(self.strands)))
 
         def source_of(strand: Strand) -> VolumeSlices:
-            return VolumeSlices(shared, self._layout, strand.rules, self.statistics)
+            return VolumeSlices(shared, self.layout, strand.rules, self.statistics)
 
-        logits = iter_ensemble_logits(
+        yield from iter_ensemble_logits(
             self.strands, source_of, activation=self.recipe.activation, clock=self.clock
         )
+
+    def labels(self, progress: Progress | None) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (first slice, labels (n, H, W)) before post-processing, while more are read."""
         for start, part in iter_labels(
-            logits, self.recipe, clock=self.clock, watch=self._watch.add
+            self.logits(), self.recipe, clock=self.clock, watch=self._watch.add
         ):
             yield start, part
             if progress is not None:
-                progress(start + len(part), n_slices)
+                progress(start + len(part), self.n_slices)
         if self.files is not None:  # before the mask is whole, so that none is left
             self.files.refuse_changed()
 
@@ -125,9 +137,9 @@ class OpenCase:
             return
         parts = Prefetch(self._counted(progress))
         yield from as_planes(
-            (self._layout.from_slices(part) for part in parts),
+            (self.layout.from_slices(part) for part in parts),
             shape=self.volume.geometry.shape,
-            axis=self._layout.slice_axis,
+            axis=self.layout.slice_axis,
             dtype=label_dtype(tuple(self.recipe.labels)),
         )
 
@@ -137,7 +149,7 @@ class OpenCase:
         """Write the mask slab by slab, then the maps; see ``Segmenter.segment_to``."""
         kinds = check_map_kinds(tuple(maps or ()))
         names = self.recipe.labels
-        with closing(CaseMaps(kinds, self.volume, self._layout, names)) as self._maps:
+        with closing(CaseMaps(kinds, self.volume, self.layout, names)) as self._maps:
             slabs = self.clock.busy("write", self.planes(progress))
             dtype = label_dtype(tuple(names))
             notes = MaskNotes(names, self.provenance, self.recipe.label_codes)
@@ -149,7 +161,7 @@ class OpenCase:
     def whole(self, progress: Progress | None) -> np.ndarray:
         """Return all final labels (i, j, k)."""
         labels = np.zeros(self.volume.geometry.shape, label_dtype(tuple(self.recipe.labels)))
-        view = self._layout.to_slices(labels)
+        view = self.layout.to_slices(labels)
         for start, part in self.labels(progress):
             view[start : start + len(part)] = part
         if self.recipe.postprocessing:
@@ -185,7 +197,7 @@ class OpenCase:
     def _unlike_training(self, volumes_ml: dict[str, float], quality: Quality) -> list[str]:
         cut = [label.name for label in quality.labels if label.touches_border]
         return [
-            *scan_warnings(self.recipe, self.volume.geometry, self._layout),
+            *scan_warnings(self.recipe, self.volume.geometry, self.layout),
             *intensity_warnings(self.recipe, self.statistics),
             *volume_warnings(self.recipe.fingerprint, volumes_ml, cut=cut),
         ]
@@ -193,11 +205,7 @@ class OpenCase:
     @cached_property
     def _watch(self) -> QualityWatch:
         sink = None if self._maps is None else self._maps.add
-        return QualityWatch(self.recipe, self.volume.geometry, self._layout, sink=sink)
-
-    @property
-    def _layout(self) -> SliceLayout:
-        return self.strands[0].pipeline.layout
+        return QualityWatch(self.recipe, self.volume.geometry, self.layout, sink=sink)
 
     def _counted(self, progress: Progress | None) -> Iterator[np.ndarray]:
         for _, part in self.labels(progress):
