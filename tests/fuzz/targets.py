@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
+import SimpleITK as sitk  # noqa: N813 - the package's own habit
 import torch
 
 from tests.batches import make_segmenter, run_cases
 from tests.bundles import make_bundle
 from tests.fuzz.mutation import mutated, mutated_text
+from tests.volumes.dicoms import enhanced, noise, orthonormal, write_series
 from unet_med.backends.exported import (
     RECEIPT,
     SCHEMA_VERSION,
@@ -71,6 +73,19 @@ def nifti_seeds() -> tuple[bytes, ...]:
     return tuple(image.to_bytes() for image in [*images, big])
 
 
+def other_seeds(folder: Path) -> dict[str, bytes]:
+    """Make one small scan in each format but NIfTI; of DICOM, one slice and one of many frames."""
+    folder.mkdir(exist_ok=True)
+    image = sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5))
+    for ending, packed in ((".nrrd", False), (".mha", False), ("p.nrrd", True), ("p.mha", True)):
+        sitk.WriteImage(image, str(folder / f"scan{ending}"), useCompression=packed)
+    nib.save(nib.MGHImage(np.ones((3, 4, 5), np.float32), AFFINE), folder / "scan.mgh")
+    (slice_path,) = write_series(folder / "slice", noise((8, 8, 1)), orthonormal())
+    slice_path.rename(folder / "scan.dcm")
+    enhanced(folder / "scanp.dcm", noise((8, 7, 4)), orthonormal())
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
 class Scans:
     """Damaged scans through the whole case: header, voxels, labels, mask, proof."""
 
@@ -93,11 +108,14 @@ class Scans:
         frame = 0 if len(data) % 3 == 0 else None
         self.segmenters[len(data) % 2].segment_to(scan, mask, channel=frame)
         assert verify_mask(scan, mask) == []
-        labels, said = nib.load(mask), header_by_nibabel(data)
+        labels = nib.load(mask)
+        assert set(np.unique(np.asarray(labels.dataobj))) <= {0, 1, 2}
+        if ".nii" not in self.ending:
+            return
+        said = header_by_nibabel(data)
         shape = (*said.get_data_shape(), 1, 1)[:3]
         assert labels.shape[:3] == shape[: len(labels.shape)]
         np.testing.assert_array_equal(labels.affine, said.get_best_affine())
-        assert set(np.unique(np.asarray(labels.dataobj))) <= {0, 1, 2}
 
 
 def header_by_nibabel(data: bytes) -> nib.Nifti1Header:
@@ -233,12 +251,23 @@ def all_targets(folder: Path) -> list[Target]:
     weights, metadata = (
         Bundles(folder, "models/model.pt"), Bundles(folder, "configs/metadata.json"),
     )  # fmt: skip
+    others = other_seeds(folder / "others")
     recipe = (weights.root / "configs/recipe.json").read_bytes()
     receipts = Receipts()
     sidecar = b'{"program": {"name": "unet_med", "version": "1"}}'
     return [
         Target("scan.nii", seeds, mutated, Scans(folder, ".nii"), 6),
         Target("scan.nii.gz", seeds, squeezed(mutated), Scans(folder, ".nii.gz"), 6),
+        *(
+            Target(
+                f"scan{ending}",
+                tuple(data for name, data in others.items() if name.endswith(ending)),
+                mutated_text if ending in {".nrrd", ".mha"} else mutated,
+                Scans(folder, ending),
+                2,
+            )
+            for ending in (".nrrd", ".mha", ".mgh", ".dcm")
+        ),
         Target("mask notes", (mask_seed(),), mutated, read_mask_notes, 2),
         Target("recipe", (recipe,), mutated_text, read_recipe, 3),
         Target("weights", (weights.seed,), mutated, weights, 1),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet_med._files import sha256_file
-from unet_med.errors import InputError
+from unet_med.errors import InputError, VolumeError
 from unet_med.volumes.dicom_names import dicom_files
 
 if TYPE_CHECKING:
@@ -72,9 +72,20 @@ def files_behind(path: Path) -> list[Path]:
     """
     if path.is_dir():
         return dicom_files(path)
+    if path.suffix.lower() in {".mhd", ".nhdr"}:
+        return list(dict.fromkeys([path, _voxels_of(path)]))
     halves = {".hdr": (".img", ".IMG", ".img.gz"), ".img": (".hdr", ".HDR")}
     others = (path.with_suffix(ending) for ending in halves.get(path.suffix.lower(), ()))
     return [path, *(other for other in others if other.is_file())][:2]
+
+
+def _voxels_of(path: Path) -> Path:
+    from unet_med.volumes.text_header import read_text_header  # loads nibabel
+
+    try:
+        return read_text_header(path).data_path
+    except VolumeError:  # opening it says why
+        return path
 
 
 def _digest(path: Path) -> str:

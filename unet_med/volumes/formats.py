@@ -22,26 +22,41 @@ if TYPE_CHECKING:
     from unet_med.volumes.volume import Volume
 
 _NIFTI = "unet_med.volumes.nifti:open_nifti"
+_TEXT = "unet_med.volumes.text_image:open_text_image"
+_MGH = "unet_med.volumes.mgh:open_mgh"
 
 OPENERS = {
     ".nii.gz": _NIFTI,
     ".nii": _NIFTI,
     ".hdr": _NIFTI,
     ".img": _NIFTI,
+    ".nrrd": _TEXT,
+    ".nhdr": _TEXT,
+    ".mha": _TEXT,
+    ".mhd": _TEXT,
+    ".mgz": _MGH,
+    ".mgh": _MGH,
 }
 """Opener per ending: ``module:function``, called as ``function(path, channel=channel)``."""
 
 WRITERS = {
     ".nii.gz": "unet_med.volumes.nifti_mask:write_nifti_labels",
     ".nii": "unet_med.volumes.nifti_mask:write_nifti_labels",
+    ".nrrd": "unet_med.volumes.itk_files:write_itk",
+    ".mha": "unet_med.volumes.itk_files:write_itk",
+    ".mgz": "unet_med.volumes.mgh:write_mgh",
     ".dcm": "unet_med.volumes.dicom_seg:write_seg",
 }
 """Writer of masks per ending, called as ``function(slabs, path, like=, dtype=, notes=)``."""
 
-MASK_FORMATS = {"nifti": ".nii.gz", "dicom-seg": ".dcm"}
+MASK_FORMATS = {
+    "nifti": ".nii.gz", "nrrd": ".nrrd", "mha": ".mha", "mgz": ".mgz", "dicom-seg": ".dcm",
+}  # fmt: skip
 """Ending of masks per name of ``--format``; there is ``input`` besides."""
 
-_SINGLE_FILES = {".hdr": ".nii.gz", ".img": ".nii.gz"}
+_SINGLE_FILES = {
+    ".hdr": ".nii.gz", ".img": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha", ".mgh": ".mgz",
+}  # fmt: skip
 
 DICOM_OPENER = "unet_med.volumes.dicom:open_dicom"
 """Opener of a folder of DICOM files, or of one file: known by content, not by an ending."""

@@ -26,13 +26,17 @@ A stream without its end raises EOFError.
 _MAGIC = b"\x1f\x8b"
 
 
-def open_stream(path: Path) -> IO[bytes]:
-    """Open a file for reading, through gzip when its name ends in .gz.
+def open_stream(path: Path, *, packed: bool | None = None) -> IO[bytes]:
+    """Open a file for reading, through gzip when it is packed.
+
+    Args:
+        path: The file.
+        packed: Whether it is; None = when its name ends in .gz.
 
     Raises:
-        BadGzipFile: It ends in .gz and is none.
+        BadGzipFile: It should be packed and is not.
     """
-    if path.suffix.lower() != ".gz":
+    if not (path.suffix.lower() == ".gz" if packed is None else packed):
         return path.open("rb")
     with path.open("rb") as plain:
         start = plain.read(len(_MAGIC))
