@@ -69,7 +69,9 @@ def nifti_seeds() -> tuple[bytes, ...]:
     ]
     images[0].header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"note" * 8))
     images[4].header.set_slope_inter(2, 1)
-    big = nib.Nifti1Image(np.ones((3, 4, 5), ">i2"), AFFINE, nib.Nifti1Header(endianness=">"))
+    big = nib.Nifti1Image(
+        np.arange(60, dtype=">i2").reshape(3, 4, 5), AFFINE, nib.Nifti1Header(endianness=">")
+    )
     return tuple(image.to_bytes() for image in [*images, big])
 
 
@@ -79,8 +81,10 @@ def other_seeds(folder: Path) -> dict[str, bytes]:
     image = sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5))
     for ending, packed in ((".nrrd", False), (".mha", False), ("p.nrrd", True), ("p.mha", True)):
         sitk.WriteImage(image, str(folder / f"scan{ending}"), useCompression=packed)
-    nib.save(nib.MGHImage(np.ones((3, 4, 5), np.float32), AFFINE), folder / "scan.mgh")
-    (slice_path,) = write_series(folder / "slice", noise((8, 8, 1)), orthonormal())
+    nib.save(
+        nib.MGHImage(np.arange(60, dtype=np.float32).reshape(3, 4, 5), AFFINE), folder / "scan.mgh"
+    )
+    (slice_path,) = write_series(folder / "slice", noise((8, 8, 1)), orthonormal(), Modality="MR")
     slice_path.rename(folder / "scan.dcm")
     enhanced(folder / "scanp.dcm", noise((8, 7, 4)), orthonormal())
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
