@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from unet_med.segmenter import Segmenter
 
 _AT_ONCE_HERE = 2
-"""One case has the network; the other is being opened or written."""
+"""While one reads, makes labels or writes, the other has the network."""
 
 
 class Crew(Protocol):

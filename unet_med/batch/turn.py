@@ -1,13 +1,19 @@
-"""One network, several cases: while one has it, the next is opened and the last is written."""
+"""One network, several cases: it is never idle while one of them has slices for it."""
 
 from __future__ import annotations
 
+import itertools
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from unet_med.backends import SlicePredictor
 
     Progress = Callable[[int, int], None]
 
@@ -19,51 +25,126 @@ class Abandoned(Exception):  # noqa: N818 - no error: the user stopped the run
 
 
 class Turn:
-    """Gives the network of a process to one case at a time."""
+    """Gives the network of a process to one case at a time, call by call.
+
+    The case that came first goes first; a later one gets the network while the first reads,
+    makes labels or writes. So cases do not end together, and what comes before and after the
+    network is hidden behind that of the other.
+    """
 
     def __init__(self) -> None:
-        self._network = threading.Lock()
-        self._stopped = threading.Event()
+        self._changed = threading.Condition()
+        self._open: list[Ticket] = []
+        self._waiting: list[Ticket] = []
+        self._numbers = itertools.count()
+        self._busy = False
+        self._stopped = False
 
     def stop(self) -> None:
-        """Let every case that has or wants the network end with `Abandoned`."""
-        self._stopped.set()
+        """Let every case end with `Abandoned` at its next slices."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
 
-    @contextmanager
-    def network(self, progress: Progress) -> Iterator[Progress]:
-        """Wait for the network and hold it until the last slice, or the end of the block.
+    def ticket(self, progress: Progress) -> Ticket:
+        """Return a case's place in the order.
 
         Args:
-            progress: Called with (slices done, slices in all).
+            progress: Called with (slices done, slices in all) of the case that is first.
+        """
+        return Ticket(self, progress)
 
-        Yields:
-            What the case calls instead, from any thread.
+    def enter(self, ticket: Ticket) -> None:
+        """Add a case to the end of the order."""
+        with self._changed:
+            ticket.number = next(self._numbers)
+            self._open.append(ticket)
+
+    def leave(self, ticket: Ticket) -> None:
+        """Take a case from the order."""
+        with self._changed:
+            self._open.remove(ticket)
+            self._changed.notify_all()
+
+    def is_first(self, ticket: Ticket) -> bool:
+        """Return whether no case came before; also the place where a stopped run ends.
 
         Raises:
             Abandoned: The run was stopped.
         """
-        while not self._network.acquire(timeout=_LOOK_S):
+        with self._changed:
             self._go_on()
-        held = [True]
+            return self._open[:1] == [ticket]
 
-        def release() -> None:
-            if held:
-                held.clear()
-                self._network.release()
+    def take(self, ticket: Ticket) -> None:
+        """Wait for the network and hold it.
 
-        def follow(done: int, total: int) -> None:
-            self._go_on()
-            progress(done, total)
-            if done == total:
-                release()
+        Raises:
+            Abandoned: The run was stopped.
+        """
+        with self._changed:
+            self._waiting.append(ticket)
+            try:
+                while self._busy or min(self._waiting, key=lambda one: one.number) is not ticket:
+                    self._go_on()
+                    self._changed.wait(_LOOK_S)
+                self._go_on()
+                self._busy = True
+            finally:
+                self._waiting.remove(ticket)
 
-        try:
-            self._go_on()
-            yield follow
-        finally:
-            release()
+    def give_back(self) -> None:
+        """Let the next case have the network."""
+        with self._changed:
+            self._busy = False
+            self._changed.notify_all()
 
     def _go_on(self) -> None:
-        if self._stopped.is_set():
+        if self._stopped:
             msg = "stopped"
             raise Abandoned(msg)
+
+
+class Ticket:
+    """A case's place in the order, for the time of a ``with`` block.
+
+    Attributes:
+        number: The place, counted from 0.
+        waited_s: Seconds that the case waited for the network so far.
+    """
+
+    def __init__(self, turn: Turn, progress: Progress) -> None:
+        self._turn = turn
+        self._progress = progress
+        self.number = 0
+        self.waited_s = 0.0
+
+    def __enter__(self) -> Self:
+        self._turn.enter(self)
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._turn.leave(self)
+
+    def guard(self, predictor: SlicePredictor) -> SlicePredictor:
+        """Return a predictor that runs when it is this case's turn."""
+
+        def predict(slices: NDArray[np.float32], /) -> NDArray[np.float32]:
+            start = time.perf_counter()
+            self._turn.take(self)
+            self.waited_s += time.perf_counter() - start
+            try:
+                return predictor(slices)
+            finally:
+                self._turn.give_back()
+
+        return predict
+
+    def follow(self, done: int, total: int) -> None:
+        """Pass progress on, if no other case came before.
+
+        Raises:
+            Abandoned: The run was stopped.
+        """
+        if self._turn.is_first(self):
+            self._progress(done, total)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from unet_med.backends import SlicePredictor
     from unet_med.geometry import SliceLayout
     from unet_med.inference import PostprocessingReport
     from unet_med.preprocessing import IntensityStatistics, Normalisation
@@ -88,6 +90,12 @@ class OpenCase:
         self._count = VoxelCount(self.recipe.labels)
         self._report: PostprocessingReport | None = None
         self._maps: CaseMaps | None = None
+
+    def share_network(self, guard: Callable[[SlicePredictor], SlicePredictor]) -> None:
+        """Run each network through a guard that lets other cases have it in between."""
+        self._members = tuple(
+            replace(member, predictor=guard(member.predictor)) for member in self._members
+        )
 
     @cached_property
     def strands(self) -> tuple[Strand, ...]:
