@@ -128,7 +128,6 @@ class EvaluateOptions(TypedDict, total=False):
 class TrainOptions(TypedDict, total=False):
     """How a plan is carried out; see `train`."""
 
-    augmentation: str
     folds: int | None
     resume: bool
     init: AnyPath | None
@@ -432,9 +431,9 @@ def train(
         source: Instead of the two folders, as for `plan`.
         settings: Budget and wishes, as for `plan`.
         **options: ``resume``, ``init``, ``cache``, ``workers``, ``precision`` as
-            `unet_med.training.RunOptions` has them, ``augmentation`` (``slices`` or ``slabs``),
-            ``folds`` (a cross-validation; see `unet_med.folds`), ``command_line`` for the model
-            card, and ``progress`` of the reading of cases.
+            `unet_med.training.RunOptions` has them, ``folds`` (a cross-validation; see
+            `unet_med.folds`), ``command_line`` for the model card, and ``progress`` of the
+            reading of cases.
 
     Returns:
         Where the bundle is, and how well it does on the cases held out.
@@ -458,7 +457,7 @@ def train(
         command_line=options.get("command_line", "unet_med.train() in Python"),
     )
 
-    augmentation, folds = options.get("augmentation", "slices"), options.get("folds")
+    folds = options.get("folds")
 
     def planned() -> Planned:
         return plan(
@@ -466,22 +465,19 @@ def train(
         )
 
     if folds is None:
-        return train_bundle(Path(output), lambda: _for_training(planned(), augmentation), how)
+        return train_bundle(Path(output), lambda: _for_training(planned()), how)
     from unet_med.folds import train_folds
 
-    if augmentation != "slices":
+    if settings is not None and settings.augmentation != "slices":
         msg = "folds are trained on slices: leave --augmentation out"
         raise InputError(msg)
     return train_folds(Path(output), planned, folds, how)
 
 
-def _for_training(planned: Planned, augmentation: str) -> tuple[Recipe, TrainingPlan]:
+def _for_training(planned: Planned) -> tuple[Recipe, TrainingPlan]:
     """Return recipe and plan, or refuse a data set with errors by their texts."""
-    from unet_med.training import for_slabs
-
     if planned.recipe is None or planned.plan is None:
         faults = [finding.text for finding in planned.checked.errors]
         msg = f"the data cannot be trained on: {'; '.join(faults)}; see unet-med plan"
         raise InputError(msg)
-    slabs = augmentation == "slabs"
-    return planned.recipe, for_slabs(planned.plan) if slabs else planned.plan
+    return planned.recipe, planned.plan

@@ -21,7 +21,7 @@ def make_plan(**options):
 
 def test_a_plan_survives_json(tmp_path):
     plan = make_plan(
-        validation=("b",), crop=(96, 128), mirror=("back-front",), ignore=255,
+        validation=("b",), crop=(96, 128), mirror=("anterior-posterior",), ignore=255,
         regions={1: (1, 2, 4), 3: (4,)}, optimizer=OptimizerPlan("sgd", 0.01, 3e-5, "poly"),
         notes=("why",),
     )  # fmt: skip

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SLICE_AXES = ("axial", "coronal", "sagittal", "thickest")
 """The names that ``unet_med.geometry`` knows, written out so that --help loads no NumPy."""
 
-MIRROR_AXES = ("left-right", "back-front", "down-up")
+MIRROR_AXES = ("left-right", "anterior-posterior", "inferior-superior")
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +77,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help=f"mirror along these axes: {', '.join(MIRROR_AXES)}",
     )
     group.add_argument(
+        "--augmentation",
+        choices=("slices", "slabs"),
+        default="slices",
+        help="vary the scans' own slices, or draw random slabs of 3D-deformed heads "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
         "--holdout",
         type=float,
         default=0.2,
@@ -134,6 +141,7 @@ def settings_of(args: argparse.Namespace, *, name: str = "trained") -> PlanSetti
         sizes=args.sizes,
         mirror=args.mirror,
         holdout=args.holdout,
+        augmentation=args.augmentation,
         seed=args.seed,
     )
 
@@ -159,7 +167,7 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 
 
 def parse_mirror(text: str) -> tuple[str, ...]:
-    """Parse ``left-right,down-up`` or ``none``."""
+    """Parse ``left-right,inferior-superior`` or ``none``."""
     axes = () if text == "none" else tuple(part.strip() for part in text.split(","))
     if not set(axes) <= set(MIRROR_AXES):
         msg = f"{text!r} are no axes to mirror; write none or some of {','.join(MIRROR_AXES)}"

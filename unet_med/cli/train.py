@@ -38,13 +38,6 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "it; the time is shared out",
     )
     how.add_argument("--init", type=Path, metavar="BUNDLE", help="start from its weights")
-    how.add_argument(
-        "--augmentation",
-        choices=("slices", "slabs"),
-        default="slices",
-        help="vary the scans' own slices, or draw random slabs of 3D-deformed heads "
-        "(default: %(default)s)",
-    )
     how.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     how.add_argument(
         "--workers", type=int, default=0, metavar="N", help="processes for batches (default: none)"
@@ -67,7 +60,6 @@ def run(args: argparse.Namespace) -> int:
             args.output,
             source=source_of(args),
             settings=settings_of(args, name=args.output.name or "trained"),
-            augmentation=args.augmentation,
             folds=args.folds,
             resume=args.resume,
             init=args.init,

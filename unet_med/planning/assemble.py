@@ -16,6 +16,7 @@ from unet_med.planning.network import Shape, plan_crop, plan_network
 from unet_med.planning.outputs import plan_outputs
 from unet_med.planning.override import changed_by
 from unet_med.planning.sides import plan_mirror
+from unet_med.planning.slabs import for_slabs
 from unet_med.planning.slices import no_units, plan_context, plan_slice_axis, plan_spacing
 from unet_med.planning.split import plan_join, plan_validation
 from unet_med.recipe import NetworkRecipe, Recipe
@@ -107,6 +108,8 @@ def plan_training(
     if checked.errors:
         return Planned(checked)
     recipe, plan = make_plan(checked, _with_given_sizes(settings, source), probe=probe)
+    if settings.augmentation == "slabs":
+        plan = for_slabs(plan)
     if source.recipe_file is not None:
         recipe = Recipe.from_dict(changed_by(recipe.to_dict(), source.recipe_file))
     if source.plan_file is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from unet_med.dataset import Naming
 from unet_med.errors import InputError
@@ -26,9 +26,11 @@ class PlanSettings:
         slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``.
         spacing_mm: In-plane spacing of the network.
         sizes: Channels per level of the network.
-        mirror: Anatomical axes that may be mirrored: ``left-right``, ``back-front``,
-            ``down-up``.
+        mirror: Anatomical axes that may be mirrored: ``left-right``, ``anterior-posterior``,
+            ``inferior-superior``.
         holdout: Share of the patients held out for validation.
+        augmentation: ``slices`` varies the scans' own slices; ``slabs`` draws random slabs of
+            3D-deformed heads.
         seed: Start of all random numbers.
     """
 
@@ -43,6 +45,7 @@ class PlanSettings:
     sizes: tuple[int, ...] | None = None
     mirror: tuple[str, ...] | None = None
     holdout: float = 0.2
+    augmentation: Literal["slices", "slabs"] = "slices"
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
     from unet_med.dataset import CaseSurvey
 
-LEFT_RIGHT, BACK_FRONT, DOWN_UP = "left-right", "back-front", "down-up"
-ALL_AXES = (LEFT_RIGHT, BACK_FRONT, DOWN_UP)
+LEFT_RIGHT, ANTERIOR_POSTERIOR, INFERIOR_SUPERIOR = (
+    "left-right",
+    "anterior-posterior",
+    "inferior-superior",
+)
+ALL_AXES = (LEFT_RIGHT, ANTERIOR_POSTERIOR, INFERIOR_SUPERIOR)
 
 SIDED_OFFSET = 0.1
 """A label whose centre lies off the middle by more than this share of half the width, in every

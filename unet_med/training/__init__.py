@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from unet_med.training.scoring import CaseCounter, validation_data
     from unet_med.training.settings import SlabSettings
     from unet_med.training.slab_batches import SlabBatches
-    from unet_med.training.start import for_slabs, train_bundle
+    from unet_med.training.start import train_bundle
 
 _LAZY = {
     "Attached": "rounds",
@@ -56,7 +56,6 @@ _LAZY = {
     "WeightAverage": "averaging",
     "build_optimizer": "optimizers",
     "find_pace": "parts",
-    "for_slabs": "start",
     "last_apart": "pace",
     "open_batches": "parts",
     "place_network": "parts",
@@ -91,7 +90,6 @@ __all__ = [
     "WeightAverage",
     "build_optimizer",
     "find_pace",
-    "for_slabs",
     "last_apart",
     "open_batches",
     "place_network",

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 Batch = dict[str, torch.Tensor]
 
 IN_PLANE = {  # rows and columns of the slices, as `SliceLayout` has them
-    "axial": ("back-front", "left-right"),
-    "coronal": ("down-up", "left-right"),
-    "sagittal": ("down-up", "back-front"),
+    "axial": ("anterior-posterior", "left-right"),
+    "coronal": ("inferior-superior", "left-right"),
+    "sagittal": ("inferior-superior", "anterior-posterior"),
 }
 
 

@@ -23,7 +23,7 @@ PLAN = Path("configs/plan.json")
 PLAN_VERSION = 1
 """Raised when an older program could misread a newer plan."""
 
-AnatomicalAxis = Literal["left-right", "back-front", "down-up"]
+AnatomicalAxis = Literal["left-right", "anterior-posterior", "inferior-superior"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +10,7 @@ import torch.distributed as dist
 
 from unet_med.errors import InputError, UnetMedError
 from unet_med.training.bundle_files import refuse_used_folder, write_bundle
-from unet_med.training.plan import PLAN, OptimizerPlan, TrainingPlan
+from unet_med.training.plan import PLAN, TrainingPlan
 from unet_med.training.processes import agreed, is_distributed, is_first, under_torchrun
 from unet_med.training.run import RUN, RunOptions, TrainingResult, run_bundle
 
@@ -24,15 +23,6 @@ if TYPE_CHECKING:
     Planner = Callable[[], tuple[Recipe, TrainingPlan]]
 
 logger = logging.getLogger(__name__)
-
-SLAB_OPTIMIZER = OptimizerPlan("adamw", 2e-3, 1e-4, "cosine")
-SLAB_CROP = (160, 160)
-SLAB_BATCH = 16
-SLAB_EMA = 0.995
-SLAB_NOTE = (
-    "augmentation slabs: random slabs of all cases, 160 × 160 pixels, mirrored left-right; none is "
-    "held out: score the bundle on other scans"
-)
 
 
 def train_bundle(output: Path, planner: Planner, options: RunOptions) -> TrainingResult:
@@ -74,18 +64,3 @@ def _prepare(output: Path, planner: Planner, options: RunOptions) -> UnetMedErro
     except UnetMedError as exc:
         return exc
     return None
-
-
-def for_slabs(plan: TrainingPlan) -> TrainingPlan:
-    """Return a plan that trains on random slabs, with what was found good for the sample model."""
-    return replace(
-        plan,
-        augmentation="slabs",
-        crop=SLAB_CROP,
-        batch=SLAB_BATCH,
-        mirror=("left-right",),
-        optimizer=SLAB_OPTIMIZER,
-        ema=SLAB_EMA,
-        validation=(),
-        notes=(*plan.notes, SLAB_NOTE),
-    )
