@@ -1,6 +1,9 @@
 """A headless Chromium, driven through its debugging pipe: no socket, no driver, no network.
 
 Protocol: https://chromedevtools.github.io/devtools-protocol/, messages end with a zero byte.
+
+As a script it takes a picture of a report: ``python tests/browser.py PAGE.html PICTURE.png
+["#case=0&slice=62"]``.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -196,3 +200,21 @@ def open_browser(width=1280, height=900):
         os.close(to_browser)
         os.close(from_browser)
         shutil.rmtree(profile, ignore_errors=True)
+
+
+def main():
+    page, picture, *fragment = sys.argv[1:]
+    with open_browser(1400, 860) as browser:
+        browser.open(page, *fragment)
+        browser.state()
+        time.sleep(1)  # the chart draws itself a little later
+        browser.screenshot(picture)
+    from PIL import Image
+
+    with Image.open(picture) as full:
+        small = full.convert("RGB").quantize(256)
+    small.save(picture, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ MOST_CURVES = 64
 _DARK = {"background": "#1b1f23", "ink": "#e8ebee", "grid": "#343a41"}
 _LIGHT = {"background": "#ffffff", "ink": "#1a1d21", "grid": "#dde1e4"}
 _LONGEST_NAME = 24
+_UPRIGHT_LETTERS = 36  # of all names, that fit side by side under a chart on a telephone
 _NOTHING = "\u200b"  # a space of no width
 
 
@@ -106,8 +107,8 @@ def cohort_chart(names: Sequence[str]) -> dict[str, Any]:
     chart.yaxis[0].name = "metric axis"
     chart.xaxis[0].ticker = FixedTicker(ticks=list(range(len(names))))
     chart.xaxis[0].major_label_overrides = {n: _tick(name) for n, name in enumerate(names)}
-    if len(names) > _LONGEST_NAME // 4:
-        chart.xaxis[0].major_label_orientation = 0.9
+    if sum(map(len, names)) > _UPRIGHT_LETTERS:
+        chart.xaxis[0].major_label_orientation = 0.6
     _paint(chart, _LIGHT)
     parts = ("x", "low", "q1", "median", "q3", "high")
     boxes = ColumnDataSource({part: [] for part in parts}, name="boxes")

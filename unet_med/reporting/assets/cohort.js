@@ -10,7 +10,7 @@ class Cohort {
     this.charts = charts;
     this.open = open;
     const scored = report.columns.some((column) => column.better);
-    this.choice = scored && report.rows.length > report.cases.length ? WORST : EVERY;
+    this.choice = scored && report.cases.length > 1 ? WORST : EVERY;
     this.text = "";
     this.sorted = report.columns.find((column) => column.better) || report.columns[0];
     this.down = false; // worst first
@@ -21,7 +21,7 @@ class Cohort {
     host.append(...report.problems.map((problem) =>
       make("details", { class: `problem ${problem.kind}`, open: problem.items.length < 6 ? "" : null },
         make("summary", {}, problem.title), make("ul", {}, ...problem.items.map((item) => make("li", {}, item))))));
-    if (report.rows.length > 1) {
+    if (report.cases.length > 1) {
       this.chartHost = make("div", { class: "cohort-chart" });
       host.append(make("section", {}, this.metricChoice(), this.chartHost));
     }

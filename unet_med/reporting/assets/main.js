@@ -86,10 +86,13 @@ class Page {
     await side.start();
     const first = content.worst.length ? content.worst[0].slice : this.viewer.at[0];
     this.viewer.move(0, first);
-    this.status.textContent = "";
-    const viewer = this.viewer;
-    volume.loadImage(first, () => viewer.redraw()).catch((error) => {
-      this.status.textContent = `The scan could not be unpacked: ${error.message}`;
+    const { viewer, status } = this;
+    status.textContent = volume.loaded ? "" : "unpacking the scan …";
+    volume.loadImage(first, () => {
+      if (volume.loaded && this.viewer === viewer) status.textContent = "";
+      viewer.redraw();
+    }).catch((error) => {
+      status.textContent = `The scan could not be unpacked: ${error.message}`;
     });
     this.viewer.planes[0].frame.focus({ preventScroll: true });
   }
