@@ -35,6 +35,7 @@ from unet_med.backends.processor import processor_name
 from unet_med.backends.torch_backend import build_network
 from unet_med.bundle import open_bundle
 from unet_med.cli.bench import parse_size
+from unet_med.errors import InputError
 from unet_med.export import ExportSettings, export_bundle
 from unet_med.export.scans import Scan
 from unet_med.networks import UNet2D
@@ -149,9 +150,12 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, list[float]]:
     }
     ways = [("torch", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")]
     for backend, precision in [*ways, *([("openvino", "int8")] if scans else [])]:
-        runs |= ours(
-            bundle, scan, folder, backend=backend, precision=precision, threads=args.threads
-        )
+        try:
+            runs |= ours(
+                bundle, scan, folder, backend=backend, precision=precision, threads=args.threads
+            )
+        except InputError as exc:
+            print(f"left out: {backend} {precision}: {exc}")
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(args.rounds):
         for name, run in runs.items():
