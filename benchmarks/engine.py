@@ -38,6 +38,7 @@ from unet_med.cli.bench import parse_size
 from unet_med.errors import InputError
 from unet_med.export import ExportSettings, export_bundle
 from unet_med.export.scans import Scan
+from unet_med.inference.pipeline import batch_size
 from unet_med.networks import UNet2D
 from unet_med.preprocessing import Normalisation
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
@@ -104,12 +105,14 @@ def ours(
 ) -> dict[str, Callable[[], object]]:
     segmenter = load_segmenter(bundle, backend=backend, precision=precision, threads=threads)
     shape = nib.load(scan).shape
-    slices = np.random.default_rng(0).standard_normal((1, 1, *shape[:2]), np.float32)
+    batch = batch_size(shape[:2], segmenter.recipe.window)  # the run's own
+    slices = np.random.default_rng(0).standard_normal((batch, 1, *shape[:2]), np.float32)
+    starts = range(0, shape[2], batch)
     name = f"{backend} {precision}"
     target = output / f"{name.replace(' ', '_')}.nii.gz"
     return {
         name: lambda: segmenter.segment(scan).save(target),
-        f"{name}, bare": lambda: [segmenter.predictor(slices) for _ in range(shape[2])],
+        f"{name}, bare": lambda: [segmenter.predictor(slices[: shape[2] - n]) for n in starts],
     }
 
 
