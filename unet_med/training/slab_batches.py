@@ -52,7 +52,7 @@ class SlabBatches(Dataset["Batch"]):
         world: int = 1,
     ) -> None:
         _check(recipe, plan, world)
-        per_scan = min(SLABS_PER_SCAN, plan.batch // world)
+        per_scan = min(SLABS_PER_SCAN, plan.batch)  # the same however many processes share
         n_scans = plan.batch // per_scan
         self.scans = range(rank * n_scans // world, (rank + 1) * n_scans // world)
         self.data = [dict_of(case, Path(root)) for case in plan.training_cases]
@@ -115,8 +115,8 @@ def _check(recipe: Recipe, plan: TrainingPlan, world: int) -> None:
     if plan.crop is not None and plan.crop[0] != plan.crop[1]:
         msg = f"augmentation slabs needs a square crop, got {list(plan.crop)}"
         raise InputError(msg)
-    per_scan = min(SLABS_PER_SCAN, max(1, plan.batch // world))
-    if plan.batch % world or plan.batch % (per_scan * world):
+    per_scan = min(SLABS_PER_SCAN, plan.batch)
+    if plan.batch % (per_scan * world):
         msg = (
             f"a batch of {plan.batch} does not divide into scans of {per_scan} slabs for {world} "
             f"processes: use a multiple of {per_scan * world}"
