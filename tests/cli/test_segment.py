@@ -166,3 +166,51 @@ def test_names_that_are_no_text_are_segmented_too(tmp_path, monkeypatch):
 
 def test_the_formats_offered_are_those_that_can_be_written():
     assert set(FORMATS) == {*MASK_FORMATS, "input"}
+
+
+@pytest.mark.usefixtures("bundle")
+def test_a_dry_run_says_what_and_why_and_writes_nothing(tmp_path, capsys):
+    write_scan(tmp_path / "in" / "a.nii.gz")
+    assert segment(tmp_path, "--dry-run") == 0
+    out, err = capsys.readouterr()
+    assert "[1/1] a: to be done: new" in err
+    assert out.startswith("1 to be done; ledger ")
+    assert not (tmp_path / "out").exists()
+    assert segment(tmp_path) == 0
+    capsys.readouterr()
+    assert segment(tmp_path, "--dry-run", "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["pending"], content["skipped"]) == (0, 1)
+
+
+@pytest.mark.usefixtures("bundle")
+def test_the_summary_counts_reasons_stages_and_pace(tmp_path, capsys):
+    for n in range(2):
+        write_scan(tmp_path / "in" / f"s{n}.nii.gz", seed=n)
+    (tmp_path / "in" / "bad.nii").write_bytes(b"no scan")
+    assert segment(tmp_path, "--limit", "1", "--json") == 1
+    content = json.loads(capsys.readouterr().out)
+    assert (content["done"], content["failed"], content["left"]) == (1, 1, 1)
+    assert content["failed_by_reason"] == {"scan cannot be read": 1}
+    assert {"network", "write", "total"} <= set(content["seconds"])
+    assert content["elapsed_s"] > 0
+    assert content["done_per_hour"] == pytest.approx(3600 / content["elapsed_s"], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        (("--jobs", "0"), "jobs is a number of processes"),
+        (("--jobs", "2", "--dask", "tcp://127.0.0.1:9"), "give only one of them"),
+        (("--watch", "--dry-run"), "give only one of them"),
+        (("--watch", "--limit", "3"), "a watch takes no --limit"),
+        (("--watch", "--settle", "-1"), "a watch takes no --limit"),
+        (("--limit", "0"), "1 or more"),
+    ],
+)
+@pytest.mark.usefixtures("bundle")
+def test_options_of_a_batch_that_cannot_be(tmp_path, capsys, more, text):
+    write_scan(tmp_path / "in" / "a.nii.gz")
+    assert segment(tmp_path, *more) == 2
+    assert text in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

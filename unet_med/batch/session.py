@@ -99,7 +99,7 @@ class _Hands:
         self._hand: dict[Future[Made], tuple[int, Task]] = {}
         self._done: queue.SimpleQueue[Future[Made]] = queue.SimpleQueue()
         self._alone = False
-        self._worked = 0
+        self._made = 0
 
     def work_off(self) -> None:
         """Begin and end cases until none is left, or as many as the limit allows."""
@@ -122,7 +122,7 @@ class _Hands:
         """Return how many more cases may be begun."""
         limit = self._session.settings.limit
         room = 1 if self._alone else self._session.crew.room()
-        left = room if limit is None else min(room, limit - self._worked)
+        left = room if limit is None else min(room, limit - self._made)
         return left - len(self._hand)
 
     def _begin_next(self) -> bool:
@@ -178,7 +178,7 @@ class _Hands:
         outcome = self._finish(task, future)
         del self._hand[future]
         self._alone = False
-        self._worked += outcome.status is not Status.SKIPPED
+        self._made += outcome.status is Status.DONE
         self._end(index, outcome)
 
     def _finish(self, task: Task, future: Future[Made]) -> Outcome:

@@ -17,7 +17,7 @@ class BatchSettings:
     Attributes:
         overwrite: Make every mask again, and replace files that are not ours.
         retry_failed: Try cases again that killed the process before.
-        limit: So many cases are worked on at the most; those up to date do not count.
+        limit: So many masks are made at the most; what is up to date or fails does not count.
         channel: Channel or frame to take of 4D files, for recipes with one channel.
         frames: One mask per frame of 4D files.
         save: Maps wanted beside every mask: probabilities, uncertainty, entropy.
@@ -43,7 +43,7 @@ class BatchSettings:
             msg = f"channels are counted from 0, got {self.channel}"
             raise InputError(msg)
         if self.limit is not None and self.limit < 1:
-            msg = f"limit is a number of cases, 1 or more; got {self.limit}"
+            msg = f"limit is a number of masks, 1 or more; got {self.limit}"
             raise InputError(msg)
 
     @property

@@ -11,7 +11,7 @@ from unet_med.backends import BACKENDS, PRECISIONS
 if TYPE_CHECKING:
     import argparse
 
-FORMATS = ("nifti", "dicom-seg", "input")
+FORMATS = ("nifti", "nrrd", "mha", "mgz", "dicom-seg", "input")
 """Names of ``volumes.MASK_FORMATS``, which the help need not load, and ``input``."""
 
 _DESCRIPTION = """\
@@ -46,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "label), uncertainty (chance that the label is wrong), entropy",
     )
     batch.add_argument(
-        "--limit", type=int, metavar="N", help="work on N cases at the most; the rest is left"
+        "--limit", type=int, metavar="N", help="make N masks at the most; the rest is left"
     )
     batch.add_argument(
         "--dry-run", action="store_true", help="say what would be done and why; write nothing"
