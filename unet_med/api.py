@@ -339,7 +339,7 @@ def _probe(shape: Shape) -> float:
     return seconds_per_step(shape)
 
 
-def report_scores(
+def report_scores(  # noqa: PLR0913 - the settings of the command, by their names
     scores: CohortScores,
     predictions: AnyPath,
     references: AnyPath,
@@ -347,6 +347,7 @@ def report_scores(
     output: AnyPath,
     images: AnyPath | None = None,
     kinds: Sequence[str] = ("html",),
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Write report.html for scores, into the folder of their tables.
 
@@ -359,6 +360,7 @@ def report_scores(
             they are still there and unchanged.
         kinds: ``html`` for report.html, ``png`` for pictures of the worst and the median slice of
             each label.
+        progress: Called after each case.
 
     Returns:
         What was written.
@@ -376,7 +378,7 @@ def report_scores(
     folder = Path(output)
     written: list[Path] = []
     if "html" in kinds:
-        written += write_evaluation_report(scores, sources, folder).files
+        written += write_evaluation_report(scores, sources, folder, progress=progress).files
     return written + (write_overlays(scores, sources, folder) if "png" in kinds else [])
 
 

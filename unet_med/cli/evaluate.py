@@ -145,7 +145,8 @@ def run(args: argparse.Namespace) -> int:
                 args.predictions, args.against, references=args.references, **options
             )
             scores = comparison.here
-        written = _write_report(args, scores)
+        # A log has a line per case already; a bar begins anew.
+        written = _write_report(args, scores, progress if sys.stderr.isatty() else None)
     if args.json:
         print((args.output / "summary.json").read_text(encoding="utf-8"), end="")
     else:
@@ -159,7 +160,9 @@ def run(args: argparse.Namespace) -> int:
     return scores.exit_code if comparison is None else comparison.exit_code
 
 
-def _write_report(args: argparse.Namespace, scores: CohortScores) -> list[Path]:
+def _write_report(
+    args: argparse.Namespace, scores: CohortScores, progress: Progress | None
+) -> list[Path]:
     """Write what people look at; return the files."""
     kinds = [] if args.no_report else ["html"]
     kinds += ["png"] if args.png else []
@@ -174,6 +177,7 @@ def _write_report(args: argparse.Namespace, scores: CohortScores) -> list[Path]:
         output=args.output,
         images=args.images,
         kinds=kinds,
+        progress=progress,
     )
 
 

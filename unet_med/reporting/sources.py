@@ -11,9 +11,10 @@ from unet_med.reporting.pictures import CaseVolumes, case_pictures
 from unet_med.volumes import open_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
     from pathlib import Path
 
+    from unet_med.evaluation.cohort import Progress
     from unet_med.reporting.store import PictureStore
     from unet_med.volumes import Volume
 
@@ -66,17 +67,21 @@ class CaseSources:
             return None, f"The scan cannot be shown: {exc}."
 
 
-def add_pictures(cases: Iterable[CaseSources], store: PictureStore) -> dict[str, str]:
+def add_pictures(
+    cases: Collection[CaseSources], store: PictureStore, *, progress: Progress | None = None
+) -> dict[str, str]:
     """Make the pictures of cases.
 
     Returns:
         Why there are none, by case: a case that cannot be shown stops no report.
     """
     failed = {}
-    for one in cases:
+    for done, one in enumerate(cases, start=1):
         try:
             store.add(one.case, case_pictures(one.open(), slice_axis=one.slice_axis))
         except UnetMedError as exc:
             logger.warning("%s cannot be shown in the report: %s", one.case, exc)
             failed[one.case] = str(exc)
+        if progress is not None:
+            progress(done, len(cases), f"report: {one.case}")
     return failed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from unet_med.reporting.store import picture_store
 
 if TYPE_CHECKING:
     from unet_med.evaluation import CohortScores
+    from unet_med.evaluation.cohort import Progress
     from unet_med.reporting.content import Report
 
 FIRST_CHANNEL = "_0000"
@@ -107,7 +108,11 @@ class Written:
 
 
 def write_evaluation_report(
-    cohort: CohortScores, sources: Mapping[str, CaseSources], output: Path
+    cohort: CohortScores,
+    sources: Mapping[str, CaseSources],
+    output: Path,
+    *,
+    progress: Progress | None = None,
 ) -> Written:
     """Write report.html, and report_cases/ when it is large, beside the tables of a cohort.
 
@@ -115,19 +120,23 @@ def write_evaluation_report(
         cohort: The scores.
         sources: The files of each case; a case without is listed only.
         output: The folder.
+        progress: Called after each case with its number, their number and its id.
 
     Raises:
         OutputError: A file cannot be written.
     """
     shown = [sources[case.case] for case in cohort.scored if case.case in sources]
-    return write_with_pictures(lambda why: evaluation_report(cohort, why=why), shown, output=output)
+    return write_with_pictures(
+        lambda why: evaluation_report(cohort, why=why), shown, output=output, progress=progress
+    )
 
 
 def write_with_pictures(
     report_of: Callable[[Mapping[str, str]], Report],
-    sources: Iterable[CaseSources],
+    sources: Collection[CaseSources],
     *,
     output: Path,
+    progress: Progress | None = None,
 ) -> Written:
     """Make the pictures of cases and write a report.
 
@@ -135,12 +144,13 @@ def write_with_pictures(
         report_of: Gives the report, from why cases cannot be shown.
         sources: The files of the cases.
         output: The folder.
+        progress: Called after each case.
 
     Raises:
         OutputError: A file cannot be written.
     """
     with picture_store(output) as store:
-        why = add_pictures(sources, store)
+        why = add_pictures(sources, store, progress=progress)
         return Written((write_report(report_of(why), store, output),), why)
 
 
