@@ -30,7 +30,7 @@ def write_reliability(calibration: Calibration, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.0, 4.6), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(9.0, 5.2), dpi=_DPI, layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     content = calibration.as_dict()
     temperatures = {"before": calibration.temperature_before, "after": calibration.temperature}

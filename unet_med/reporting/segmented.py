@@ -29,7 +29,7 @@ MOST_SLICES = 20
 
 _COLUMNS = (
     Column("score", "lowest quality score", "higher", limits=(0.0, 1.0),
-           help="estimate of the Dice of the label's worst slice"),
+           help="of the label's worst slice; see docs/quality.md"),
     Column("entropy", "entropy", "lower", help="0 certain, 1 undecided; mean over the label"),
     Column("slices_flagged", "slices to look at", "lower", digits=0),
     Column("volume_ml", "volume, ml", digits=1),
@@ -38,7 +38,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 _CURVES = (
-    ("score", "quality score (estimated Dice)", 3, 1.0),
+    ("score", "quality score (0 bad, 1 good)", 3, 1.0),
     ("expected_dice", "expected Dice", 3, 1.0),
     ("entropy", "entropy (0 certain, 1 undecided)", 3, 1.0),
     ("neighbour_dice", "Dice with the neighbouring slices", 3, 1.0),
@@ -46,8 +46,8 @@ _CURVES = (
 )
 
 _QUALITY_WORDS = (
-    "an estimate of a slice's Dice, from the network's own probabilities and the shape of the "
-    "labels; it can be wrong, above all for what the network never saw"
+    "how good a slice looks, from the network's own probabilities and its neighbours: no Dice, "
+    "and it can be wrong, above all for what the network never saw"
 )
 _CONVENTIONS = (
     ("no reference", "nothing here was compared with a true mask; every score is an estimate"),
