@@ -108,6 +108,7 @@ class SegmentOptions(ExecutionOptions, total=False):
     save: Sequence[str]
     max_voxels: int | None
     series: str | None
+    keep_identifiers: bool
     format: str
     command_line: str
 
@@ -210,7 +211,7 @@ def segment(
         memory_gb=options.get("memory_gb"),
     )
     limits = Limits.for_scans(options.get("max_voxels"))
-    rules = ReadRules(limits, SeriesRule(options.get("series")))
+    rules = ReadRules(limits, _series_rule(options))
     rules = rules.for_modalities(channel.modality for channel in recipe.channels)
     loader = replace(resolved, rules=rules)
     if dry_run:
@@ -226,6 +227,11 @@ def segment(
                 settle_s=options.get("settle_s"),
             )
         return run_batch(cases, destination, segmenter=loader, settings=settings, crew=crew)
+
+
+def _series_rule(options: SegmentOptions) -> SeriesRule:
+    keep = options.get("keep_identifiers", False)
+    return SeriesRule(options.get("series"), keep_identifiers=keep)
 
 
 def _threads_each(jobs: int) -> int | None:

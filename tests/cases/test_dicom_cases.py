@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 
 import unet_med
-from tests.batches import files, run_cases, statuses, write_scan
+from tests.batches import files, make_segmenter, run_cases, statuses, write_bundle, write_scan
 from tests.volumes.dicoms import IDENTIFIER, NAME, edit, noise, orthonormal, write_series
 from unet_med.cases import find_cases
+from unet_med.cli import main
 from unet_med.errors import InputError
-from unet_med.volumes import verify_mask
+from unet_med.volumes import ReadRules, SeriesRule, verify_mask
 
 
 def keys(*inputs, **options):
@@ -94,3 +96,19 @@ def test_the_demo_head_as_dicom(tmp_path):
     one, two = (segmenter.segment(tmp_path / name) for name in ("exam", "scan.nii.gz"))
     np.testing.assert_array_equal(one.labels, two.labels)
     assert len(np.unique(one.labels)) > 2
+
+
+def test_identifiers_are_kept_only_when_asked(tmp_path, capsys):
+    write_series(tmp_path / "in/exam", noise((8, 7, 6)), orthonormal(), Modality="MR")
+    bundle = write_bundle(tmp_path / "bundle")
+    rules = ReadRules(series=SeriesRule(keep_identifiers=True))
+    segmenter = replace(make_segmenter(bundle), rules=rules)
+    facts = segmenter.segment_to(tmp_path / "in/exam", tmp_path / "mask.nii.gz")
+    assert facts.volume.identifiers["PatientName"] == NAME
+    assert NAME.encode() not in nib.load(tmp_path / "mask.nii.gz").to_bytes()
+    assert make_segmenter(bundle).segment(tmp_path / "in/exam").volume.identifiers == {}
+    assert main(["info", str(tmp_path / "in/exam")]) == 0
+    said = capsys.readouterr().out
+    assert "series 4 (MR, 6 images of 7 × 8" in said
+    assert "orientation: " in said
+    assert NAME not in said

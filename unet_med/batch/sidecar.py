@@ -55,8 +55,10 @@ class MaskFile:
 def sidecar_content(facts: CaseFacts, *, mask: MaskFile, provenance: Provenance) -> dict[str, Any]:
     """Return the sidecar's content, ready for JSON."""
     geometry = facts.geometry
+    identifiers = getattr(facts.volume, "identifiers", {})  # of DICOM, for users who ask
     return {
         "schema_version": SCHEMA_VERSION,
+        **({"identifiers": identifiers} if identifiers else {}),
         "program": {"name": PROGRAM, "version": __version__},
         "mask": {"file": mask.name, "sha256": mask.sha256},
         "inputs": [dict(item) for item in provenance.inputs],

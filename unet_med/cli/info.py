@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Describe a bundle (labels, network, what it was trained on, digests), a mask written by this
-program (labels, voxel counts, volumes, how it was made) or a scan (grid and orientation).
+program (labels, voxel counts, volumes, how it was made) a scan (grid and orientation) or a
+DICOM folder (its series).
 Without an argument, the bundle that comes with the program."""
 
 _MM3_PER_ML = 1000.0
@@ -49,6 +50,10 @@ def describe(path: Path | None) -> dict[str, Any]:
         VolumeError: The file cannot be read.
     """
     if path is None or path.is_dir():
+        from unet_med.volumes import holds_dicom
+
+        if path is not None and holds_dicom(path):
+            return _dicom_facts(path)
         from unet_med.bundle import open_bundle
 
         return _bundle_facts(open_bundle(path))
@@ -61,6 +66,20 @@ def describe(path: Path | None) -> dict[str, Any]:
     names = {int(value): str(name) for value, name in notes["labels"].items()}
     made = {"made by": notes.get("provenance", {}), "sidecar": _sidecar_facts(path)}
     return {**_mask_facts(volume, names), **made}
+
+
+def _dicom_facts(folder: Path) -> dict[str, Any]:
+    """List the series of a DICOM folder, without names, and the one that would be taken."""
+    from unet_med.errors import UnetMedError
+    from unet_med.volumes import open_volume
+    from unet_med.volumes.dicom_series import find_series
+
+    listed = {"folder": str(folder), "series": [str(series) for series in find_series(folder)]}
+    try:
+        taken = _scan_facts(open_volume(folder))
+    except UnetMedError as exc:
+        taken = {"warnings": [str(exc)]}
+    return {**listed, **taken}
 
 
 def _bundle_facts(bundle: Bundle) -> dict[str, Any]:

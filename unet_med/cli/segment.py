@@ -92,6 +92,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="series of DICOM folders, by number, UID or description ('*T1*'); default: the only "
         "one of the recipe's modality that is no localiser",
     )
+    batch.add_argument(
+        "--keep-identifiers",
+        action="store_true",
+        help="put patient and series of a DICOM scan into the sidecar; default: into nothing but "
+        "a DICOM segmentation, which an archive files by them",
+    )
     frames = batch.add_mutually_exclusive_group()
     frames.add_argument(
         "--channel", type=int, metavar="N", help="take frame N (from 0) of 4D files"
@@ -157,6 +163,7 @@ def run(args: argparse.Namespace) -> int:
             save=args.save,
             max_voxels=args.max_voxels,
             series=args.series,
+            keep_identifiers=args.keep_identifiers,
             format=args.format,
             command_line=args.command_line,
         )

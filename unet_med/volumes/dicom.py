@@ -12,14 +12,14 @@ import numpy as np
 from unet_med._optional import require
 from unet_med.errors import VolumeError
 from unet_med.volumes.dicom_grid import assemble
-from unet_med.volumes.dicom_headers import reading_dicom
+from unet_med.volumes.dicom_headers import read_identifiers, reading_dicom
 from unet_med.volumes.dicom_series import choose_series, find_series
 from unet_med.volumes.spool import Spool
 from unet_med.volumes.stored import StoredVoxels, VoxelLayout
 from unet_med.volumes.volume import check_slab, scaled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -46,6 +46,7 @@ class DicomVolume:
     Args:
         path: The folder or file that it lies in.
         series: The series.
+        identifiers: Who and what was scanned, where the user wants to keep that.
 
     Raises:
         VolumeError: Its images are no even stack of parallel slices.
@@ -54,10 +55,13 @@ class DicomVolume:
     n_channels = 1
     nifti_header = None
 
-    def __init__(self, path: Path, series: Series) -> None:
+    def __init__(
+        self, path: Path, series: Series, *, identifiers: Mapping[str, str] | None = None
+    ) -> None:
         self.path = path
         self.name = str(path)
         self.series = series
+        self.identifiers = dict(identifiers or {})
         slices, geometry = assemble(series.images, name=f"{path}: {series}")
         self.slices: Sequence[SliceHeader] = slices
         self.geometry: Geometry = geometry
@@ -134,7 +138,9 @@ def open_dicom(path: Path, *, channel: int | None = None, rule: SeriesRule) -> D
     if channel not in (None, 0):
         msg = f"{path} has no channel {channel}: a DICOM series has one, counted from 0"
         raise VolumeError(msg)
-    volume = DicomVolume(path, choose_series(find_series(path), rule, name=str(path)))
+    series = choose_series(find_series(path), rule, name=str(path))
+    kept = read_identifiers(series.images[0].path) if rule.keep_identifiers else {}
+    volume = DicomVolume(path, series, identifiers=kept)
     logger.debug("%s: took %s", path, volume.series)
     return volume
 

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 Triple = tuple[float, float, float]
 
+IDENTIFIERS = (
+    "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyDate",
+    "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription",
+)  # fmt: skip
+"""What `read_identifiers` reads."""
+
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _NO_SCANS = {"RTDOSE", "SEG", "RTSTRUCT", "RTPLAN", "PR", "SR", "KO", "REG", "DOC"}
 _TAGS = [
@@ -148,6 +154,19 @@ def read_slices(path: Path) -> tuple[SeriesHeader, list[SliceHeader]] | None:
             for frame, group in groups
         ]
         return _series(dataset), images
+
+
+def read_identifiers(path: Path) -> dict[str, str]:
+    """Read who and what was scanned: only for users who ask to keep it.
+
+    Raises:
+        MissingExtraError: pydicom is not installed.
+        VolumeError: The file is damaged.
+    """
+    pydicom = require("pydicom", extra="dicom")
+    with reading_dicom(path):
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*IDENTIFIERS])
+        return {name: str(dataset[name].value) for name in IDENTIFIERS if name in dataset}
 
 
 def _read(path: Path) -> Dataset:

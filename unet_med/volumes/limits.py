@@ -99,10 +99,12 @@ class SeriesRule:
             series description or protocol name must match, in any case; None = the only one
             that can be meant.
         modality: ``CT``, ``MR``, …, as the recipe states; None = any.
+        keep_identifiers: Whether who and what was scanned may go into a mask's sidecar.
     """
 
     wanted: str | None = None
     modality: str | None = None
+    keep_identifiers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
