@@ -105,7 +105,7 @@ def _segmentation(labels: NDArray[Any], like: DicomVolume, notes: MaskNotes) -> 
         device_serial_number="0" if provenance is None else provenance.bundle_sha256[:16],
         content_description="unet_med",
         content_label="SEGMENTATION",
-        content_creator_name="unet_med",
+        content_creator_name="unet_med^",
         series_description="unet_med segmentation",
     )
 
