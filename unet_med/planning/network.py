@@ -22,7 +22,11 @@ SMALLEST_CROP = 96
 AROUND_LABELS = 1.3
 """A crop is this much larger than what is labelled in a slice: borders need their surroundings."""
 
-PIXELS_PER_STEP = 300_000
+PIXELS_PER_STEP = 180_000
+"""Three slices of 240 × 240. Of equally many slices, more and smaller steps learn more in a short
+run: 1000 slices of the made tumour set at 3 mm, 8 to 64 channels per level, ended at a loss of
+0.76 in batches of two and 0.82 in batches of three, in one run each on the training part."""
+
 SMALLEST_BATCH, LARGEST_BATCH = 2, 32
 
 BASES = (16, 32, 64)
