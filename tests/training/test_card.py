@@ -62,6 +62,11 @@ def test_the_card_states_the_facts():
         assert text in card, text
 
 
+def test_one_case_is_one_case():
+    card = model_card(RECIPE, PLAN, CardFacts({"c4": {"liver": 0.8}}))
+    assert "Volume Dice on 1 case of 1 patient: held out" in card
+
+
 def test_without_scores_the_card_says_that_nobody_knows():
     card = model_card(RECIPE, PLAN, CardFacts())
     assert "Nobody knows" in card

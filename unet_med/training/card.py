@@ -211,13 +211,14 @@ def _how_well(plan: TrainingPlan, facts: CardFacts) -> str:
     table = _table(("label", "mean Dice", "95 % interval", "lowest case", "patients"), rows)
     n_patients = len(_patients(plan, facts.scores))
     few = (
-        f" With {n_patients} patient{'s' if n_patients != 1 else ''} this is a first impression, "
+        f" With {_count(n_patients, 'patient')} this is a first impression, "
         "no estimate of what happens elsewhere."
         if n_patients < FEW_PATIENTS
         else ""
     )
     return (
-        f"Volume Dice on {len(facts.scores)} cases of {n_patients} patients: {_HOW[facts.kind]} "
+        f"Volume Dice on {_count(len(facts.scores), 'case')} of {_count(n_patients, 'patient')}: "
+        f"{_HOW[facts.kind]} "
         f"Intervals: 2000 bootstrap draws of patients.{few}\n\n{table}"
     )
 
@@ -263,6 +264,10 @@ def _licence(licence: str) -> str:
 
 def _patients(plan: TrainingPlan, ids: Mapping[str, object] | None = None) -> set[str]:
     return {case.patient for case in plan.cases if ids is None or case.id in ids}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _ids(ids: Sequence[str]) -> str:
