@@ -7,7 +7,7 @@ import pytest
 from tests.browser import find_chromium, open_browser
 from tests.reporting.cohorts import NASTY, make_cohort
 from unet_med import api
-from unet_med.reporting import pages
+from unet_med.reporting import pages, sources
 from unet_med.reporting.document import script_json
 
 
@@ -69,6 +69,14 @@ def test_the_pages_lead_to_each_other(large):
         browser.click("#case-head a")
         browser.wait("location.pathname.endsWith('report.html')")
         assert browser.complaints == []
+
+
+def test_a_case_that_cannot_be_shown_keeps_its_scores(tmp_path, monkeypatch):
+    root = make_cohort(tmp_path)
+    monkeypatch.setattr(sources, "case_pictures", lambda *_args, **_more: 1 / 0)
+    page = (evaluate(root) / "report.html").read_text(encoding="utf-8")
+    assert "ZeroDivisionError" in page
+    assert len((root / "out" / "cases.csv").read_text().splitlines()) == 5
 
 
 def test_json_in_a_script_cannot_end_it():

@@ -82,6 +82,9 @@ def add_pictures(
         except UnetMedError as exc:
             logger.warning("%s cannot be shown in the report: %s", one.case, exc)
             failed[one.case] = str(exc)
+        except Exception as exc:  # the scores are there already: a picture must not lose them
+            logger.exception("%s cannot be shown in the report", one.case)
+            failed[one.case] = f"{type(exc).__name__}: {exc}; see the log"
         if progress is not None:
             progress(done, len(cases), f"report: {one.case}")
     return failed
