@@ -153,7 +153,10 @@ def soak(root: Path, args: argparse.Namespace) -> None:
         f"resident memory, mean of the first and the last {span} cases: {first:.1f} MB, "
         f"{last:.1f} MB ({100 * (last / first - 1):+.1f} %)"
     )
-    print(f"batch {passed:.1f} s, bare network {bare:.1f} s: share {bare / passed:.3f}")
+    print(
+        f"batch {passed:.1f} s, bare network {bare:.1f} s: share {bare / passed:.3f}; "
+        f"a network call was running {report.seconds()['network'] / passed:.1%} of the time"
+    )
     print(
         f"per case {1000 * passed / args.cases:.1f} ms, of it network "
         f"{1000 * bare / args.cases:.1f} ms"
