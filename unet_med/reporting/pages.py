@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from unet_med.errors import OutputError
@@ -126,10 +127,19 @@ def _content(report: Report, links: dict[str, str]) -> dict[str, Any]:
         ],
         "conventions": [list(pair) for pair in report.conventions],
         "provenance": [list(pair) for pair in report.provenance],
-        "curve_chart": curve_chart([label["style"] for label in labels]),
-        "cohort_chart": cohort_chart([f"{key} {name}".strip() for key, name in report.labels]),
+        "curve_chart": _curve_chart(len(labels)),
+        # A page of one case has no chart of all cases.
+        "cohort_chart": cohort_chart([f"{key} {name}".strip() for key, name in report.labels])
+        if len(report.cases) > 1
+        else None,
         "links": [],
     }
+
+
+@lru_cache(maxsize=1)
+def _curve_chart(n_labels: int) -> dict[str, Any]:
+    """Describe the chart of the curves once for all pages: Bokeh takes its time over it."""
+    return curve_chart([label_style(number) for number in range(n_labels)])
 
 
 def _column(column: Any) -> dict[str, Any]:  # noqa: ANN401 - a Column
