@@ -160,11 +160,14 @@ def test_the_identity_is_that_of_all_members_and_of_the_mirroring(bundles):
 
 
 def test_on_the_command_line(bundles, scan, tmp_path, capsys):
-    words = ["segment", str(scan), "--output", str(tmp_path / "out"), "--threads", "1", "--json"]
-    words += ["--bundle", str(bundles[0]), str(bundles[2])]
+    words = ["--output", str(tmp_path / "out"), "--threads", "1", "--json"]
+    # An input may follow a bundle at once: it is no second bundle.
+    words = ["segment", "--bundle", str(bundles[0]), str(scan), *words, "--bundle", str(bundles[2])]
     assert main(words) == 0
     sidecar = json.loads((tmp_path / "out" / "scan.json").read_text())
-    assert [member["folder"] for member in sidecar["bundle"]["members"]] == words[-2:]
+    assert [member["folder"] for member in sidecar["bundle"]["members"]] == [
+        str(bundles[0]), str(bundles[2])
+    ]  # fmt: skip
     assert sidecar["postprocessing"] is None
     expected = unet_med.load(bundles[::2], threads=1)
     assert sidecar["bundle"]["sha256"] == expected.identity()["sha256"]

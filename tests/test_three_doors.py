@@ -89,6 +89,10 @@ def make_bundles(root, settings):
     return [bundle, *others]
 
 
+def _named(*bundles):
+    return [word for bundle in bundles for word in ("--bundle", bundle)]
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_three_doors_write_equal_files(tmp_path, name):
     settings = dict(RECIPES[name])
@@ -110,7 +114,7 @@ def test_three_doors_write_equal_files(tmp_path, name):
         segmentation = segmenter.segment(paths[0] if n_channels == 1 else paths)
         segmentation.save(tmp_path / "python" / f"{case}.nii.gz")
 
-    command = ["segment", scans, "--output", tmp_path / "cli", "--bundle", bundle, *others]
+    command = ["segment", scans, "--output", tmp_path / "cli", *_named(bundle, *others)]
     assert main([*map(str, command), "--threads", "1", "--json"]) == 0
 
     for case, paths in cases.items():

@@ -116,9 +116,9 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--bundle",
         type=Path,
-        nargs="+",
+        action="append",
         metavar="DIR",
-        help="several are averaged as an ensemble; default: the one shipped",
+        help="given more than once, their mean is taken (an ensemble); default: the one shipped",
     )
     group.add_argument(
         "--tta",

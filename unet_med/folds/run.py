@@ -89,11 +89,11 @@ class FoldsResult:
     def summary(self) -> str:
         """Return what a reader should know, in a few lines."""
         dice = "no case could be scored" if self.mean_dice is None else f"{self.mean_dice:.3f}"
-        members = " ".join(str(path) for path in self.folds)
+        members = " ".join(f"--bundle {path}" for path in self.folds)
         return (
             f"{self.root}: best of {len(self.folds)} folds (fold {self.best}); out-of-fold mean "
             f"Dice {dice} on {len(self.scores.scored)} cases, tables in {self.root / SCORES}\n"
-            f"all folds together: unet-med segment … --bundle {members}"
+            f"all folds together: unet-med segment … {members}"
         )
 
 
