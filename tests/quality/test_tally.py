@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage, stats
 
-from unet_med.quality import entropy, expected_dice, label_probabilities
+from unet_med.quality import expected_dice, label_probabilities
 from unet_med.quality.tally import Tallying
 
 
@@ -36,34 +37,79 @@ def test_without_voxels_there_is_no_expected_dice():
     assert np.isnan(expected_dice(np.zeros(1), np.zeros(1), np.array([3.0])))
 
 
-def test_sums_are_those_of_the_slow_way():
+def slow_sums(logits, labels, values, *, activation, temperature):
+    """Every sum slice by slice and label by label, in float64, as `SliceTally` defines it."""
+    likely = label_probabilities(
+        logits.astype(np.float64), activation=activation, temperature=temperature
+    )
+    doubt = stats.entropy(likely, axis=1) / np.log(likely.shape[1])
+    names = ("given", "hits", "mass", "entropy", "area", "shared")
+    sums = {name: np.zeros((len(labels), len(values))) for name in names}
+    for at in np.ndindex(len(labels), len(values)):
+        index, column = at
+        mask = labels[index] == values[column]
+        chance = likely[index, column + 1]
+        sums["given"][at] = sums["area"][at] = mask.sum()
+        sums["hits"][at], sums["mass"][at] = chance[mask].sum(), chance.sum()
+        sums["entropy"][at] = doubt[index][mask].sum()
+        earlier = [j for j in range(index) if (labels[j] == values[column]).any()]
+        if earlier:
+            sums["shared"][at] = (mask & (labels[earlier[-1]] == values[column])).sum()
+    return sums
+
+
+def tallied(logits, labels, values, *, step=1, activation="softmax", temperature=1.0):
+    tallying = Tallying(len(labels), values, activation=activation, temperature=temperature)
+    for start in range(0, len(labels), step):
+        part = slice(start, start + step)
+        tallying.add_logits(start, logits[part], labels[part])
+        tallying.add_labels(start, labels[part])
+    return tallying
+
+
+def slow_sides(labels, value):
+    masks = labels == value
+    edges = {
+        "first row": masks[:, 0],
+        "last row": masks[:, -1],
+        "first column": masks[:, :, 0],
+        "last column": masks[:, :, -1],
+    }
+    return {side for side, edge in edges.items() if edge.any()}
+
+
+@pytest.mark.parametrize("step", [1, 3, 8])
+@pytest.mark.parametrize("values", [(9, 4), (300, 70_000), (2, 1)])
+@pytest.mark.parametrize(("activation", "n_outputs"), [("softmax", 3), ("sigmoid", 2)])
+def test_sums_are_those_of_the_slow_way(activation, n_outputs, values, step):
     random = np.random.default_rng(3)
-    logits = random.normal(0, 2, (5, 3, 6, 7)).astype(np.float32)
-    values = (9, 4)
-    labels = random.choice([0, 4, 9], (5, 6, 7), p=[0.5, 0.2, 0.3]).astype(np.uint8)
-    labels[2][labels[2] == 4] = 0  # label 4 is missing in one slice
-    tallying = Tallying(5, values, activation="softmax", temperature=2.0)
-    for index in range(5):
-        tallying.add_logits(index, logits[index], labels[index])
-        tallying.add_labels(index, labels[index])
-    likely = label_probabilities(logits, activation="softmax", temperature=2.0)
-    doubt, tally = entropy(likely), tallying.tally
-    for column, value in enumerate(values):
-        for index in range(5):
-            mask = labels[index] == value
-            chance = likely[index, column + 1]
-            earlier = [j for j in range(index) if (labels[j] == value).any()]
-            shared = (mask & (labels[earlier[-1]] == value)).sum() if earlier else 0
-            expected = (mask.sum(), chance[mask].sum(), chance.sum(), doubt[index][mask].sum())
-            got = [table[index, column] for table in (tally.given, tally.hits, tally.mass)]
-            np.testing.assert_allclose([*got, tally.entropy[index, column]], expected, rtol=1e-5)
-            assert tally.shared[index, column] == shared
-            assert tally.area[index, column] == mask.sum()
+    logits = random.normal(0, 2, (8, n_outputs, 6, 7)).astype(np.float32)
+    labels = random.choice([0, *values], (8, 6, 7), p=[0.5, 0.2, 0.3]).astype(np.uint32)
+    labels[2:4][labels[2:4] == values[1]] = 0  # missing in two slices
+    labels[5] = 0
+    how = {"activation": activation, "temperature": 2.0}
+    tallying = tallied(logits, labels, values, step=step, **how)
+    for name, expected in slow_sums(logits, labels, values, **how).items():
+        np.testing.assert_allclose(getattr(tallying.tally, name), expected, rtol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_smooth_labels_of_a_slice_of_ordinary_size(step):
+    noise = np.random.default_rng(0).normal(size=(6, 4, 130, 97))
+    logits = (90 * ndimage.gaussian_filter(noise, (1, 0, 5, 5))).astype(np.float32)
+    logits[:, 0, :20] = logits[:, 0, :, 80:] = 40  # background around
+    labels = np.argmax(logits, axis=1).astype(np.uint8)
+    labels[2][labels[2] == 3] = 0
+    tallying = tallied(logits, labels, (1, 2, 3), step=step)
+    expected = slow_sums(logits, labels, (1, 2, 3), activation="softmax", temperature=1.0)
+    for name, sums in expected.items():
+        np.testing.assert_allclose(getattr(tallying.tally, name), sums, rtol=2e-6, err_msg=name)
+    assert tallying.sides == tuple(slow_sides(labels, value) for value in (1, 2, 3))
 
 
 def test_sides_of_the_slice_are_named():
     labels = np.zeros((1, 4, 5), np.uint8)
     labels[0, 3, 2] = labels[0, 1, 0] = 1
     tallying = Tallying(1, (1, 2), activation="softmax", temperature=1.0)
-    tallying.add_labels(0, labels[0])
+    tallying.add_labels(0, labels)
     assert tallying.sides == ({"last row", "first column"}, set())

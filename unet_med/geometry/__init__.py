@@ -19,6 +19,7 @@ from unet_med.geometry.layout import (
     SliceLayout,
     slice_layout,
     slice_position_mm,
+    slice_positions_mm,
 )
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "grid_difference",
     "slice_layout",
     "slice_position_mm",
+    "slice_positions_mm",
     "voxel_sizes_mm",
     "world_axes",
 ]

@@ -11,6 +11,8 @@ from unet_med.errors import GeometryError
 from unet_med.geometry.grid import world_axes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from unet_med.geometry.grid import Geometry
@@ -164,10 +166,20 @@ def slice_position_mm(geometry: Geometry, index: int, *, axis: int) -> float:
         slices: z), of the slice's central point. In an oblique volume the rest of the slice
         lies at other coordinates.
     """
-    centre = [(size - 1) / 2 for size in geometry.shape]
-    centre[axis] = index
+    return slice_positions_mm(geometry, [index], axis=axis)[0]
+
+
+def slice_positions_mm(
+    geometry: Geometry, indices: Iterable[int], *, axis: int
+) -> tuple[float, ...]:
+    """Return `slice_position_mm` of several slices."""
     assigned, _ = world_axes(geometry.voxel_to_world)
-    return float(geometry.world(centre)[assigned[axis]])
+    centre = [(size - 1) / 2 for size in geometry.shape]
+    positions = []
+    for index in indices:
+        centre[axis] = index
+        positions.append(float(geometry.world(centre)[assigned[axis]]))
+    return tuple(positions)
 
 
 def _thickest_axis(spacing_mm: tuple[float, float, float]) -> int | None:

@@ -14,7 +14,7 @@ from unet_med.quality.calibration import (
 from unet_med.quality.case import LOOK_BELOW, LabelQuality, Quality, QualityWatch
 from unet_med.quality.components import ComponentCount
 from unet_med.quality.outside import intensity_warnings, scan_warnings, volume_warnings
-from unet_med.quality.probabilities import entropy, label_probabilities
+from unet_med.quality.probabilities import label_probabilities, probabilities_and_entropy
 from unet_med.quality.reasons import Doubt
 from unet_med.quality.tally import expected_dice
 
@@ -28,13 +28,13 @@ __all__ = [
     "QualityWatch",
     "Reliability",
     "VoxelSample",
-    "entropy",
     "expected_dice",
     "fit_temperature",
     "intensity_warnings",
     "label_indices",
     "label_probabilities",
     "negative_log_likelihood",
+    "probabilities_and_entropy",
     "reliability",
     "scan_warnings",
     "volume_warnings",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_med.geometry import slice_position_mm
+from unet_med.geometry import slice_positions_mm
 from unet_med.quality.reasons import Doubt, doubts
 from unet_med.quality.score import score_tables
 from unet_med.quality.tally import Tallying, expected_dice
@@ -28,6 +28,13 @@ LOOK_BELOW = 0.74
 
 Fitted on the training templates of the sample weights: ``benchmarks/quality.py --fit``.
 """
+
+_BLOCK = 1 << 16
+"""Pixels whose probabilities are made at once: they stay in the processor's cache, and many
+small slices cost little more than one."""
+
+_LABELS_BLOCK = 1 << 18
+"""Pixels of the mask looked at at once."""
 
 _DIGITS = 4
 
@@ -164,10 +171,13 @@ class QualityWatch:
             logits: (n, K, H, W) float32.
             labels: Label values (n, H, W) that follow from them.
         """
-        for offset, (one, given) in enumerate(zip(logits, labels, strict=True)):
-            likely, doubt = self._tallying.add_logits(start + offset, one, given)
+        n_slices = max(1, _BLOCK // labels[0].size)
+        for first in range(0, len(labels), n_slices):
+            part = slice(first, first + n_slices)
+            likely, doubt = self._tallying.add_logits(start + first, logits[part], labels[part])
             if self._sink is not None:
-                self._sink(likely, doubt, given)
+                for seen in zip(likely, doubt, labels[part], strict=True):
+                    self._sink(*seen)
         if not self._postprocessed:
             self.add_labels(start, labels)
 
@@ -178,15 +188,14 @@ class QualityWatch:
             start: Index of the first.
             labels: Label values (n, H, W).
         """
-        for offset, given in enumerate(labels):
-            self._tallying.add_labels(start + offset, given)
+        n_slices = max(1, _LABELS_BLOCK // labels[0].size)
+        for first in range(0, len(labels), n_slices):
+            self._tallying.add_labels(start + first, labels[first : first + n_slices])
 
     def quality(self) -> Quality:
         """Return the quality of what has passed."""
         tally, axis = self._tallying.tally, self._layout.slice_axis
-        positions = tuple(
-            slice_position_mm(self._geometry, index, axis=axis) for index in range(len(tally.area))
-        )
+        positions = slice_positions_mm(self._geometry, range(len(tally.area)), axis=axis)
         slice_mm, row_mm, column_mm = self._layout.spacing(self._geometry)
         tables = score_tables(tally, slice_mm)
         look_at = doubts(
@@ -217,7 +226,7 @@ class QualityWatch:
         tables = (tally.given, tally.hits, tally.mass, tally.entropy, tally.area)
         given, hits, mass, entropy, area = (float(table[:, column].sum()) for table in tables)
         (score,) = expected_dice(np.array([given]), np.array([hits]), np.array([mass]))
-        pieces = tallying.components[column]
+        pieces, largest = int(tallying.components.count[column]), tallying.components.largest
         ends = zip(("first slice", "last slice"), tally.area[[0, -1], column], strict=True)
         touched = [end for end, there in ends if there]
         return LabelQuality(
@@ -225,8 +234,8 @@ class QualityWatch:
             name=name,
             score=round(float(score), _DIGITS) if area and given else None,
             entropy=round(entropy / given, _DIGITS) if area and given else None,
-            components=pieces.count,
-            largest_component=round(pieces.largest / area, _DIGITS) if area else None,
+            components=pieces,
+            largest_component=round(int(largest[column]) / area, _DIGITS) if area else None,
             touches_border=(*touched, *sorted(tallying.sides[column])),
             slices_flagged=n_flagged,
         )

@@ -1,100 +1,85 @@
-"""Connected components of a mask that passes by slice by slice."""
+"""Connected components of labels that pass by slice by slice."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage, sparse
-from scipy.sparse import csgraph
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Numbers = NDArray[np.int64]
+    from unet_med.quality.runs import SliceRuns
 
-_TOUCHING = np.ones((3, 3), int)  # by edge or corner in the plane
-_AROUND = tuple((row, column) for row in range(3) for column in range(3) if (row, column) != (1, 1))
-_TABLE = 1 << 20
-"""Pairs up to which a table of all of them is quicker than sorting those that occur."""
+    Numbers = NDArray[np.int64]
 
 
 class ComponentCount:
-    """Counts the components of one mask, one slice in memory at a time.
+    """Counts the components of every label, a few slices in memory at a time.
 
     Voxels that touch by face, edge or corner are one component, as in the scores
     (`unet_med.metrics.count_components`). Only components that reach the last slice are kept:
     a component that a slice does not go on with is finished, and only counted. Memory is that
-    of a slice, however many slices there are.
+    of the slices added at once, however many there are.
+
+    Args:
+        n_labels: Number of labels, told apart by their column 0 … n_labels - 1.
 
     Attributes:
-        n_finished: Components that ended before the last slice.
-        largest_finished: Voxels of the largest of them, 0 without any.
+        n_finished: Components of each label that ended before the last slice, (n_labels,).
+        largest_finished: Voxels of the largest of them, 0 without any, (n_labels,).
     """
 
-    def __init__(self) -> None:
-        self.n_finished = 0
-        self.largest_finished = 0
+    def __init__(self, n_labels: int) -> None:
+        self.n_finished: Numbers = np.zeros(n_labels, np.int64)
+        self.largest_finished: Numbers = np.zeros(n_labels, np.int64)
         self._sizes: Numbers = np.zeros(0, np.int64)  # of the components in the last slice
-        self._last: Numbers | None = None  # component of each pixel, from 1 on, 0 = none
+        self._columns: Numbers = np.zeros(0, np.int64)  # and their labels
+        self._last: Numbers = np.zeros(0, np.int64)  # component of each run of the last slice
 
     @property
-    def count(self) -> int:
-        """Components so far."""
-        return self.n_finished + len(self._sizes)
+    def count(self) -> Numbers:
+        """Components of each label so far, (n_labels,)."""
+        return self.n_finished + np.bincount(self._columns, minlength=len(self.n_finished))
 
     @property
-    def largest(self) -> int:
-        """Voxels of the largest component so far, 0 without any."""
-        return max(self.largest_finished, int(self._sizes.max(initial=0)))
+    def largest(self) -> Numbers:
+        """Voxels of the largest component of each label so far, 0 without any, (n_labels,)."""
+        largest = self.largest_finished.copy()
+        np.maximum.at(largest, self._columns, self._sizes)
+        return largest
 
-    def add(self, mask: NDArray[np.bool_]) -> None:
-        """Add the next slice (H, W), bool."""
-        found, n_pieces = ndimage.label(mask, structure=_TOUCHING)
-        pieces = np.asarray(found, np.int64)
-        n_before = len(self._sizes)
-        sizes = np.append(self._sizes, np.bincount(pieces.ravel(), minlength=n_pieces + 1)[1:])
-        if self._last is not None and n_before and n_pieces:
-            pairs = _touching_pairs(self._last, pieces)
-        else:
-            pairs = np.zeros((2, 0), np.int64)
-        n_nodes = n_before + n_pieces
-        ends = (pairs[0] - 1, n_before + pairs[1] - 1)
-        graph = sparse.coo_array((np.ones(pairs.shape[1], bool), ends), shape=(n_nodes, n_nodes))
+    def add(self, runs: SliceRuns, columns: NDArray[np.intp], n_slices: int) -> None:
+        """Add slices.
+
+        Args:
+            runs: Of the last slice added before, if there was one, and of the new ones.
+            columns: Column of each run's label, (n_runs,).
+            n_slices: How many slices there are, the old one included.
+        """
+        from scipy import sparse  # takes 0.2 s to load
+        from scipy.sparse import csgraph
+
+        n_old, n_runs, n_before = len(self._last), len(columns), len(self._sizes)
+        here, there = runs.touching()
+        rows = np.concatenate([here, np.arange(n_old)])
+        others = np.concatenate([there, n_runs + self._last])
+        n_nodes = n_runs + n_before
+        touch = np.ones(len(rows), np.float64)
+        graph = sparse.coo_array((touch, (rows, others)), shape=(n_nodes, n_nodes))
         n_groups, groups = csgraph.connected_components(graph, directed=False)
-        voxels = np.zeros(n_groups, np.int64)
-        np.add.at(voxels, groups, sizes)
-        self._go_on(groups[n_before:], voxels, pieces)
+        sizes = np.concatenate([runs.lengths, self._sizes])
+        sizes[:n_old] = 0  # they are in the components' sizes
+        voxels = np.bincount(groups, sizes, minlength=n_groups).astype(np.int64)
+        labels = np.zeros(n_groups, np.int64)
+        labels[groups] = np.concatenate([columns, self._columns])
+        self._go_on(groups[:n_runs][runs.slices == n_slices - 1], voxels, labels)
 
-    def _go_on(self, groups: NDArray[np.int32], voxels: Numbers, pieces: Numbers) -> None:
-        """Keep the groups that the new pieces belong to; the others are finished."""
+    def _go_on(self, groups: NDArray[np.int32], voxels: Numbers, labels: Numbers) -> None:
+        """Keep the groups that runs of the last slice belong to; the others are finished."""
         alive = np.zeros(len(voxels), bool)
         alive[groups] = True
-        self.n_finished += int(np.count_nonzero(~alive))
-        self.largest_finished = max(self.largest_finished, int(voxels[~alive].max(initial=0)))
-        numbers = np.cumsum(alive)  # from 1 on
-        self._sizes = voxels[alive]
-        self._last = np.append(0, numbers[groups])[pieces]
-
-
-def _touching_pairs(last: Numbers, current: Numbers) -> Numbers:
-    """Return pairs of numbers > 0 of two neighbouring slices that touch, (2, n), each once.
-
-    Where both slices hold the mask at one place, that pair is found there. A pixel that touches
-    a component of the other slice only beside its own place has nothing at its own place there;
-    otherwise the pixel there belongs to the same component and gives the pair.
-    """
-    present = current > 0
-    above = present & (last > 0)
-    rows, columns = np.nonzero(present & (last == 0))
-    padded, beside_of = np.pad(last, 1), current[rows, columns]
-    beside = [padded[rows + row, columns + column] for row, column in _AROUND]
-    first = np.concatenate([last[above], *beside])
-    second = np.concatenate([current[above], *[beside_of] * len(_AROUND)])
-    base = int(current.max()) + 1
-    codes = (first * base + second)[first > 0]
-    if (int(last.max()) + 1) * base > _TABLE:
-        return np.stack(np.divmod(np.unique(codes), base))
-    occurs = np.zeros((int(last.max()) + 1) * base, bool)
-    occurs[codes] = True
-    return np.stack(np.divmod(np.flatnonzero(occurs), base))
+        self.n_finished += np.bincount(labels[~alive], minlength=len(self.n_finished))
+        np.maximum.at(self.largest_finished, labels[~alive], voxels[~alive])
+        self._sizes, self._columns = voxels[alive], labels[alive]
+        self._last = (np.cumsum(alive) - 1)[groups]

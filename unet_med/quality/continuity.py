@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,5 +99,5 @@ def area_ratio(area: Column) -> Column:
 
 
 def _median(areas: Column) -> float:
-    present = areas[areas > 0]
-    return float(np.median(present)) if present.size else 0.0
+    present = [area for area in areas.tolist() if area > 0]
+    return median(present) if present else 0.0

@@ -9,6 +9,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_LOWEST = np.float32(-80.0)
+"""Lowest logit below the largest: exp(-80) is 2e-35, so that no figure shows the difference.
+Lower ones would become denormal numbers, with which processors are slow, and at last NaN."""
+
 
 def label_probabilities(
     logits: NDArray[np.float32], *, activation: str, temperature: float = 1.0
@@ -38,42 +42,92 @@ def label_probabilities(
         [0.25, 0.75]
     """
     scaled = logits * np.float32(1.0 / temperature)
-    if logits.shape[1] > 1 and activation == "softmax":
-        scaled -= scaled.max(axis=1, keepdims=True)
-        np.exp(scaled, out=scaled)
-        scaled /= scaled.sum(axis=1, keepdims=True)
-        return scaled
-    regions = _sigmoid(scaled)
-    absent = 1.0 - regions
-    # Product over the later regions: 1 for the last one.
-    later = np.cumprod(absent[:, ::-1], axis=1)[:, ::-1]
-    labels = regions.copy()
-    labels[:, :-1] *= later[:, 1:]
-    return np.concatenate([later[:, :1], labels], axis=1)
+    if _is_softmax(logits, activation):
+        return _softmax(scaled)[0]
+    return _painted(_regions(scaled)[0])[1]
 
 
-def entropy(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the entropy per voxel as a share of the largest possible one.
+def probabilities_and_entropy(
+    logits: NDArray[np.float32], *, activation: str, temperature: float = 1.0
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return `label_probabilities` and their entropy as a share of the largest possible one.
 
-    -Σ p log p / log(1 + L): 0 = certain, 1 = every label and background equally likely.
+    -Σ p log p / log(1 + L): 0 = certain, 1 = every label and background equally likely. It needs
+    one logarithm per voxel: with z the logits below the largest, log p is z - log Σ exp z, so
+    -Σ p log p = log Σ exp z - Σ p z, two terms that are not negative. With regions it is the
+    entropy of each one times the probability that none is painted over it.
 
     Args:
-        probabilities: (n, 1 + L, H, W), adding up to 1.
+        logits: (n, K, H, W) float32.
+        activation: As for `label_probabilities`.
+        temperature: As there.
 
     Returns:
-        (n, H, W) float32 in [0, 1].
+        Probabilities (n, 1 + L, H, W) and entropy (n, H, W) in [0, 1], float32.
 
     Source:
         C. E. Shannon, A mathematical theory of communication, 1948.
+
+    Example:
+        >>> logits = np.zeros((1, 3, 1, 1), np.float32)
+        >>> probabilities_and_entropy(logits, activation="softmax")[1].tolist()
+        [[[1.0]]]
     """
-    smallest = np.finfo(np.float32).tiny  # p log p is 0 at p = 0
-    terms = np.log(np.maximum(probabilities, smallest))
-    terms *= probabilities
-    total = -terms.sum(axis=1) / np.float32(np.log(probabilities.shape[1]))
-    return np.asarray(np.clip(total, 0.0, 1.0), np.float32)
+    scaled = logits * np.float32(1.0 / temperature)
+    if _is_softmax(logits, activation):
+        likely, log_total = _softmax(scaled)
+        scaled *= likely
+        doubt = log_total - scaled.sum(axis=1)
+    else:
+        regions, doubts = _regions(scaled)
+        later, likely = _painted(regions)
+        doubts *= later[:, 1:]
+        doubt = doubts.sum(axis=1)
+    doubt /= np.float32(np.log(likely.shape[1]))
+    return likely, np.minimum(doubt, np.float32(1.0), out=doubt)
 
 
-def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return 1 / (1 + exp(-x)) without overflow."""
-    small = np.exp(-np.abs(values))
-    return np.asarray(np.where(values >= 0, 1.0, small) / (1.0 + small), np.float32)
+def _is_softmax(logits: NDArray[np.float32], activation: str) -> bool:
+    return logits.shape[1] > 1 and activation == "softmax"
+
+
+def _softmax(scaled: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return softmax and log Σ exp z; turns the logits into z, those below the largest, in place.
+
+    z is at least `_LOWEST`.
+    """
+    scaled -= scaled.max(axis=1, keepdims=True)
+    if scaled.min(initial=0.0) < _LOWEST:
+        np.maximum(scaled, _LOWEST, out=scaled)
+    likely = np.exp(scaled)
+    total = likely.sum(axis=1, keepdims=True)
+    likely /= total
+    return likely, np.log(total[:, 0])
+
+
+def _regions(scaled: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return 1 / (1 + exp(-x)) and, in nats, its entropy; without overflow."""
+    distance = np.maximum(-np.abs(scaled), _LOWEST)
+    small = np.exp(distance)
+    rarer = small / (np.float32(1.0) + small)
+    regions = np.where(scaled >= 0, np.float32(1.0) - rarer, rarer)
+    return regions, np.asarray(np.log1p(small) - distance * rarer)
+
+
+def _painted(regions: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Paint regions over each other.
+
+    Args:
+        regions: Probability of each, (n, L, H, W).
+
+    Returns:
+        Probability that no region from the first, the second, ... on is there, the last 1, and
+        that of background and each label; (n, 1 + L, H, W).
+    """
+    n, n_regions, *plane = regions.shape
+    later = np.ones((n, n_regions + 1, *plane), regions.dtype)
+    for region in range(n_regions - 1, -1, -1):
+        np.multiply(later[:, region + 1], 1.0 - regions[:, region], out=later[:, region])
+    likely = later.copy()
+    likely[:, 1:] *= regions
+    return later, likely

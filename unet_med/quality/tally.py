@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unet_med.quality.components import ComponentCount
-from unet_med.quality.probabilities import entropy, label_probabilities
+from unet_med.quality.probabilities import probabilities_and_entropy
+from unet_med.quality.runs import SliceRuns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     Table = NDArray[np.float64]
 
-_SIDES = ("first row", "last row", "first column", "last column")
+_LARGEST_IN_TABLE = 1 << 16
+"""Label value up to which a table says which column it is: half a megabyte."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def expected_dice(given: Table, hits: Table, mass: Table) -> Table:
 class Tallying:
     """Fills a `SliceTally` and counts components as slices pass by, one after the other.
 
-    Memory: one mask per label, and one slice's probabilities at a time.
+    Memory: one mask per label, and the probabilities of the slices given at once.
 
     Args:
         n_slices: Slices of the scan.
@@ -89,59 +91,120 @@ class Tallying:
         self, n_slices: int, values: Sequence[int], *, activation: str, temperature: float
     ) -> None:
         self.tally = SliceTally.zeros(n_slices, len(values))
-        self.components = tuple(ComponentCount() for _ in values)
+        self.components = ComponentCount(len(values))
         self.sides: tuple[set[str], ...] = tuple(set() for _ in values)
         self._values = tuple(values)
+        self._order = np.argsort(values)
+        self._table = _column_table(values) if max(values) <= _LARGEST_IN_TABLE else None
         self._activation = activation
         self._temperature = temperature
-        self._last: list[NDArray[np.bool_] | None] = [None for _ in values]
+        self._previous: NDArray[np.integer] | None = None
+        self._last: dict[int, NDArray[np.bool_]] = {}  # of labels not in the previous slice
 
     def add_logits(
-        self, index: int, logits: NDArray[np.float32], labels: NDArray[np.integer]
+        self, start: int, logits: NDArray[np.float32], labels: NDArray[np.integer]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Count what the network says about one slice.
+        """Count what the network says about slices.
 
         Args:
-            index: Its index.
-            logits: (K, H, W) float32.
-            labels: Label values (H, W) that follow from them.
+            start: Index of the first.
+            logits: (n, K, H, W) float32.
+            labels: Label values (n, H, W) that follow from them.
 
         Returns:
-            Probabilities (1 + L, H, W), background first, and entropy (H, W) in 0 … 1.
+            Probabilities (n, 1 + L, H, W), background first, and entropy (n, H, W) in 0 … 1.
         """
-        likely = label_probabilities(
-            logits[None], activation=self._activation, temperature=self._temperature
+        likely, doubt = probabilities_and_entropy(
+            logits, activation=self._activation, temperature=self._temperature
         )
-        sums = self.tally
-        sums.mass[index] = likely[0, 1:].sum(axis=(1, 2), dtype=np.float64)
-        doubt = entropy(likely)[0]
-        for column, value in enumerate(self._values):
-            mask = labels == value
-            sums.given[index, column] = np.count_nonzero(mask)
-            if sums.given[index, column]:
-                sums.hits[index, column] = likely[0, column + 1][mask].sum(dtype=np.float64)
-                sums.entropy[index, column] = doubt[mask].sum(dtype=np.float64)
-        return likely[0], doubt
+        part, sums = slice(start, start + len(labels)), self.tally
+        n_slices, n_labels, n_voxels = len(labels), len(self._values), labels[0].size
+        sums.mass[part] = likely.reshape(n_slices, n_labels + 1, -1)[:, 1:].sum(axis=-1)
+        there = labels.reshape(n_slices, -1) != 0
+        voxels = np.flatnonzero(there)
+        slices = np.repeat(np.arange(n_slices), np.count_nonzero(there, axis=1))
+        columns = self._columns(labels.ravel().take(voxels))
+        # From a voxel's place among the labels to that of its label among the probabilities.
+        steps = np.arange(n_slices)[:, None] * n_labels + np.arange(n_labels) + 1
+        groups = slices * n_labels + columns
+        chances = likely.ravel().take(voxels + (steps * n_voxels).ravel().take(groups))
+        sums.given[part] = self._by_group(n_slices, groups)
+        sums.hits[part] = self._by_group(n_slices, groups, chances)
+        sums.entropy[part] = self._by_group(n_slices, groups, doubt.ravel().take(voxels))
+        return likely, doubt
 
-    def add_labels(self, index: int, labels: NDArray[np.integer]) -> None:
-        """Count what one slice of the mask tells by itself and beside its neighbour.
+    def add_labels(self, start: int, labels: NDArray[np.integer]) -> None:
+        """Count what slices of the mask tell by themselves and beside their neighbours.
 
         Args:
-            index: Its index; every slice comes once, in order.
-            labels: Label values (H, W), as they are written.
+            start: Index of the first; every slice comes once, in order.
+            labels: Label values (n, H, W), as they are written.
         """
-        for column, value in enumerate(self._values):
-            mask = labels == value
-            self.components[column].add(mask)
-            area = int(np.count_nonzero(mask))
-            if not area:
-                continue
-            self.tally.area[index, column] = area
-            last = self._last[column]
-            if last is not None:
-                self.tally.shared[index, column] = np.count_nonzero(mask & last)
-            self._last[column] = mask
-            edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
-            self.sides[column].update(
-                side for side, edge in zip(_SIDES, edges, strict=True) if edge.any()
-            )
+        n_known = 0 if self._previous is None else 1
+        known = labels[:0] if self._previous is None else self._previous[None]
+        stack = np.concatenate([known, labels])
+        part = slice(start, start + len(labels))
+        runs = SliceRuns(stack, n_joined=n_known)
+        columns = self._columns(runs.values)
+        n_labels, n_stack = len(self._values), len(stack)
+        area = self._by_group(n_stack, runs.slices * n_labels + columns, runs.lengths)
+        self.tally.area[part] = area[n_known:]
+        places, lengths = runs.overlaps
+        groups = runs.slice_of(places) * n_labels + self._columns(runs.pixels[places])
+        shared = self._by_group(n_stack, groups, lengths)
+        self.tally.shared[part] = shared[n_known:]
+        self._add_after_gaps(start - n_known, stack, area > 0)
+        for side, there in runs.ends().items():
+            for column in np.unique(columns[there]).tolist():
+                self.sides[column].add(side)
+        self.components.add(runs, columns, len(stack))
+        self._previous = stack[-1]
+
+    def _add_after_gaps(
+        self, start: int, stack: NDArray[np.integer], present: NDArray[np.bool_]
+    ) -> None:
+        """Compare slices with the last one before that holds a label, where slices lie between.
+
+        Args:
+            start: Index of the stack's first slice.
+            stack: Label values (m, H, W).
+            present: Which labels each slice holds, (m, n_labels).
+        """
+        for index, column in np.argwhere(present[1:] != present[:-1]).tolist():
+            value = self._values[column]
+            if present[index, column]:
+                self._last[column] = stack[index] == value
+            elif column in self._last:
+                shared = (stack[index + 1] == value) & self._last.pop(column)
+                self.tally.shared[start + index + 1, column] = np.count_nonzero(shared)
+
+    def _columns(self, values: NDArray[np.integer]) -> NDArray[np.intp]:
+        """Return the column of each label value, same shape."""
+        if self._table is not None:
+            return self._table.take(values)
+        ordered = np.array(self._values, values.dtype)[self._order]
+        return self._order.take(np.searchsorted(ordered, values))
+
+    def _by_group(
+        self,
+        n_slices: int,
+        groups: NDArray[np.intp],
+        weights: NDArray[np.generic] | None = None,
+    ) -> Table:
+        """Return sums of weights, or how many there are, per slice and label.
+
+        Args:
+            n_slices: Number of slices.
+            groups: slice · n_labels + column, (n,).
+            weights: (n,).
+        """
+        n_labels = len(self._values)
+        sums = np.bincount(groups, weights, minlength=n_slices * n_labels)
+        return sums.reshape(n_slices, n_labels).astype(np.float64)
+
+
+def _column_table(values: Sequence[int]) -> NDArray[np.intp]:
+    """Return a table from label value to column."""
+    table = np.zeros(max(values) + 1, np.intp)
+    table[list(values)] = np.arange(len(values))
+    return table
