@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -251,6 +253,57 @@ def test_progress_ends_with_all_slices(segmenter):
     segmenter.segment(make_scan(), progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (9, 9)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def after_two_calls(event):
+    """A guard that sets an event when the network was run twice."""
+    calls = itertools.count(1)
+
+    def guard(predictor):
+        def predict(slices, /):
+            logits = predictor(slices)
+            if next(calls) == 2:
+                event.set()
+            return logits
+
+        return predict
+
+    return guard
+
+
+def test_the_network_runs_while_labels_are_made(segmenter, tmp_path, monkeypatch):
+    monkeypatch.setattr("unet_med.inference.pipeline.PIXELS_PER_BATCH", 3 * 21 * 18)
+    twice, waited = threading.Event(), []
+
+    def progress(done, _total):
+        if not waited:  # labels of the first slices are made, the user of them waits
+            waited.append((done, twice.wait(timeout=10)))
+
+    case = segmenter.open(make_scan())
+    case.share_network(after_two_calls(twice))
+    case.write_to(tmp_path / "mask.nii.gz", progress)
+    assert waited == [(3, True)]
+
+
+def test_a_run_given_up_leaves_no_thread(segmenter, tmp_path, monkeypatch):
+    monkeypatch.setattr("unet_med.inference.pipeline.PIXELS_PER_BATCH", 1)
+
+    def progress(done, _total):
+        if done == 2:
+            msg = "enough"
+            raise InterruptedError(msg)
+
+    with pytest.raises(InterruptedError, match="enough"):
+        segmenter.segment_to(make_scan(), tmp_path / "mask.nii.gz", progress=progress)
+    deadline = time.monotonic() + 5
+    while (left := prefetching()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not left
+    assert not list(tmp_path.iterdir())
+
+
+def prefetching():
+    return [thread for thread in threading.enumerate() if thread.name == "unet_med-prefetch"]
 
 
 def test_paths_that_do_not_exist_are_refused(segmenter):

@@ -85,6 +85,23 @@ def test_leaving_early_stops_the_thread():
     assert len(made) < 10
 
 
+def test_leaving_early_closes_what_is_iterated_though_somebody_has_it():
+    closed = threading.Event()
+
+    def items():
+        try:
+            yield from range(1000)
+        finally:
+            closed.set()
+
+    kept = Prefetch(items())
+    for item in kept:
+        if item == 3:
+            break
+    assert closed.wait(timeout=5)
+    assert not workers()
+
+
 def test_the_clock_adds_up_and_counts_failures_too():
     clock = StageClock()
     for _ in range(2):

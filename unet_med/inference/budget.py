@@ -80,8 +80,9 @@ def _needed_bytes(pipeline: SlicePipeline, recipe: Recipe) -> tuple[int, int]:
     shape = pipeline.resampler.network_shape
     native, whole = math.prod(pipeline.resampler.shape), math.prod(shape)
     maps = _MAPS_PER_CHANNEL * network.sizes[0] + 3 * network.out_channels
-    # Slices wait while others are run: two batches ahead, one in use, one being made.
-    around = 4 * network.in_channels * whole + network.out_channels * native
+    # Slices wait while others are run: two batches ahead, one in use, one being made. Logits
+    # wait while labels are made: one batch ahead, one in use, one being made.
+    around = 4 * network.in_channels * whole + 3 * network.out_channels * native
     if not pipeline.window.is_needed(shape):
         return 0, _BYTES * (maps * whole + around)
     window = math.prod(min(sides) for sides in zip(pipeline.window.size, shape, strict=True))

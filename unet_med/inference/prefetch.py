@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -28,7 +29,7 @@ class Prefetch(Generic[T]):
 
     Args:
         items: Iterated in the thread.
-        depth: Items made ahead at the most, at least 1.
+        depth: Items that wait to be used at the most, at least 1; one more is being made.
     """
 
     def __init__(self, items: Iterable[T], *, depth: int = 2) -> None:
@@ -43,6 +44,7 @@ class Prefetch(Generic[T]):
         try:
             while not isinstance(item := self._queue.get(), _End):
                 yield item
+                del item  # its memory may be wanted for the next one
             if item.error is not None:
                 raise item.error
         finally:
@@ -55,9 +57,12 @@ class Prefetch(Generic[T]):
         error: BaseException | None = None
         try:
             for item in self._items:
-                if self._stopped.is_set():
-                    return
                 self._queue.put(item)
+                del item
+                if self._stopped.is_set():
+                    break
+            if isinstance(self._items, Generator):
+                self._items.close()  # so that threads of its own stop too, whoever still has it
         except BaseException as exc:  # noqa: BLE001 - carried over to the iterating thread
             error = exc
         self._queue.put(_End(error))

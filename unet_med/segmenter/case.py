@@ -124,10 +124,13 @@ class OpenCase:
         )
 
     def labels(self, progress: Progress | None) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (first slice, labels (n, H, W)) before post-processing, while more are read."""
-        for start, part in iter_labels(
-            self.logits(), self.recipe, clock=self.clock, watch=self._watch.add
-        ):
+        """Yield (first slice, labels (n, H, W)) before post-processing.
+
+        Slices are read, and the network runs, in threads of their own meanwhile.
+        """
+        logits = Prefetch(self.logits(), depth=1)
+        watch = self._watch.add
+        for start, part in iter_labels(logits, self.recipe, clock=self.clock, watch=watch):
             yield start, part
             if progress is not None:
                 progress(start + len(part), self.n_slices)
