@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -27,12 +27,16 @@ FLAGS = (
     "--disable-dev-shm-usage", "--force-device-scale-factor=1", "--hide-scrollbars",
     "--host-resolver-rules=MAP * ~NOTFOUND", "--remote-debugging-pipe",
 )  # fmt: skip
-SECONDS = 15
+SECONDS = 60
 
 
 def find_chromium():
     """Return the path of a Chromium, or None."""
     return next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+class NavigatedError(Exception):
+    """The page that was asked something went away for another."""
 
 
 class Browser:
@@ -65,6 +69,8 @@ class Browser:
         while True:
             answer = self._receive()
             if answer.get("id") == self.number:
+                if "navigated" in answer.get("error", {}).get("message", ""):
+                    raise NavigatedError
                 assert "error" not in answer, (method, answer["error"])
                 return answer["result"]
             self._note(answer)
@@ -102,10 +108,14 @@ class Browser:
     def wait(self, expression):
         """Wait until an expression is true and return its value."""
         end = time.monotonic() + SECONDS
-        while not (value := self.run(expression)):
+        while not (value := self._run_here(expression)):
             assert time.monotonic() < end, (expression, self.complaints)
             time.sleep(0.02)
         return value
+
+    def _run_here(self, expression):
+        with suppress(NavigatedError):  # the page it was asked of is gone: ask the next one
+            return self.run(expression)
 
     def size(self, width, height):
         self.shape = (width, height)
