@@ -86,6 +86,7 @@ def test_small_slices_have_no_windows():
     assert {way.tiling for way in ways.all_ways(257, 10)} == {"whole", "windows"}
 
 
+@pytest.mark.slow
 def test_threads_of_torch_are_put_back(bundle):
     before = torch.get_num_threads()
     run_bench(

@@ -19,6 +19,7 @@ def bench(bundle, *options):
     return main(["bench", "--bundle", str(bundle), *quick, *options])
 
 
+@pytest.mark.slow
 def test_the_table_names_every_way_and_what_is_missing(bundle, capsys):
     assert bench(bundle) == 0
     lines = capsys.readouterr().out.splitlines()
