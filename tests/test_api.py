@@ -13,6 +13,8 @@ def test_the_names_of_the_package_resolve():
     assert dir(unet_med) == sorted(unet_med.__all__)
     for name in unet_med.__all__:
         assert getattr(unet_med, name) is not None
+    for name in unet_med.api.__all__:
+        assert getattr(unet_med.api, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'paint'"):
         _ = unet_med.paint
 
