@@ -27,6 +27,7 @@ class TrainOptions(TypedDict, total=False):
     cache: AnyPath | None
     workers: int
     precision: str
+    tensorboard: bool
     command_line: str
     progress: ReadingProgress | None
 
@@ -48,7 +49,7 @@ def train(
         output: The new bundle's folder.
         source: Instead of the two folders, as for `plan`.
         settings: Budget and wishes, as for `plan`.
-        **options: ``resume``, ``init``, ``cache``, ``workers``, ``precision`` as
+        **options: ``resume``, ``init``, ``cache``, ``workers``, ``precision``, ``tensorboard`` as
             `unet_med.training.RunOptions` has them, ``folds`` (a cross-validation; see
             `unet_med.folds`), ``command_line`` for the model card, and ``progress`` of the
             reading of cases.
@@ -69,6 +70,7 @@ def train(
         cache=None if cache is None else Path(cache),
         workers=options.get("workers", 0),
         precision=options.get("precision", "auto"),
+        tensorboard=options.get("tensorboard", False),
         command_line=options.get("command_line", "unet_med.train() in Python"),
     )
 

@@ -42,6 +42,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     how.add_argument(
         "--workers", type=int, default=0, metavar="N", help="processes for batches (default: none)"
     )
+    how.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write event files into BUNDLE/runs/train/tensorboard as well",
+    )
     how.add_argument("--cache", type=Path, metavar="DIR", help="keep the preprocessed slices here")
     parser.set_defaults(run=run)
 
@@ -66,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
             cache=args.cache,
             workers=args.workers,
             precision=args.precision,
+            tensorboard=args.tensorboard,
             command_line=args.command_line,
             progress=progress,
         )

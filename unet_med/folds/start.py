@@ -118,4 +118,6 @@ def _arguments(folder: Path, options: RunOptions) -> list[str]:
         arguments += ["--init", str(options.init)]
     if options.cache is not None:
         arguments += ["--cache", str(options.cache)]
+    if options.tensorboard:
+        arguments += ["--tensorboard"]
     return arguments

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from unet_med.training.settings import SlabSettings
     from unet_med.training.slab_batches import SlabBatches
     from unet_med.training.start import train_bundle
+    from unet_med.training.tensorboard import TensorBoardLog, tensorboard_folder
 
 _LAZY = {
     "Attached": "rounds",
@@ -51,6 +52,7 @@ _LAZY = {
     "SliceBatches": "batches",
     "SliceCache": "cache",
     "StepSampler": "batches",
+    "TensorBoardLog": "tensorboard",
     "TrainingInferer": "parts",
     "TrainingResult": "run",
     "WeightAverage": "averaging",
@@ -62,6 +64,7 @@ _LAZY = {
     "prepare_folder": "parts",
     "remove_cache": "parts",
     "run_training": "ending",
+    "tensorboard_folder": "tensorboard",
     "threads_of": "parts",
     "train_bundle": "start",
     "validation_data": "scoring",
@@ -83,6 +86,7 @@ __all__ = [
     "SliceBatches",
     "SliceCache",
     "StepSampler",
+    "TensorBoardLog",
     "TrainingCase",
     "TrainingInferer",
     "TrainingPlan",
@@ -96,6 +100,7 @@ __all__ = [
     "prepare_folder",
     "remove_cache",
     "run_training",
+    "tensorboard_folder",
     "threads_of",
     "train_bundle",
     "validation_data",

@@ -34,6 +34,7 @@ from unet_med.training.pace import (
 from unet_med.training.processes import barrier, is_first, rank, world
 from unet_med.training.rounds import BEST, CHECKPOINT, CURVE, LOG, PACE
 from unet_med.training.slab_batches import SlabBatches
+from unet_med.training.tensorboard import FOLDER as EVENTS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,6 +61,8 @@ def prepare_folder(folder: Path | str, *, resume: bool) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         for name in () if resume else (CHECKPOINT, BEST, LOG, CURVE, PACE):
             (path / name).unlink(missing_ok=True)
+        if not resume:
+            shutil.rmtree(path / EVENTS, ignore_errors=True)
     barrier()
     return path
 

@@ -17,6 +17,7 @@ from unet_med.training.pace import Pace
 from unet_med.training.plan import PLAN
 from unet_med.training.processes import is_distributed, under_torchrun
 from unet_med.training.rounds import CHECKPOINT, PACE
+from unet_med.training.tensorboard import require_tensorboard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,7 @@ class RunOptions:
             folder, removed at the end.
         workers: Processes that prepare batches; 0 = this one.
         precision: ``auto``, ``fp32`` or ``bf16``.
+        tensorboard: Write event files for TensorBoard, too.
         command_line: For the model card.
     """
 
@@ -49,7 +51,17 @@ class RunOptions:
     cache: Path | None = None
     workers: int = 0
     precision: str = "auto"
+    tensorboard: bool = False
     command_line: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be done here, before anything is read.
+
+        Raises:
+            MissingExtraError: TensorBoard is not installed.
+        """
+        if self.tensorboard:
+            require_tensorboard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,7 @@ def run_bundle(root: Path, options: RunOptions) -> TrainingResult:
         "workers": options.workers,
         "precision": options.precision,
         "keep_cache": options.cache is not None,
+        "tensorboard": options.tensorboard,
     }
     if options.init is not None:
         overrides["initial_bundle"] = str(options.init)
