@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from tests.training.bundles import make_plan, make_recipe, write_cases
+from tests.training.events import points
 from unet_med.training.bundle_files import write_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,7 @@ def bundle_run(folder, *, n_processes):
     launch = TORCHRUN if n_processes == 2 else ()
     config = CONFIGS if n_processes == 2 else "configs/train.yaml"
     command = ["-m", "monai.bundle", "run", "--config_file", config, "--freeze_batch_norm", "True"]
+    command += ["--tensorboard", "True"]
     subprocess.run(
         [sys.executable, *launch, *command], cwd=folder, check=True, env=ENVIRONMENT,
         capture_output=True, timeout=180,
@@ -54,6 +56,10 @@ def test_two_processes_are_one(cases, tmp_path):
         results[n_processes] = bundle_run(folder, n_processes=n_processes)
     (one, weights), (two, others) = results[1], results[2]
     assert len(one) == len(two) == 20
+    for n_processes in (1, 2):  # the first process alone writes, each step once
+        events = tmp_path / str(n_processes) / "runs/train/tensorboard"
+        assert len(list(events.iterdir())) == 1
+        assert [step for step, _ in points(events)["loss/step"]] == list(range(1, 21))
     for name in ("loss", "dice fluid"):
         ours, theirs = ([float(row[name] or "nan") for row in rows] for rows in (one, two))
         np.testing.assert_allclose(theirs, ours, rtol=1e-4 if name == "loss" else 2e-3)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.training.bundles import make_plan, make_recipe, write_cases
+from tests.training.events import points
 from unet_med._files import sha256_file
 from unet_med.cli import main
 from unet_med.errors import MissingExtraError, OutputError
@@ -44,20 +45,6 @@ def plain(made, tmp_path_factory):
     folder = tmp_path_factory.mktemp("plain") / "bundle"
     train_bundle(folder, lambda: made, RunOptions())
     return folder
-
-
-def points(folder):
-    """Every stored point of every tag, in the order of the files, doubles and all."""
-    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-    from tensorboard.util.tensor_util import make_ndarray
-
-    found = {}
-    for path in sorted(folder.iterdir()):
-        for event in EventFileLoader(str(path)).Load():
-            for value in event.summary.value:
-                number = make_ndarray(value.tensor).item()
-                found.setdefault(value.tag, []).append((event.step, number))
-    return found
 
 
 def rows_of(folder):
