@@ -12,7 +12,7 @@ import numpy as np
 from unet_med._optional import require
 from unet_med.errors import VolumeError
 from unet_med.volumes.dicom_grid import assemble
-from unet_med.volumes.dicom_headers import read_identifiers, reading_dicom
+from unet_med.volumes.dicom_reading import read_identifiers, reading_dicom
 from unet_med.volumes.dicom_series import choose_series, find_series
 from unet_med.volumes.spool import Spool
 from unet_med.volumes.stored import StoredVoxels, VoxelLayout

@@ -7,13 +7,14 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from unet_med.errors import InputError
-from unet_med.volumes.dicom_headers import SeriesHeader, SliceHeader, read_slices
 from unet_med.volumes.dicom_names import dicom_files
+from unet_med.volumes.dicom_reading import read_slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from unet_med.volumes.dicom_headers import SeriesHeader, SliceHeader
     from unet_med.volumes.limits import SeriesRule
 
 _LOCALISERS = {"LOCALIZER", "SCOUT"}

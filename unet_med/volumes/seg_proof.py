@@ -8,7 +8,7 @@ import numpy as np
 
 from unet_med._optional import require
 from unet_med.errors import OutputError
-from unet_med.volumes.dicom_headers import reading_dicom
+from unet_med.volumes.dicom_reading import reading_dicom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
