@@ -7,7 +7,8 @@ import pytest
 
 from unet_med.recipe import Channel, Fingerprint, NetworkRecipe, Recipe
 from unet_med.training import TrainingCase, TrainingPlan
-from unet_med.training.card import CARD, CardFacts, label_scores, metrics_of, model_card, write_card
+from unet_med.training.card import CARD, CardFacts, metrics_of, model_card, write_card
+from unet_med.training.card_scores import label_scores
 
 RECIPE = Recipe(
     name="liver|x",
