@@ -5,9 +5,14 @@ from __future__ import annotations
 import types
 import typing
 from dataclasses import fields, is_dataclass
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from unet_med._files import MOST_JSON_BYTES, read_json
 from unet_med.errors import RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 T = TypeVar("T")
 _MOST_DIGITS = 18
@@ -15,6 +20,51 @@ _MOST_SHOWN = 80
 
 LARGEST = 1e12
 """Magnitude of numbers in a recipe; JSON's 1e999 is infinity to Python."""
+
+
+def load_json(
+    path: Path,
+    build: Callable[[Any], T],
+    *,
+    what: str,
+    advice: str,
+    most_bytes: int = MOST_JSON_BYTES,
+) -> T:
+    """Build a value from a JSON file.
+
+    Args:
+        path: The file.
+        build: From parsed JSON to the value.
+        what: What the file is, for messages.
+        advice: What to do when it cannot be read.
+        most_bytes: Of a larger file no more is read.
+
+    Raises:
+        RecipeError: The file cannot be read, is no JSON, or `build` refuses what it holds.
+    """
+    try:
+        return build(read_json(path, most_bytes=most_bytes))
+    except OSError as exc:
+        msg = f"cannot read the {what} {path}: {exc.strerror or exc}; {advice}"
+        raise RecipeError(msg) from exc
+    except ValueError as exc:
+        msg = f"{path} is not a valid {what}: {exc}"
+        raise RecipeError(msg) from exc
+
+
+def refuse_newer(content: Any, known: int, *, what: str) -> None:  # noqa: ANN401 - parsed JSON
+    """Refuse content of a later schema version, which this program could misread.
+
+    Raises:
+        RecipeError: Its ``schema_version`` is above ``known``.
+    """
+    version = content.get("schema_version", known) if isinstance(content, dict) else 0
+    if isinstance(version, int) and version > known:
+        msg = (
+            f"the {what} has schema version {version}, this program knows up to {known}: "
+            "install a newer unet_med"
+        )
+        raise RecipeError(msg)
 
 
 def decode(kind: type[T], content: Any, *, where: str) -> T:  # noqa: ANN401 - parsed JSON

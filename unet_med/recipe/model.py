@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from unet_med._files import read_json, write_json
+from unet_med._files import write_json
 from unet_med.errors import RecipeError
 from unet_med.preprocessing import Context, Normalisation
-from unet_med.recipe.decoding import decode
+from unet_med.recipe.decoding import decode, load_json, refuse_newer
 from unet_med.recipe.mirrors import MirrorAxis, mirror_problems, parse_tta
 from unet_med.recipe.postprocessing import LabelRule, rule_problems
 from unet_med.windows import WindowRule
@@ -129,14 +129,7 @@ class Recipe:
         Raises:
             RecipeError: The file cannot be read, is no JSON, has unknown keys or wrong values.
         """
-        try:
-            return cls.from_dict(read_json(path))
-        except OSError as exc:
-            msg = f"cannot read the recipe {path}: {exc.strerror or exc}; name a bundle folder"
-            raise RecipeError(msg) from exc
-        except ValueError as exc:
-            msg = f"{path} is not a valid recipe: {exc}"
-            raise RecipeError(msg) from exc
+        return load_json(path, cls.from_dict, what="recipe", advice="name a bundle folder")
 
     @classmethod
     def from_dict(cls, content: Any) -> Recipe:  # noqa: ANN401 - parsed JSON
@@ -145,13 +138,7 @@ class Recipe:
         Raises:
             RecipeError: Unknown keys, missing keys or wrong values.
         """
-        version = content.get("schema_version", SCHEMA_VERSION) if isinstance(content, dict) else 0
-        if isinstance(version, int) and version > SCHEMA_VERSION:
-            msg = (
-                f"the recipe has schema version {version}, this program knows up to "
-                f"{SCHEMA_VERSION}: install a newer unet_med"
-            )
-            raise RecipeError(msg)
+        refuse_newer(content, SCHEMA_VERSION, what="recipe")
         return decode(cls, content, where="recipe")
 
     def with_tta(self, tta: str) -> Recipe:

@@ -7,14 +7,13 @@ normalisation, context, labels); the plan says how it is trained. It lies in the
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unet_med._files import write_json
 from unet_med.errors import RecipeError
-from unet_med.recipe.decoding import decode
+from unet_med.recipe.decoding import decode, load_json, refuse_newer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 PLAN = Path("configs/plan.json")
 PLAN_VERSION = 1
 """Raised when an older program could misread a newer plan."""
+
+MOST_PLAN_BYTES = 1 << 28
+"""Largest plan that is read: it names every case, so it may be far larger than a recipe."""
 
 AnatomicalAxis = Literal["left-right", "anterior-posterior", "inferior-superior"]
 
@@ -155,14 +157,13 @@ class TrainingPlan:
         Raises:
             RecipeError: The file cannot be read, is no JSON, has unknown keys or wrong values.
         """
-        try:
-            return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
-        except OSError as exc:
-            msg = f"cannot read the plan {path}: {exc.strerror or exc}; make one with unet-med plan"
-            raise RecipeError(msg) from exc
-        except (ValueError, RecursionError) as exc:
-            msg = f"{path} is not a valid plan: {exc}"
-            raise RecipeError(msg) from exc
+        return load_json(
+            path,
+            cls.from_dict,
+            what="plan",
+            advice="make one with unet-med plan",
+            most_bytes=MOST_PLAN_BYTES,
+        )
 
     @classmethod
     def from_dict(cls, content: Any) -> TrainingPlan:  # noqa: ANN401 - parsed JSON
@@ -171,13 +172,7 @@ class TrainingPlan:
         Raises:
             RecipeError: Unknown keys, missing keys or wrong values.
         """
-        version = content.get("schema_version", PLAN_VERSION) if isinstance(content, dict) else 0
-        if isinstance(version, int) and version > PLAN_VERSION:
-            msg = (
-                f"the plan has schema version {version}, this program knows up to "
-                f"{PLAN_VERSION}: install a newer unet_med"
-            )
-            raise RecipeError(msg)
+        refuse_newer(content, PLAN_VERSION, what="plan")
         return decode(cls, content, where="plan")
 
     def to_dict(self) -> dict[str, Any]:
