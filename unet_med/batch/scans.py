@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from unet_med._files import sha256_file
 from unet_med.batch.destination import FILE_ENDINGS, sidecar_path
-from unet_med.batch.finished import read_sidecar
+from unet_med.batch.sidecar import mask_named, read_sidecar
 from unet_med.reporting import ScanFile, scans_in
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def sidecar_of(mask: Path) -> dict[str, Any]:
     if not mask.name.lower().endswith(FILE_ENDINGS):
         return {}
     content = read_sidecar(sidecar_path(mask))
-    return content if content and content["mask"]["file"] == mask.name else {}
+    return content if mask_named(content) == mask.name else {}
 
 
 def scan_in_sidecar(sidecar: dict[str, Any]) -> ScanFile:

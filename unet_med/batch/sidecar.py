@@ -103,6 +103,13 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         return {}
 
 
+def mask_named(content: Mapping[str, Any]) -> str:
+    """Return the file name of the mask that a sidecar was written for; empty = it names none."""
+    mask = content.get("mask")
+    name = mask.get("file") if isinstance(mask, dict) else None
+    return name if isinstance(name, str) else ""
+
+
 def refuse_foreign_sidecar(path: Path) -> None:
     """Leave a JSON file alone that this program did not write, such as one of a data set.
 
