@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from unet_med.cli.stderr import say
 
 if TYPE_CHECKING:
     from unet_med.bench.run import BenchResult, Row
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         memory=not args.no_memory,
     )
-    result = run_bench(open_bundle(args.bundle), settings, say=_say)
+    result = run_bench(open_bundle(args.bundle), settings, say=say)
     if args.json:
         print(json.dumps(result.as_dict(), indent=2))
     else:
@@ -102,7 +103,3 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.speedup:.1f}x",
         f"{memory / _MEBI:.0f}" if memory else "-",
     )
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +15,9 @@ from unet_med.cli.evaluate_options import (
     parse_tolerances,
 )
 from unet_med.cli.scores_text import print_comparison, print_scores
+from unet_med.cli.stderr import case_bar, say_case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from unet_med.evaluation import CohortScores, MetricSettings
     from unet_med.evaluation.cohort import Progress
 
@@ -135,8 +132,8 @@ def run(args: argparse.Namespace) -> int:
         from unet_med.reporting import scans_in
 
         scans_in(args.images)  # a wrong path is told now, not after an hour of scoring
-    with _progress() as progress:
-        options = _options(args) | {"output": args.output, "progress": progress}
+    with case_bar("evaluate") as bar:
+        options = _options(args) | {"output": args.output, "progress": bar or say_case}
         if args.against is None:
             comparison = None
             scores = evaluate_cohort(args.predictions, args.references, **options)
@@ -146,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
             )
             scores = comparison.here
         # A log has a line per case already; a bar begins anew.
-        written = _write_report(args, scores, progress if sys.stderr.isatty() else None)
+        written = _write_report(args, scores, bar)
     if args.json:
         print((args.output / "summary.json").read_text(encoding="utf-8"), end="")
     else:
@@ -239,27 +236,3 @@ def _command(args: argparse.Namespace) -> str:
     for name, values in args.region:
         words += ["--region", f"{name}=" + ",".join(map(str, values))]
     return shlex.join(words)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """Show a bar on a terminal, a line per case in a log; standard output stays free."""
-    if not sys.stderr.isatty():
-
-        def print_line(done: int, total: int, case: str) -> None:
-            print(f"[{done}/{total}] {case}", file=sys.stderr)
-
-        yield print_line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("evaluate")
-
-        def advance(done: int, total: int, case: str) -> None:
-            bar.update(task, completed=done, total=total, description=case)
-
-        yield advance

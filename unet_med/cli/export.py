@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from unet_med.cli.stderr import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         output=args.output,
     )
-    result = export_bundle(bundle, settings, say=_say)
+    result = export_bundle(bundle, settings, say=say)
     if args.json:
         print(json.dumps(_content(result.root, result.files, result.precisions), indent=2))
         return 0
@@ -127,10 +128,6 @@ def _scans(bundle: Bundle, source: Path | None, references: Path | None) -> tupl
         msg = f"no mask in {references} has the name of a scan in {source}, as {found.cases[0].id}"
         raise InputError(msg)
     return tuple(scans)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _content(

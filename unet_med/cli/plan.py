@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_med.cli.plan_options import add_settings, add_source, settings_of, source_of
+from unet_med.cli.stderr import case_bar
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
-
-    from unet_med.dataset.check import Progress
 
 _DESCRIPTION = """\
 Read every scan and label map once: pairs, grids, label values, NaN, duplicates, patients. Then plan
@@ -46,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from unet_med.cli.plan_text import print_planned
 
     name = "trained" if args.output is None else args.output.name.removesuffix(".json")
-    with reading_progress() as progress:
+    with case_bar("read") as progress:
         planned = api.plan(
             source=source_of(args),
             settings=settings_of(args, name=name or "trained"),
@@ -60,23 +56,3 @@ def run(args: argparse.Namespace) -> int:
         if args.output is not None and planned.plan is not None:
             print(f"\nwritten to {args.output}; {_NOTE}")
     return planned.exit_code
-
-
-@contextmanager
-def reading_progress() -> Iterator[Progress | None]:
-    """Yield what follows the reading of cases: a bar on a terminal, nothing in a log."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("read")
-
-        def advance(done: int, total: int, case: str) -> None:
-            bar.update(task, completed=done, total=total, description=case[-40:])
-
-        yield advance

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_med.cli.plan_options import add_settings, add_source, settings_of, source_of
+from unet_med.cli.stderr import case_bar
 
 if TYPE_CHECKING:
     import argparse
@@ -54,11 +55,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Train, and say what came out."""
     from unet_med import api
-    from unet_med.cli.plan import reading_progress
 
     logging.getLogger("unet_med").setLevel(logging.INFO)  # the course of the run is shown
 
-    with reading_progress() as progress:
+    with case_bar("read") as progress:
         result = api.train(
             args.images,
             args.labels,
