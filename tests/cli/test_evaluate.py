@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from tests.bundles import make_bundle
-from unet_med.cli import evaluate, main
+from unet_med.cli import main
+from unet_med.cli.evaluate_options import EMPTY_POLICIES
+from unet_med.cli.label_options import SLICE_AXES
 from unet_med.geometry import SLICE_AXIS_NAMES
 from unet_med.metrics import EmptyPolicy
 
@@ -154,8 +156,8 @@ def test_label_names_come_from_a_bundle_and_the_caller_wins(folder, capsys):
 
 
 def test_choices_are_those_of_the_library():
-    assert evaluate.SLICE_AXES == SLICE_AXIS_NAMES
-    assert tuple(EmptyPolicy) == evaluate.EMPTY_POLICIES
+    assert SLICE_AXES == SLICE_AXIS_NAMES
+    assert tuple(EmptyPolicy) == EMPTY_POLICIES
 
 
 def test_evaluating_loads_neither_torch_nor_monai(folder):

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet_med.cli.segment import add_execution
+from unet_med.cli.execution_options import add_execution, execution_of
 
 if TYPE_CHECKING:
     import argparse
@@ -55,12 +55,8 @@ def run(args: argparse.Namespace) -> int:
             bundle=args.bundle,
             listener=listener,
             overwrite=True,
-            tta=args.tta,
-            device=args.device,
-            backend=args.backend,
-            precision=args.precision,
-            threads=args.threads,
             command_line=args.command_line,
+            **execution_of(args),
         )
     if report.exit_code != 0:
         print(report.summary())

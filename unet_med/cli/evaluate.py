@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from unet_med.cli.evaluate_options import (
-    parse_jobs,
-    parse_label_names,
-    parse_labels,
-    parse_region,
-    parse_tolerances,
-)
+from unet_med.cli.evaluate_options import add_cohort, add_metrics, add_report, scoring_of
 from unet_med.cli.scores_text import print_comparison, print_scores
 from unet_med.cli.stderr import case_bar, say_case
 
 if TYPE_CHECKING:
-    from unet_med.evaluation import CohortScores, MetricSettings
+    from pathlib import Path
+
+    from unet_med.evaluation import CohortScores
     from unet_med.evaluation.cohort import Progress
-
-SLICE_AXES = ("axial", "coronal", "sagittal", "thickest")
-"""The names that ``unet_med.geometry`` knows, written out so that --help loads no NumPy."""
-
-EMPTY_POLICIES = ("skip", "one", "zero")
-"""The values of ``unet_med.metrics.EmptyPolicy``, written out for the same reason."""
-
-METRICS = ("all", "counts")
 
 _DESCRIPTION = """\
 Compare masks with reference masks of the same name. Writes slices.csv (one row per case, label
@@ -46,82 +32,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    for name, what in (("predictions", "masks to score"), ("references", "true masks")):
-        parser.add_argument(
-            f"--{name}", type=Path, required=True, metavar="PATH", help=f"{what}: a folder or file"
-        )
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder for the tables"
-    )
-    parser.add_argument(
-        "--slice-axis", choices=SLICE_AXES, default="thickest", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--empty",
-        choices=EMPTY_POLICIES,
-        default="skip",
-        help="what a slice without the label in either mask counts for in means over slices: "
-        "nothing, 1 or 0 (default: %(default)s); volume Dice does not depend on it",
-    )
-    parser.add_argument(
-        "--labels", type=parse_labels, metavar="1,2,…", help="values to score (default: all found)"
-    )
-    parser.add_argument(
-        "--label-names", type=parse_label_names, metavar="1=a,2=b,…", help="names for the tables"
-    )
-    parser.add_argument(
-        "--bundle", type=Path, metavar="DIR", help="take label names from this bundle's recipe"
-    )
-    _add_metric_options(parser)
-    _add_report_options(parser)
+    add_cohort(parser)
+    add_metrics(parser)
+    add_report(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     parser.set_defaults(run=run)
-
-
-def _add_metric_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--metrics",
-        choices=METRICS,
-        default="all",
-        help="counts: what follows from voxel counts, in the memory of a few planes; all: surface "
-        "distances and components too, which need the box around all labels (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--tolerance",
-        type=parse_tolerances,
-        default=(None, {}),
-        metavar="MM|1=MM,…",
-        help="of the surface Dice, for all labels or single ones (default: 1)",
-    )
-    parser.add_argument(
-        "--region",
-        type=parse_region,
-        action="append",
-        default=[],
-        metavar="NAME=1,2,…",
-        help="score this union of labels too; may be given several times",
-    )
-    parser.add_argument(
-        "--against", type=Path, metavar="PATH", help="predictions to compare with, case by case"
-    )
-    parser.add_argument(
-        "--jobs", type=parse_jobs, default=1, metavar="N", help="processes (default: 1)"
-    )
-
-
-def _add_report_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--images",
-        type=Path,
-        metavar="PATH",
-        help="scans of the same names, for the report (default: those that sidecars name)",
-    )
-    parser.add_argument("--no-report", action="store_true", help="write the tables only")
-    parser.add_argument(
-        "--png",
-        action="store_true",
-        help="draw the worst and the median slice of each label into DIR/report_png",
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -133,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
         scans_in(args.images)  # a wrong path is told now, not after an hour of scoring
     with case_bar("evaluate") as bar:
-        options = _options(args) | {"output": args.output, "progress": bar or say_case}
+        options = scoring_of(args) | {"output": args.output, "progress": bar or say_case}
         if args.against is None:
             comparison = None
             scores = evaluate_cohort(args.predictions, args.references, **options)
@@ -176,63 +91,3 @@ def _write_report(
         kinds=kinds,
         progress=progress,
     )
-
-
-def _options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments of ``evaluate_cohort`` but the paths."""
-    names: dict[int, str] = {}
-    if args.bundle is not None:
-        from unet_med.bundle import open_bundle
-
-        names.update(open_bundle(args.bundle).recipe.labels)
-    names.update(args.label_names or {})
-    return {
-        "slice_axis": args.slice_axis,
-        "empty": args.empty,
-        "labels": args.labels,
-        "label_names": names,
-        "metrics": _metrics(args),
-        "jobs": args.jobs,
-        "command": _command(args),
-    }
-
-
-def _metrics(args: argparse.Namespace) -> MetricSettings:
-    from unet_med.evaluation import MetricSettings, Region
-    from unet_med.evaluation.settings import DEFAULT_TOLERANCE_MM
-
-    default, by_label = args.tolerance
-    return MetricSettings(
-        shapes=args.metrics == "all",
-        tolerance_mm=DEFAULT_TOLERANCE_MM if default is None else default,
-        label_tolerances_mm=by_label,
-        regions=tuple(Region(name, values) for name, values in args.region),
-    )
-
-
-def _command(args: argparse.Namespace) -> str:
-    """Return a command line that gives the same files; what is not named has its default."""
-    default, by_label = args.tolerance
-    tolerances = [] if default is None else [f"{default:g}"]
-    tolerances += [f"{label}={value:g}" for label, value in by_label.items()]
-    given = {
-        "predictions": args.predictions,
-        "references": args.references,
-        "against": args.against,
-        "output": args.output,
-        "slice-axis": args.slice_axis,
-        "empty": args.empty,
-        "labels": ",".join(map(str, args.labels or ())),
-        "label-names": ",".join(f"{k}={v}" for k, v in (args.label_names or {}).items()),
-        "bundle": args.bundle,
-        "metrics": args.metrics,
-        "tolerance": ",".join(tolerances),
-        "images": args.images,
-    }
-    words = ["unet-med", "evaluate"]
-    for name, value in given.items():
-        words += [f"--{name}", str(value)] if value else []
-    words += [f"--{name}" for name in ("no-report", "png") if getattr(args, name.replace("-", "_"))]
-    for name, values in args.region:
-        words += ["--region", f"{name}=" + ",".join(map(str, values))]
-    return shlex.join(words)

@@ -7,13 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unet_med.cli.evaluate_options import parse_label_names, parse_region
+from unet_med.cli.label_options import SLICE_AXES, add_label_names, add_region
 
 if TYPE_CHECKING:
     from unet_med.planning import PlanSettings, Source
-
-SLICE_AXES = ("axial", "coronal", "sagittal", "thickest")
-"""The names that ``unet_med.geometry`` knows, written out so that --help loads no NumPy."""
 
 MIRROR_AXES = ("left-right", "anterior-posterior", "inferior-superior")
 
@@ -34,17 +31,8 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--channels", type=parse_names, metavar="A,B,…", help="names of the channels, in order"
     )
-    group.add_argument(
-        "--label-names", type=parse_label_names, metavar="1=a,2=b,…", help="the labels to learn"
-    )
-    group.add_argument(
-        "--region",
-        type=parse_region,
-        action="append",
-        default=[],
-        metavar="NAME=1,2,…",
-        help="learn this union of label values instead of single ones; may be given several times",
-    )
+    add_label_names(group, purpose="the labels to learn")
+    add_region(group, purpose="learn this union of label values instead of single ones")
     group.add_argument(
         "--ignore", type=int, metavar="V", help="label value of voxels that nobody labelled"
     )

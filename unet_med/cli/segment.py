@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unet_med.backends import BACKENDS, PRECISIONS
+from unet_med.cli.execution_options import add_execution, execution_of
 
 if TYPE_CHECKING:
     import argparse
@@ -110,29 +110,6 @@ def _comma_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
-def add_execution(parser: argparse.ArgumentParser) -> None:
-    """Describe the arguments that say how the network is run."""
-    group = parser.add_argument_group("how the network is run")
-    group.add_argument(
-        "--bundle",
-        type=Path,
-        action="append",
-        metavar="DIR",
-        help="given more than once, their mean is taken (an ensemble); default: the one shipped",
-    )
-    group.add_argument(
-        "--tta",
-        default="recipe",
-        metavar="recipe|none|AXES",
-        help="average over mirrored slices; axes joined by commas: left-right, "
-        "anterior-posterior, inferior-superior",
-    )
-    group.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    group.add_argument("--backend", choices=("auto", *BACKENDS), default="auto")
-    group.add_argument("--precision", choices=("auto", *PRECISIONS), default="auto")
-    group.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: all")
-
-
 def run(args: argparse.Namespace) -> int:
     """Segment, and say how it went."""
     from unet_med import api
@@ -144,12 +121,6 @@ def run(args: argparse.Namespace) -> int:
             args.output,
             bundle=args.bundle,
             listener=listener,
-            tta=args.tta,
-            device=args.device,
-            backend=args.backend,
-            precision=args.precision,
-            threads=args.threads,
-            memory_gb=args.memory,
             overwrite=args.overwrite,
             retry_failed=args.retry_failed,
             limit=args.limit,
@@ -166,6 +137,7 @@ def run(args: argparse.Namespace) -> int:
             keep_identifiers=args.keep_identifiers,
             format=args.format,
             command_line=args.command_line,
+            **execution_of(args, memory_gb=args.memory),
         )
     print(json.dumps(report.as_dict(), indent=2) if args.json else report.summary())
     return report.exit_code
