@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from unet_med.batch.destination import Destination, check_destination
 from unet_med.cases.find import find_cases
@@ -83,6 +83,19 @@ def labelled_datalist(images: AnyPath, labels: AnyPath, *, recipe: Recipe) -> li
         )
         raise InputError(msg)
     return [{**_item(case), "label": str(references[key][0])} for key, case in cases.items()]
+
+
+def must_be_given(what: str) -> NoReturn:
+    """Stand in a config for a value that has no default, so that MONAI's error shows the text.
+
+    Args:
+        what: The option and what it means.
+
+    Raises:
+        InputError: Always.
+    """
+    msg = f"this bundle has no data of its own: pass {what}"
+    raise InputError(msg)
 
 
 def _complete_cases(

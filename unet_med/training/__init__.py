@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from unet_med.training.slab_batches import SlabBatches
     from unet_med.training.start import train_bundle
     from unet_med.training.tensorboard import TensorBoardLog, tensorboard_folder
+    from unet_med.training.unseen import unseen_data
 
 _LAZY = {
     "Attached": "rounds",
@@ -67,6 +68,7 @@ _LAZY = {
     "tensorboard_folder": "tensorboard",
     "threads_of": "parts",
     "train_bundle": "start",
+    "unseen_data": "unseen",
     "validation_data": "scoring",
     "warmup_cosine": "schedule",
 }
@@ -103,6 +105,7 @@ __all__ = [
     "tensorboard_folder",
     "threads_of",
     "train_bundle",
+    "unseen_data",
     "validation_data",
     "warmup_cosine",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from unet_med._files import atomic_path, write_json
 from unet_med.bundle import METADATA, RECIPE, default_bundle
 from unet_med.errors import OutputError
 from unet_med.training.plan import PLAN
+from unet_med.training.unseen import why_not_scored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,13 @@ SCHEMA = "https://project-monai.github.io/schema/meta_schema_20240725.json"
 PACKAGES = ("fire", "nibabel", "pytorch-ignite", "pyyaml", "scipy")
 COMMAND = "training_command"
 """Key of the metadata; a bundle that has it gets its model card when it has been trained."""
+
+_DATASET_LINE = re.compile(r"^dataset_dir: .*$", re.MULTILINE)
+_DATASETS = {
+    "inference.yaml": "$datalists.must_be_given('--dataset_dir FOLDER_OF_SCANS')",
+    "evaluate.yaml": "$datalists.must_be_given('--dataset_dir FOLDER with images/ and labels/')",
+}
+"""What the configs of a trained bundle ask for."""
 
 LICENSE = """\
 No licence has been chosen for this bundle: its weights and its training data belong to whoever
@@ -51,14 +59,25 @@ def write_bundle(root: Path, recipe: Recipe, plan: TrainingPlan, *, command_line
     """
     shipped = default_bundle()
     for name in CONFIGS:
+        text = (shipped / "configs" / name).read_text(encoding="utf-8")
         with atomic_path(root / "configs" / name) as partial:
-            shutil.copyfile(shipped / "configs" / name, partial)
+            partial.write_text(_without_demo(name, text, plan), encoding="utf-8")
     write_json(root / METADATA, describe(recipe, plan) | {COMMAND: command_line})
     if not (root / "LICENSE").exists():
         with atomic_path(root / "LICENSE") as partial:
             partial.write_text(LICENSE, encoding="utf-8")
     replace(recipe, weights_sha256="", precisions=()).save(root / RECIPE)
     plan.save(root / PLAN)
+
+
+def _without_demo(name: str, text: str, plan: TrainingPlan) -> str:
+    """Put other defaults in the place of the demo data, which lie in the shipped bundle alone."""
+    value = _DATASETS.get(name)
+    if value is None:
+        return text
+    if name == "evaluate.yaml" and not why_not_scored(plan):
+        value = "null"
+    return _DATASET_LINE.sub(f"dataset_dir: {value}", text)
 
 
 def refuse_used_folder(root: Path) -> None:

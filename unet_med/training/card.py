@@ -13,6 +13,7 @@ from unet_med import __version__
 from unet_med._files import atomic_path, write_json
 from unet_med.bundle import METADATA
 from unet_med.training.card_scores import label_scores
+from unet_med.training.usage import how_to_use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,6 +117,7 @@ def model_card(recipe: Recipe, plan: TrainingPlan, facts: CardFacts) -> str:
             "**It is no medical device** and must not be used for diagnosis, treatment or any "
             "decision about a patient."
         ),
+        "## How to use it\n\n" + how_to_use(recipe, plan),
         "## Data\n\n" + _data(recipe, plan, joined=facts.kind == JOINED),
         "## How well it does\n\n" + _how_well(plan, facts),
         "## Where it was never tried\n\n" + _never_tried(recipe, plan),
