@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from unet_med.errors import InputError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -64,6 +66,21 @@ class Naming:
     labels: dict[int, str] = field(default_factory=dict)
     regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
     ignore: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two labels of one name: a training's scores go by name, one would be lost.
+
+        Raises:
+            InputError: Two values have the same name.
+        """
+        names = list(self.labels.values())
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            values = sorted(value for value, name in self.labels.items() if name == twice)
+            msg = (
+                f"label values {values} are all named {twice!r}: give each a name of its own, or "
+                "make them one region"
+            )
+            raise InputError(msg)
 
 
 @dataclass(frozen=True, slots=True)
