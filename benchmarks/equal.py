@@ -20,11 +20,10 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from measured import demo_scan, precisions_here
 
-from unet_med.backends.exported import MODELS, usable_receipt
-from unet_med.backends.openvino_runtime import openvino_core
 from unet_med.backends.processor import processor_name
-from unet_med.bundle import default_bundle, demo_data
+from unet_med.bundle import default_bundle
 from unet_med.inference import pipeline
 from unet_med.segmenter import load_segmenter
 from unet_med.volumes.gzip_stream import open_stream
@@ -90,11 +89,6 @@ def compare(args: argparse.Namespace, way: tuple[str, str]) -> int:
     return differing
 
 
-def bf16_runs() -> bool:
-    """Tell whether this processor has bfloat16 instructions."""
-    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, default=default_bundle())
@@ -105,13 +99,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--torch", action="store_true")
     args = parser.parse_args()
-    args.scan = args.scan or next((demo_data() / "images").glob("*.nii.gz"))
-    files = usable_receipt(args.bundle / "models" / "model.pt").files
-    known = [name for name, stem in MODELS.items() if f"{stem}.xml" in files]
-    if not bf16_runs():  # OpenVINO would quietly use fp32
-        known = [name for name in known if name != "bf16"]
+    args.scan = args.scan or demo_scan()
     print(f"{processor_name()}, {args.scan.name}, {args.slices or 'all'} slices")
-    differing = sum(compare(args, ("openvino", name)) for name in args.precisions or known)
+    differing = sum(
+        compare(args, ("openvino", name))
+        for name in args.precisions or precisions_here(args.bundle)
+    )
     if args.torch:
         compare(args, ("torch", "fp32"))
     sys.exit(1 if differing else 0)

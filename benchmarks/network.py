@@ -29,11 +29,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from measured import demo_scan, precisions_here
 
-from unet_med.backends.exported import MODELS, export_folder, usable_receipt
-from unet_med.backends.openvino_runtime import openvino_core
+from unet_med.backends.exported import MODELS, export_folder
 from unet_med.backends.processor import processor_name
-from unet_med.bundle import default_bundle, demo_data
+from unet_med.bundle import default_bundle
 from unet_med.segmenter import Segmenter, load_segmenter
 
 if TYPE_CHECKING:
@@ -134,11 +134,6 @@ def measure(args: argparse.Namespace, precision: str) -> None:
     )
 
 
-def bf16_runs() -> bool:
-    """Tell whether this processor has bfloat16 instructions."""
-    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, default=default_bundle())
@@ -148,11 +143,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=10, help="for benchmark_app, per hint")
     args = parser.parse_args()
-    args.scan = args.scan or next((demo_data() / "images").glob("*.nii.gz"))
-    files = usable_receipt(args.bundle / "models" / "model.pt").files
-    known = [name for name, stem in MODELS.items() if f"{stem}.xml" in files]
-    if not bf16_runs():  # OpenVINO would quietly use fp32
-        known = [name for name in known if name != "bf16"]
+    args.scan = args.scan or demo_scan()
     print(f"{processor_name()}, {args.threads} threads, {args.scan.name}, medians of {args.rounds}")
     print(
         f"{'':<6}{'slices run':>14}{'bare s':>8}{'whole s':>8}{'ratio':>8}{'shell s':>8}"
@@ -160,7 +151,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         args.folder = Path(folder)
-        for precision in args.precisions or known:
+        for precision in args.precisions or precisions_here(args.bundle):
             measure(args, precision)
 
 

@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import torch
 from engine import make_bundle
+from measured import demo_scan
 
 from unet_med.backends.processor import processor_name
 from unet_med.backends.torch_backend import build_network
-from unet_med.bundle import demo_data, open_bundle
+from unet_med.bundle import open_bundle
 from unet_med.export import ExportSettings, export_bundle
 from unet_med.export.scans import Scan
 from unet_med.segmenter import load_segmenter
@@ -166,7 +167,7 @@ def main() -> None:
     args = parser.parse_args()
     if importlib.util.find_spec("nnunetv2") is None:
         sys.exit("nnunetv2 is not installed: pip install nnunetv2")
-    args.scan = args.scan or next((demo_data() / "images").glob("*.nii.gz"))
+    args.scan = args.scan or demo_scan()
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         seconds = measure(args, Path(folder))
