@@ -18,7 +18,6 @@ program (labels, voxel counts, volumes, how it was made) a scan (grid and orient
 DICOM folder (its series).
 Without an argument, the bundle that comes with the program."""
 
-_MM3_PER_ML = 1000.0
 _DIRECTIONS = (("R", "L"), ("A", "P"), ("S", "I"))
 
 
@@ -140,12 +139,11 @@ def _mask_facts(volume: Volume, names: dict[int, str]) -> dict[str, Any]:
         voxels = volume.read(plane, plane + 1, axis=2)
         for value, count in zip(*np.unique(voxels, return_counts=True), strict=True):
             counts[int(value)] = counts.get(int(value), 0) + int(count)
-    voxel_ml = abs(float(np.linalg.det(geometry.voxel_to_world[:3, :3]))) / _MM3_PER_ML
     labels = {
         str(value): {
             "name": names.get(value, "unnamed"),
             "voxels": count,
-            "ml": round(count * voxel_ml, 3),
+            "ml": round(count * geometry.voxel_ml, 3),
         }
         for value, count in sorted(counts.items())
         if value != 0

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 MOST_VALUES = 512
 """A file with more label values than this is a scan by mistake, or holds instances."""
 
-_MM3_PER_ML = 1000.0
-
 
 @dataclass(frozen=True, slots=True)
 class LabelSurvey:
@@ -103,14 +101,11 @@ class LabelTally:
         if not counted:
             return None
         i, j, k = (sum(parts[axis] for parts in counted) for axis in range(3))
-        return _survey((np.asarray(i), np.asarray(j), np.asarray(k)), geometry, _voxel_ml(geometry))
+        return _survey((np.asarray(i), np.asarray(j), np.asarray(k)), geometry)
 
     def surveys(self, geometry: Geometry) -> dict[int, LabelSurvey]:
         """Return what was counted, by value, ascending."""
-        return {
-            value: _survey(self._profiles[value], geometry, _voxel_ml(geometry))
-            for value in sorted(self._profiles)
-        }
+        return {value: _survey(self._profiles[value], geometry) for value in sorted(self._profiles)}
 
     def _count(self, found: LabelArray, where: tuple[NDArray[np.intp], ...], start: int) -> None:
         distinct = sorted(present_values(found))
@@ -139,13 +134,7 @@ class LabelTally:
             )
 
 
-def _voxel_ml(geometry: Geometry) -> float:
-    return float(abs(np.linalg.det(geometry.voxel_to_world[:3, :3]))) / _MM3_PER_ML
-
-
-def _survey(
-    profiles: tuple[NDArray[np.int64], ...], geometry: Geometry, voxel_ml: float
-) -> LabelSurvey:
+def _survey(profiles: tuple[NDArray[np.int64], ...], geometry: Geometry) -> LabelSurvey:
     n_voxels = int(profiles[0].sum())
     centre = [float((p * np.arange(p.size)).sum() / n_voxels) for p in profiles]
     occupied = [np.flatnonzero(profile) for profile in profiles]
@@ -157,7 +146,7 @@ def _survey(
     x, y, z = (float(value) for value in geometry.world(centre))
     return LabelSurvey(
         n_voxels,
-        n_voxels * voxel_ml,
+        n_voxels * geometry.voxel_ml,
         (counts[0], counts[1], counts[2]),
         (extents[0], extents[1], extents[2]),
         (x, y, z),

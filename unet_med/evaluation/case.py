@@ -40,8 +40,6 @@ SLOWEST_AXIS = 2
 SLAB_VOXELS = 2**20
 """Voxels read at a time, if a plane has fewer: four planes of 512 × 512, 4 MiB a mask."""
 
-_MM3_PER_ML = 1000.0
-
 
 def evaluate_case(
     prediction: Path | None,
@@ -113,7 +111,7 @@ def score_volumes(
         case=case,
         slice_axis=_anatomical_name(geometry, axis),
         positions_mm=_positions_mm(geometry, axis),
-        voxel_ml=float(abs(np.linalg.det(geometry.voxel_to_world[:3, :3]))) / _MM3_PER_ML,
+        voxel_ml=geometry.voxel_ml,
         pixel_mm2=float(np.linalg.norm(np.cross(*edges))),
         labels=columns,
         counts=tally.slice_counts(columns),

@@ -20,6 +20,7 @@ SAME_GRID_TOLERANCE_MM = 1e-3
 A float32 sform moves the corners of a 500 mm field of view by less than 1e-4 mm.
 """
 
+_MM3_PER_ML = 1000.0
 _SMALLEST_SINE = 1e-6  # columns of an affine closer to a plane than this span no volume
 
 
@@ -48,6 +49,11 @@ class Geometry:
         """Edge lengths of one voxel along i, j, k in mm."""
         first, second, third = (float(size) for size in voxel_sizes_mm(self.voxel_to_world))
         return first, second, third
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return float(abs(np.linalg.det(self.voxel_to_world[:3, :3]))) / _MM3_PER_ML
 
     def world(self, index: ArrayLike) -> NDArray[np.float64]:
         """Return the RAS+ position in mm of voxel indices, shape (..., 3), fractions allowed."""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     Labels = NDArray[np.unsignedinteger]
     Mask = NDArray[np.bool_]
 
-MM3_PER_ML = 1000.0
 SAME_VOLUME = 1e-6
 """Relative slack of volumes: a component of exactly the smallest volume stays, whatever the last
 digits of the affine."""
@@ -74,14 +73,13 @@ def postprocess_labels(labels: Labels, recipe: Recipe, geometry: Geometry) -> Po
         What was changed and what it cost.
     """
     began = time.perf_counter()
-    voxel_ml = float(abs(np.linalg.det(geometry.voxel_to_world[:3, :3]))) / MM3_PER_ML
     rules = rules_by_value(recipe.postprocessing, recipe.labels)
     view = np.squeeze(labels) if min(labels.shape) == 1 and labels.size > 1 else labels
     parts = {value: view[box] for value in rules if (box := _box(view, value)) is not None}
     working = max((_working_bytes(part, value) for value, part in parts.items()), default=0)
     removed, filled = dict.fromkeys(rules, 0), dict.fromkeys(rules, 0)
     for value, part in parts.items():
-        removed[value] = _remove(part, value, rules[value], voxel_ml=voxel_ml)
+        removed[value] = _remove(part, value, rules[value], voxel_ml=geometry.voxel_ml)
     for value, part in parts.items():
         filled[value] = _fill(part, value, rules[value])
     seconds = time.perf_counter() - began

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_med.inference.postprocessing import MM3_PER_ML
 from unet_med.volumes import MaskNotes, Volume, mask_image, to_sitk, write_labels, write_mask
 
 if TYPE_CHECKING:
@@ -116,8 +115,7 @@ class VoxelCount:
 
     def volumes_ml(self, geometry: Geometry) -> dict[str, float]:
         """Return the volume per label name in millilitres; labels of one name are added."""
-        voxel_ml = float(abs(np.linalg.det(geometry.voxel_to_world[:3, :3]))) / MM3_PER_ML
         volumes = dict.fromkeys(self._names.values(), 0.0)
         for value, name in self._names.items():
-            volumes[name] += self._voxels[value] * voxel_ml
+            volumes[name] += self._voxels[value] * geometry.voxel_ml
         return volumes
