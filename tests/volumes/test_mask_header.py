@@ -21,7 +21,7 @@ from unet_med.volumes import (
     verify_mask,
     write_mask,
 )
-from unet_med.volumes.label_names import label_names_of, read_label_names
+from unet_med.volumes.label_names import read_label_names
 
 NAMES = {1: "grey matter", 4: "Tumor – Ödem"}
 CHANGED = {
@@ -107,16 +107,16 @@ def test_label_names_are_in_an_extension(write_nifti, tmp_path):
     assert json.loads(extension.get_content()) == {
         "unet_med": {"labels": {"1": "grey matter", "4": "Tumor – Ödem"}}
     }
-    assert label_names_of(header) == read_label_names(target) == NAMES
+    assert read_label_names(target) == NAMES
     assert read_label_names(write_nifti()) == {}
     for name, content in {"a.nii": b"x" * 400, "b.nii.gz": target.read_bytes()[:30]}.items():
         (tmp_path / name).write_bytes(content)
         assert read_label_names(tmp_path / name) == {}
-    assert label_names_of(nib.Nifti1Header()) == {}
-    foreign = nib.Nifti1Header()
-    foreign.extensions.append(nib.nifti1.Nifti1Extension("comment", b"[1, 2]"))
-    foreign.extensions.append(nib.nifti1.Nifti1Extension("comment", b"hello"))
-    assert label_names_of(foreign) == {}
+    foreign = nib.Nifti1Image(np.zeros((2, 3, 4), np.uint8), np.eye(4))
+    foreign.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"[1, 2]"))
+    foreign.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"hello"))
+    nib.save(foreign, tmp_path / "foreign.nii.gz")
+    assert read_label_names(tmp_path / "foreign.nii.gz") == {}
 
 
 @pytest.mark.parametrize(

@@ -78,14 +78,6 @@ class SliceLayout:
             raise GeometryError(msg)
         return count - 1 - n if self.flips[0] else n
 
-    def file_range(self, start: int, stop: int, *, geometry: Geometry) -> tuple[int, int]:
-        """Return the half-open range in the file's own order that holds slices [start, stop)."""
-        if not 0 <= start < stop <= self.n_slices(geometry):
-            msg = f"slices [{start}, {stop}) are outside [0, {self.n_slices(geometry)})"
-            raise GeometryError(msg)
-        ends = (self.file_index(start, geometry), self.file_index(stop - 1, geometry))
-        return min(ends), max(ends) + 1
-
     def to_slices(self, array: NDArray[Any]) -> NDArray[Any]:
         """View a volume, or a slab of it along the slice axis, as slices.
 

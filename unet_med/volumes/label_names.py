@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from nibabel.filebasedimages import FileBasedHeader
-
     from unet_med.volumes.provenance import MaskProvenance
 
 _COMMENT = 6  # NIfTI's code for extensions of plain text
@@ -54,36 +52,22 @@ def read_notes(path: Path) -> dict[str, Any]:
         extensions = read_extensions(path)
     except VolumeError:
         return {}
-    return _first_notes(content for code, content in extensions if code == _COMMENT)
+    ours = (_notes_in(content) for code, content in extensions if code == _COMMENT)
+    return next(filter(None, ours), {})
 
 
 def read_label_names(path: Path) -> dict[int, str]:
     """Return the name per label value that a mask file carries; empty when it carries none."""
-    return _names(read_notes(path))
+    try:
+        return {int(value): str(name) for value, name in read_notes(path)["labels"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
 
 
-def label_names_of(header: FileBasedHeader) -> dict[int, str]:
-    """Return the label names in a header that nibabel read; empty when there are none."""
-    contents = (extension.get_content() for extension in getattr(header, "extensions", ()))
-    return _names(_first_notes(contents))
-
-
-def notes_in(content: Any) -> dict[str, Any]:  # noqa: ANN401 - text or bytes of any origin
+def _notes_in(content: bytes) -> dict[str, Any]:
     """Return the notes in the text of an extension; empty when it is somebody else's."""
     try:
-        text = content if isinstance(content, str) else bytes(content).rstrip(b"\0").decode()
-        notes = json.loads(text)[_KEY]
+        notes = json.loads(content.rstrip(b"\0").decode())[_KEY]
     except (ValueError, TypeError, KeyError, RecursionError):
         return {}
     return notes if isinstance(notes, dict) else {}
-
-
-def _first_notes(contents: Any) -> dict[str, Any]:  # noqa: ANN401 - nibabel is untyped
-    return next(filter(None, map(notes_in, contents)), {})
-
-
-def _names(notes: Mapping[str, Any]) -> dict[int, str]:
-    try:
-        return {int(value): str(name) for value, name in notes["labels"].items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return {}
