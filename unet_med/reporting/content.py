@@ -91,6 +91,10 @@ class Curve:
     high: float | None = 1.0
 
 
+MOST_SLICES = 20
+"""Slices to look at, listed per case."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorstSlice:
     """A slice to look at first, and why."""

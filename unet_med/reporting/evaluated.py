@@ -11,6 +11,7 @@ from unet_med.evaluation.conventions import conventions
 from unet_med.evaluation.measures import Measure, case_measures
 from unet_med.metrics import SliceState, dice, slice_states
 from unet_med.reporting.content import (
+    MOST_SLICES,
     CaseEntry,
     CasePage,
     Column,
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from unet_med.evaluation import CaseScores, CohortScores
-
-WORST_SLICES = 20
-"""Listed per case."""
 
 _TITLES = {
     "volume_dice": "Dice",
@@ -186,7 +184,7 @@ def _worst(
             state = _STATE_WORDS.get(SliceState(states[index, column]), "")
             words = [f"Dice {score:.3f}", state, f"{-minus_wrong} voxels wrong"]
             worst[index] = WorstSlice(index, f"{name}: " + ", ".join(filter(None, words)))
-        if len(worst) == WORST_SLICES:
+        if len(worst) == MOST_SLICES:
             break
     return tuple(worst.values())
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unet_med.geometry import world_axes
 from unet_med.geometry.layout import ANATOMICAL_AXES
 from unet_med.reporting.content import (
+    MOST_SLICES,
     CaseEntry,
     CasePage,
     Column,
@@ -23,9 +24,6 @@ from unet_med.volumes import open_volume
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-MOST_SLICES = 20
-"""Slices to look at, listed per case."""
 
 _COLUMNS = (
     Column("score", "lowest quality score", "higher", limits=(0.0, 1.0),
