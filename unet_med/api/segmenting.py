@@ -28,10 +28,11 @@ from unet_med.segmenter import SegmenterLoader, open_bundles, resolve_segmenter
 from unet_med.volumes import Limits, ReadRules, SeriesRule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from unet_med.api.options import AnyPath
     from unet_med.batch import BatchReport, Crew, Listener
+    from unet_med.recipe import Channel
 
 
 class ExecutionOptions(TypedDict, total=False):
@@ -104,14 +105,7 @@ def segment(
         raise InputError(msg)
     folders = _folders(bundle)
     channels = open_bundles(folders)[0].recipe.channels
-    many = [inputs] if isinstance(inputs, str | PathLike) else inputs
-    find = partial(
-        find_cases,
-        [str(item) for item in many],
-        n_channels=len(channels),
-        output=Path(output),
-        channel_names=[channel.name for channel in channels],
-    )
+    find = _finder(inputs, output, channels)
     cases = CaseList((), "") if watch else find()
     destination = Destination.parse(output, format=options.get("format", "nifti"))
     resolved = _resolved(folders, options)
@@ -130,6 +124,20 @@ def segment(
                 settle_s=options.get("settle_s"),
             )
         return run_batch(cases, destination, segmenter=loader, settings=settings, crew=crew)
+
+
+def _finder(
+    inputs: AnyPath | Sequence[AnyPath], output: AnyPath, channels: Sequence[Channel]
+) -> Callable[[], CaseList]:
+    """Return what finds the cases, at once or again and again."""
+    many = [inputs] if isinstance(inputs, str | PathLike) else inputs
+    return partial(
+        find_cases,
+        [str(item) for item in many],
+        n_channels=len(channels),
+        output=Path(output),
+        channel_names=[channel.name for channel in channels],
+    )
 
 
 def _settings(options: SegmentOptions, listener: Listener | None) -> BatchSettings:

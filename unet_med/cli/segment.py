@@ -31,13 +31,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--json", action="store_true", help="print a JSON summary, nothing else")
     add_execution(parser)
     batch = parser.add_argument_group("what is done")
-    batch.add_argument(
+    _add_work(batch)
+    _add_means(batch)
+    _add_files(batch)
+    parser.set_defaults(run=run)
+
+
+def _add_work(group: argparse._ArgumentGroup) -> None:
+    """Describe which cases are done, when, and what is written of each."""
+    group.add_argument(
         "--overwrite", action="store_true", help="make all masks again, and replace foreign files"
     )
-    batch.add_argument(
+    group.add_argument(
         "--retry-failed", action="store_true", help="try cases again that killed the process"
     )
-    batch.add_argument(
+    group.add_argument(
         "--save",
         type=_comma_list,
         default=(),
@@ -45,65 +53,72 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="also write maps <id>.MAP.nii.gz, joined by commas: probabilities (one volume per "
         "label), uncertainty (chance that the label is wrong), entropy",
     )
-    batch.add_argument(
+    group.add_argument(
         "--limit", type=int, metavar="N", help="make N masks at the most; the rest is left"
     )
-    batch.add_argument(
+    group.add_argument(
         "--dry-run", action="store_true", help="say what would be done and why; write nothing"
     )
-    batch.add_argument(
+    group.add_argument(
         "--watch", action="store_true", help="go on with what comes into the folders, until told"
     )
-    batch.add_argument(
+    group.add_argument(
         "--settle",
         type=float,
         metavar="SECONDS",
         help="a watch takes files that have not changed for so long; 0 = they are renamed in; "
         "default: 10",
     )
-    batch.add_argument(
+
+
+def _add_means(group: argparse._ArgumentGroup) -> None:
+    """Describe which processes do it, in how much memory."""
+    group.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="processes, which share the threads"
     )
-    batch.add_argument(
+    group.add_argument(
         "--dask", metavar="ADDRESS", help="let the workers of this Dask scheduler do it"
     )
-    batch.add_argument(
+    group.add_argument(
         "--memory",
         type=float,
         metavar="GB",
         help="what slices and the network may take at once besides libraries and weights; "
         "labels do not depend on it; default: 1, or one slice",
     )
-    batch.add_argument(
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    """Describe what is taken of the files of scans, and how masks are stored."""
+    group.add_argument(
         "--max-voxels",
         type=int,
         metavar="N",
         help="refuse scans whose header says more; default: 2^33, 16 GB of int16",
     )
-    batch.add_argument(
+    group.add_argument(
         "--format",
         choices=FORMATS,
         default="nifti",
         help="of the masks; input = that of each scan, for a DICOM series dicom-seg",
     )
-    batch.add_argument(
+    group.add_argument(
         "--series",
         metavar="N|UID|PATTERN",
         help="series of DICOM folders, by number, UID or description ('*T1*'); default: the only "
         "one of the recipe's modality that is no localiser",
     )
-    batch.add_argument(
+    group.add_argument(
         "--keep-identifiers",
         action="store_true",
         help="put patient and series of a DICOM scan into the sidecar; default: into nothing but "
         "a DICOM segmentation, which an archive files by them",
     )
-    frames = batch.add_mutually_exclusive_group()
+    frames = group.add_mutually_exclusive_group()
     frames.add_argument(
         "--channel", type=int, metavar="N", help="take frame N (from 0) of 4D files"
     )
     frames.add_argument("--frames", action="store_true", help="one mask per frame of 4D files")
-    parser.set_defaults(run=run)
 
 
 def _comma_list(text: str) -> tuple[str, ...]:
