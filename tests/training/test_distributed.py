@@ -45,12 +45,15 @@ def cases(tmp_path_factory):
     return write_cases(tmp_path_factory.mktemp("data"), ["a", "b", "c"])
 
 
-def test_two_processes_are_one(cases, tmp_path):
+@pytest.mark.parametrize("deep", [False, True])
+def test_two_processes_are_one(cases, tmp_path, deep):
     """20 steps, batch normalisation frozen, ignored pixels that the shares hold unequally."""
     results = {}
     for n_processes in (1, 2):
         folder = tmp_path / str(n_processes)
-        plan = make_plan(cases, steps=20, ignore=2, validation=("c",), ema=0.9)
+        plan = make_plan(
+            cases, steps=20, ignore=2, validation=("c",), ema=0.9, deep_supervision=deep
+        )
         recipe = make_recipe(labels={1: "fluid", 3: "white"}, network=make_network(out_channels=3))
         write_bundle(folder, recipe, plan)
         results[n_processes] = bundle_run(folder, n_processes=n_processes)

@@ -72,6 +72,11 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     group.add_argument(
+        "--deep-supervision",
+        action="store_true",
+        help="train heads at the lower levels of the decoder, too; they are not saved",
+    )
+    group.add_argument(
         "--holdout",
         type=float,
         default=0.2,
@@ -130,6 +135,7 @@ def settings_of(args: argparse.Namespace, *, name: str = "trained") -> PlanSetti
         mirror=args.mirror,
         holdout=args.holdout,
         augmentation=args.augmentation,
+        deep_supervision=args.deep_supervision,
         seed=args.seed,
     )
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 RECIPE = Path("configs/recipe.json")
 PLAN = Path("configs/plan.json")
+DEEP_NOTE = "deep supervision: heads at the lower levels of the decoder are trained, too, as asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,8 @@ def plan_training(
     recipe, plan = make_plan(checked, _with_given_sizes(settings, source), probe=probe)
     if settings.augmentation == "slabs":
         plan = for_slabs(plan)
+    if settings.deep_supervision:
+        plan = replace(plan, deep_supervision=True, notes=(*plan.notes, DEEP_NOTE))
     if source.recipe_file is not None:
         recipe = Recipe.from_dict(changed_by(recipe.to_dict(), source.recipe_file))
     if source.plan_file is not None:

@@ -31,6 +31,7 @@ class PlanSettings:
         holdout: Share of the patients held out for validation.
         augmentation: ``slices`` varies the scans' own slices; ``slabs`` draws random slabs of
             3D-deformed heads.
+        deep_supervision: Train heads at the lower levels of the decoder, too.
         seed: Start of all random numbers.
     """
 
@@ -46,6 +47,7 @@ class PlanSettings:
     mirror: tuple[str, ...] | None = None
     holdout: float = 0.2
     augmentation: Literal["slices", "slabs"] = "slices"
+    deep_supervision: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

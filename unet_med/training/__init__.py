@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from unet_med.training.settings import SlabSettings
     from unet_med.training.slab_batches import SlabBatches
     from unet_med.training.start import train_bundle
+    from unet_med.training.supervision import DeepSupervisionLoss, supervised
     from unet_med.training.tensorboard import TensorBoardLog, tensorboard_folder
     from unet_med.training.unseen import unseen_data
 
 _LAZY = {
     "Attached": "rounds",
     "CaseCounter": "scoring",
+    "DeepSupervisionLoss": "supervision",
     "DiceCrossEntropy": "loss",
     "LabelCodes": "codes",
     "RateSchedule": "schedule",
@@ -65,6 +67,7 @@ _LAZY = {
     "prepare_folder": "parts",
     "remove_cache": "parts",
     "run_training": "ending",
+    "supervised": "supervision",
     "tensorboard_folder": "tensorboard",
     "threads_of": "parts",
     "train_bundle": "start",
@@ -76,6 +79,7 @@ _LAZY = {
 __all__ = [
     "Attached",
     "CaseCounter",
+    "DeepSupervisionLoss",
     "DiceCrossEntropy",
     "LabelCodes",
     "OptimizerPlan",
@@ -102,6 +106,7 @@ __all__ = [
     "prepare_folder",
     "remove_cache",
     "run_training",
+    "supervised",
     "tensorboard_folder",
     "threads_of",
     "train_bundle",

@@ -35,6 +35,8 @@ def run_digest(recipe: Recipe, plan: TrainingPlan) -> str:
     planned = plan.to_dict()
     for key in ("notes", "minutes"):
         del planned[key]
+    if not plan.deep_supervision:  # checkpoints from before there was the choice stay good
+        del planned["deep_supervision"]
     text = json.dumps([content, planned], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

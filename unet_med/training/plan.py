@@ -111,6 +111,7 @@ class TrainingPlan:
             never, since the learning rate comes down at the end of the run.
         join_after: Share of the rounds after which the cases held out are trained on, too, so
             that the last weights have seen all cases; scores are those before. ``None`` = never.
+        deep_supervision: Train heads at the lower levels of the decoder, too; they are not saved.
         notes: Sentences for the reader: what was decided why.
     """
 
@@ -132,6 +133,7 @@ class TrainingPlan:
     steps: int | None = None
     patience: int | None = None
     join_after: float | None = None
+    deep_supervision: bool = False
     notes: tuple[str, ...] = ()
     schema_version: int = PLAN_VERSION
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ignite.engine import Engine
+    from torch import nn
 
     from unet_med.recipe import Recipe
     from unet_med.training.averaging import WeightAverage
@@ -65,6 +66,7 @@ class Rounds:
         sampler: Is told the round.
         evaluator: MONAI's evaluator over this process's held-out cases.
         counter: Its handler.
+        network: What is trained, for the checkpoint, where that is more than what is averaged.
     """
 
     def __init__(  # noqa: PLR0913 - one argument per part of a training config
@@ -79,6 +81,7 @@ class Rounds:
         sampler: StepSampler,
         evaluator: Any,  # noqa: ANN401 - monai is not typed
         counter: CaseCounter,
+        network: nn.Module | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.recipe = recipe
@@ -92,7 +95,7 @@ class Rounds:
         self.history = History()
         self.checkpoint = Checkpoint(
             self.folder / CHECKPOINT,
-            network=average.source,
+            network=average.source if network is None else network,
             average=average,
             optimizer=optimizer,
             digest=run_digest(recipe, plan),
