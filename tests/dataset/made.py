@@ -47,3 +47,21 @@ def write_cases(root, n=3, *, name="case{}", values=(1, 4), **scan_options):
         save(root / "images" / f"{name.format(seed)}.nii.gz", scan(seed, **scan_options))
         save(root / "labels" / f"{name.format(seed)}.nii.gz", labels(seed, values=values))
     return root / "images", root / "labels"
+
+
+def touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+    return root
+
+
+def summary(found, root):
+    """Id, images and label of each case, relative to the data set."""
+    return {
+        case.id: (
+            [path.relative_to(root).as_posix() for path in case.images],
+            case.label.relative_to(root).as_posix(),
+        )
+        for case in found.cases
+    }

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pydicom
+import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, ExplicitVRLittleEndian
+
+from unet_med.errors import VolumeError
 
 NAME = "DOE^JANE"
 IDENTIFIER = "MRN-4711"
@@ -158,3 +161,18 @@ def edit(path, **fields):
         else:
             setattr(dataset, name, value)
     dataset.save_as(path)
+
+
+def read_all(volume):
+    return volume.read(0, volume.geometry.shape[2], axis=2)
+
+
+def refused(action, kind=VolumeError) -> str:
+    with pytest.raises(kind) as caught:
+        action()
+    text = str(caught.value)
+    assert "\n" not in text
+    assert NAME not in text
+    assert IDENTIFIER not in text
+    assert "1.2.826" not in text
+    return text

@@ -6,38 +6,21 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813 - the package's own habit
 from pydicom.data import get_testdata_file
 
 from tests.volumes.dicoms import (
-    IDENTIFIER,
-    NAME,
     edit,
     enhanced,
     noise,
     orthonormal,
+    read_all,
+    refused,
     tilted,
     write_series,
 )
-from unet_med.errors import InputError, VolumeError
-from unet_med.volumes import SeriesRule, from_sitk, open_volume
-
-
-def read_all(volume):
-    return volume.read(0, volume.geometry.shape[2], axis=2)
-
-
-def refused(action, kind=VolumeError) -> str:
-    with pytest.raises(kind) as caught:
-        action()
-    text = str(caught.value)
-    assert "\n" not in text
-    assert NAME not in text
-    assert IDENTIFIER not in text
-    assert "1.2.826" not in text
-    return text
+from unet_med.volumes import from_sitk, open_volume
 
 
 def by_gdcm(folder):
@@ -162,65 +145,6 @@ def test_a_copied_slice_counts_once_and_a_second_scan_not_at_all(tmp_path):
     assert "several images at one place: 6 images at 5 places" in text
 
 
-def test_a_localiser_inside_the_series_is_left_out(tmp_path):
-    voxels = noise()
-    write_series(tmp_path / "exam", voxels, orthonormal())
-    (scout,) = write_series(tmp_path / "scout", noise((9, 9, 1)), tilted())
-    edit(scout, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"], SOPInstanceUID="1.2.826.99")
-    scout.rename(tmp_path / "exam/scout")
-    np.testing.assert_array_equal(read_all(open_volume(tmp_path / "exam"))[0], voxels)
-    edit(tmp_path / "exam/scout", ImageType=["ORIGINAL", "PRIMARY", "AXIAL"], Rows=9)
-    assert "mixes images" in refused(lambda: open_volume(tmp_path / "exam"))
-
-
-def three_series(folder):
-    """Write a CT, an MR made by the scanner, an MR derived from it and a report."""
-    write_series(folder / "a", noise(seed=1), orthonormal(), uid="1.2.826.1")
-    mr = {"Modality": "MR", "uid": "1.2.826.2", "SeriesNumber": 7, "SeriesDescription": "t1_mprage"}
-    write_series(folder / "b", noise(seed=2), orthonormal(), **mr)
-    derived = {**mr, "uid": "1.2.826.3", "SeriesNumber": 8, "SeriesDescription": "ADC map"}
-    write_series(
-        folder / "c", noise(seed=3), orthonormal(), **derived,
-        ImageType=["DERIVED", "SECONDARY", "ADC"],
-    )  # fmt: skip
-    exam = folder / "exam"
-    exam.mkdir()
-    for part in "abc":
-        for path in (folder / part).iterdir():
-            path.rename(exam / f"{part}{path.name}")
-    shutil.copy(get_testdata_file("reportsi.dcm"), exam / "report.dcm")
-    return exam
-
-
-@pytest.mark.parametrize(
-    ("rule", "seed"),
-    [
-        (SeriesRule(modality="CT"), 1),
-        (SeriesRule(modality="MR"), 2),
-        (SeriesRule("4"), 1),
-        (SeriesRule("8"), 3),
-        (SeriesRule("1.2.826.2", modality="CT"), 2),
-        (SeriesRule("T1*"), 2),
-        (SeriesRule("*adc*"), 3),
-    ],
-)
-def test_the_series_is_chosen_by_rule_or_by_name(tmp_path, rule, seed):
-    volume = open_volume(three_series(tmp_path), series=rule)
-    np.testing.assert_array_equal(read_all(volume)[0], noise(seed=seed))
-
-
-def test_what_is_not_clear_is_refused_with_a_list(tmp_path):
-    exam = three_series(tmp_path)
-    text = refused(lambda: open_volume(exam), InputError)
-    assert "several series that could be meant: series 4 (CT, 5 images of 6 × 7" in text
-    assert "series 7 (MR" in text
-    assert text.endswith("choose with --series N")
-    text = refused(lambda: open_volume(exam, series=SeriesRule("99")), InputError)
-    assert "no series for --series 99: series 4 (CT" in text
-    text = refused(lambda: open_volume(exam, series=SeriesRule(modality="PT")), InputError)
-    assert "no series for modality PT" in text
-
-
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -254,69 +178,3 @@ def test_a_damaged_file_refuses_its_folder(tmp_path):
 def test_deflated_files_are_not_inflated():
     path = Path(get_testdata_file("image_dfl.dcm"))
     assert "is deflated DICOM" in refused(lambda: open_volume(path))
-
-
-SAME = ["MR_small.dcm", "MR_small_RLE.dcm", "MR_small_bigendian.dcm", "MR_small_implicit.dcm",
-        "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "MR_small_padded.dcm",
-        "CT_small.dcm", "693_J2KI.dcm", "JPEG2000.dcm", "JPGExtended.dcm"]  # fmt: skip
-
-
-@pytest.mark.filterwarnings("ignore:The pixel data is 8320 bytes long")
-@pytest.mark.parametrize("name", SAME)
-def test_transfer_syntaxes_of_pydicoms_files(name):
-    path = Path(get_testdata_file(name))
-    dataset = pydicom.dcmread(path)
-    if "ImagePositionPatient" not in dataset:  # a picture without a place in the patient
-        assert "no DICOM series" in refused(lambda: open_volume(path), InputError)
-        return
-    volume = open_volume(path)
-    expected = dataset.pixel_array.astype(np.float64) * float(dataset.get("RescaleSlope", 1))
-    expected += float(dataset.get("RescaleIntercept", 0))
-    np.testing.assert_array_equal(read_all(volume)[0, :, :, 0], expected.T.astype(np.float32))
-    image = from_sitk(sitk.ReadImage(str(path)))
-    np.testing.assert_allclose(
-        volume.geometry.voxel_to_world[:, [0, 1, 3]], image.geometry.voxel_to_world[:, [0, 1, 3]],
-        atol=1e-4,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "syntax", ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless", "RLELossless"]
-)
-def test_compressed_series(tmp_path, syntax):
-    """Encoded by GDCM, as a PACS stores them; lossless JPEG is what most of them use."""
-    gdcm = pytest.importorskip("gdcm")
-    voxels = noise((16, 12, 4))
-    for path in write_series(tmp_path / "exam", voxels, orthonormal()):
-        reader, writer, change = (
-            gdcm.ImageReader(),
-            gdcm.ImageWriter(),
-            (gdcm.ImageChangeTransferSyntax()),
-        )
-        reader.SetFileName(str(path))
-        assert reader.Read()
-        kind = getattr(gdcm.TransferSyntax, syntax)
-        change.SetTransferSyntax(gdcm.TransferSyntax(kind))
-        change.SetInput(reader.GetImage())
-        assert change.Change()
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        writer.SetFileName(str(path))
-        assert writer.Write()
-        assert pydicom.dcmread(path).file_meta.TransferSyntaxUID.is_compressed
-    np.testing.assert_array_equal(read_all(open_volume(tmp_path / "exam"))[0], voxels)
-
-
-FILES = Path(get_testdata_file("CT_small.dcm")).parent
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("path", sorted(FILES.glob("*.dcm")), ids=lambda path: path.name)
-def test_every_test_file_of_pydicom_is_read_or_refused(path):
-    refusal = ""
-    try:
-        volume = open_volume(path)
-        assert read_all(volume).shape[1:] == volume.geometry.shape
-    except (VolumeError, InputError) as exc:
-        refusal = str(exc)
-    assert "\n" not in refusal
