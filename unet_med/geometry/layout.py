@@ -70,14 +70,6 @@ class SliceLayout:
         slice_mm, row_mm, column_mm = (sizes[axis] for axis in self.axes)
         return slice_mm, row_mm, column_mm
 
-    def file_index(self, n: int, geometry: Geometry) -> int:
-        """Return the index along the slice axis, in the file's own order, of slice ``n``."""
-        count = self.n_slices(geometry)
-        if not 0 <= n < count:
-            msg = f"slice {n} is outside 0 … {count - 1}"
-            raise GeometryError(msg)
-        return count - 1 - n if self.flips[0] else n
-
     def to_slices(self, array: NDArray[Any]) -> NDArray[Any]:
         """View a volume, or a slab of it along the slice axis, as slices.
 
