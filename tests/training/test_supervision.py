@@ -31,17 +31,6 @@ from unet_med.training.run import run_bundle
 SIZES = (4, 8, 16)
 
 
-@pytest.fixture(autouse=True)
-def _restored_state():
-    """Undo what the config's ``initialize`` sets for the whole process."""
-    from monai.utils import set_determinism
-
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    set_determinism(None)
-
-
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory):
     return write_cases(tmp_path_factory.mktemp("data"), ["a", "b"])

@@ -22,17 +22,6 @@ pytest.importorskip("tensorboard")
 WANTED = RunOptions(tensorboard=True)
 
 
-@pytest.fixture(autouse=True)
-def _restored_state():
-    """Undo what the config's ``initialize`` sets for the whole process."""
-    from monai.utils import set_determinism
-
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    set_determinism(None)
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     cases = write_cases(tmp_path_factory.mktemp("data"))

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, scripts
-from monai.utils import set_determinism
 
 from tests.training.bundles import make_plan, make_recipe, write_cases
 from unet_med.networks import UNet2D
@@ -34,15 +32,6 @@ def workflow(root, name="train.yaml", **overrides):
         bundle_root=str(root),
         **overrides,
     )
-
-
-@pytest.fixture(autouse=True)
-def _restored_state():
-    """Undo what the config's ``initialize`` sets for the whole process."""
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    set_determinism(None)
 
 
 @pytest.fixture(scope="module")

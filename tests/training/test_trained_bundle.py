@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from monai.bundle import ConfigWorkflow
 
 from tests.training.bundles import make_plan, make_recipe, write_cases
@@ -28,17 +27,6 @@ from unet_med.volumes import open_volume
 
 # MONAI warns that configs are code; these are ours.
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
-
-
-@pytest.fixture(autouse=True)
-def _restored_state():
-    """Undo what the config's ``initialize`` sets for the whole process."""
-    from monai.utils import set_determinism
-
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-    set_determinism(None)
 
 
 @pytest.fixture(scope="module")
