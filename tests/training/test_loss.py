@@ -44,6 +44,50 @@ def test_ignored_pixels_do_not_count(batch):
     assert not torch.autograd.grad(whole, logits)[0][:, :, 3:].any()
 
 
+def test_small_classes_count_more_until_the_end(batch):
+    logits, codes = batch
+    codes[:] = 0
+    codes[0, 0, :3] = 2
+    codes[1, 2, 1] = 3
+    loss = DiceCrossEntropy(codes_of(), activation="softmax", balance=0.5, dice_weight=0.0)
+    surprise = -torch.log_softmax(logits.detach(), dim=1).numpy()
+    for progress in (0.0, 0.25, 1.0):
+        loss.progress = progress
+        power = 0.5 * (1 - progress)
+        numbers = {0: 3 * 7 * 5 - 4, 2: 3, 3: 1}
+        total = weights = 0.0
+        for n, row, column in np.ndindex(3, 7, 5):
+            code = int(codes[n, row, column])
+            weight = numbers[code] ** -power
+            total += weight * surprise[n, code, row, column]
+            weights += weight
+        assert loss(logits, codes).item() == pytest.approx(total / weights, rel=1e-5)
+
+
+def test_regions_are_balanced_each_against_its_rest(batch):
+    recipe = make_recipe(
+        network=NetworkRecipe(1, 2, (4,)), activation="sigmoid", labels={1: "whole", 2: "core"}
+    )
+    codes = codes_of(recipe, regions={1: (1, 2, 3), 2: (2,)})
+    logits, labels = batch[0][:, :2], batch[1]
+    loss = DiceCrossEntropy(codes, activation="sigmoid", balance=0.5, dice_weight=0.0)
+    share = 1 / (1 + np.exp(-logits.detach().numpy().astype(float)))
+    means = []
+    for k, wanted in enumerate((labels.numpy() > 0, labels.numpy() == 2)):
+        weights = np.where(wanted, wanted.sum() ** -0.5, (~wanted).sum() ** -0.5)
+        surprise = -np.where(wanted, np.log(share[:, k]), np.log(1 - share[:, k]))
+        means.append(np.average(surprise, weights=weights))
+    assert loss(logits, labels).item() == pytest.approx(np.mean(means), rel=1e-5)
+
+
+def test_a_batch_of_ignored_pixels_moves_nothing(batch):
+    logits, codes = batch
+    codes[:] = IGNORED
+    value = DiceCrossEntropy(codes_of(), activation="softmax", balance=0.5)(logits, codes)
+    assert value.item() == 0
+    assert not torch.autograd.grad(value, logits)[0].any()
+
+
 def test_regions_have_sigmoids_of_their_own(batch):
     recipe = make_recipe(
         network=NetworkRecipe(1, 2, (4,)), activation="sigmoid", labels={1: "whole", 2: "core"}

@@ -99,6 +99,8 @@ class TrainingPlan:
             turns. The rest is drawn uniformly from all slices.
         augmentation: ``slices`` varies the scans' own slices; ``slabs`` draws random slabs of
             3D-deformed heads (one channel, labels 1 to K).
+        balance: Power by which the cross-entropy of small classes counts more at the start of
+            the run; it falls to 0 over the run. 0 = never.
         optimizer: How weights are moved.
         ema: Decay of the averaged weights per step; 0 = none. Averaged weights are validated and
             saved.
@@ -124,6 +126,7 @@ class TrainingPlan:
     regions: dict[int, tuple[int, ...]] = field(default_factory=dict)
     foreground_share: float = 0.5
     augmentation: Literal["slices", "slabs"] = "slices"
+    balance: float = 1.0
     optimizer: OptimizerPlan = field(default_factory=OptimizerPlan)
     ema: float = 0.99
     seed: int = 0
@@ -213,6 +216,8 @@ def _number_problems(plan: TrainingPlan) -> Iterator[str]:
             "foreground_share must lie in [0, 1] and ema in [0, 1), got "
             f"{plan.foreground_share} and {plan.ema}"
         )
+    if not 0 <= plan.balance <= 1:
+        yield f"balance must lie in [0, 1], got {plan.balance}"
     if plan.join_after is not None and not 0 < plan.join_after < 1:
         yield f"join_after must lie between 0 and 1, or be null; got {plan.join_after}"
     budget = [plan.minutes, plan.epochs, plan.steps]

@@ -1,4 +1,4 @@
-"""The learning rate over a run of a known number of steps."""
+"""What changes over a run of a known number of steps: the learning rate, the loss's balance."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from ignite.engine import Events
 if TYPE_CHECKING:
     from ignite.engine import Engine
     from torch.optim import Optimizer
+
+    from unet_med.training.loss import DiceCrossEntropy
 
 WARMUP_SHARE = 0.05
 FINAL_SHARE = 0.01
@@ -45,16 +47,28 @@ def rate_factor(schedule: str, progress: float) -> float:
 
 
 class RateSchedule:
-    """Set the learning rate before every step, by the share of steps that are done."""
+    """Set the learning rate before every step, by the share of steps that are done.
 
-    def __init__(self, optimizer: Optimizer, *, steps: int, schedule: str = "cosine") -> None:
+    A loss is told that share, too.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        steps: int,
+        schedule: str = "cosine",
+        loss: DiceCrossEntropy | None = None,
+    ) -> None:
         """Build the handler.
 
         Args:
             optimizer: Its groups' present rates are the highest of the run.
             steps: Steps of the whole run.
             schedule: ``cosine``, ``poly`` or ``constant``.
+            loss: Balances its classes by how much of the run is done.
         """
+        self.loss = loss
         self.optimizer = optimizer
         self.steps = steps
         self.schedule = schedule
@@ -65,7 +79,10 @@ class RateSchedule:
         engine.add_event_handler(Events.ITERATION_STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Set the rate."""
-        factor = rate_factor(self.schedule, (engine.state.iteration - 1) / max(1, self.steps))
+        """Set the rate and the loss's progress."""
+        done = (engine.state.iteration - 1) / max(1, self.steps)
+        if self.loss is not None:
+            self.loss.progress = min(done, 1.0)
+        factor = rate_factor(self.schedule, done)
         for group, highest in zip(self.optimizer.param_groups, self.highest, strict=True):
             group["lr"] = highest * factor
