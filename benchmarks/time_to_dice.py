@@ -46,6 +46,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--base", type=int, default=32, help="channels of the plain loop")
+    parser.add_argument("--only", choices=("ours", "plain"), help="leave the other out")
     parser.add_argument("--plain", type=Path, help=argparse.SUPPRESS)
     args, more = parser.parse_known_args()
     if args.plain is not None:
@@ -53,16 +54,22 @@ def main() -> int:
         return 0
     print("| way | minutes | mean Dice | per label |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
-        bundle, weights = Path(name, "bundle"), Path(name, "plain.pt")
-        folders = [f"--{kind}={args.folder / 'train' / kind}" for kind in ("images", "labels")]
-        threads = f"--threads={args.threads}"
-        command = ["-m", "unet_med", "train", *folders, f"--minutes={args.minutes}", threads, *more]
-        minutes = timed([*command, f"--output={bundle}"])
-        show("unet-med train", minutes, score_bundle(bundle, args))
-        own = [__file__, str(args.folder), f"--minutes={args.minutes}", threads]
-        minutes = timed([*own, f"--base={args.base}", f"--plain={weights}"])
-        show("plain loop", minutes, score_plain(weights, args))
+        if args.only != "plain":
+            train_ours(Path(name, "bundle"), args, more)
+        if args.only != "ours":
+            weights = Path(name, "plain.pt")
+            own = [__file__, str(args.folder), f"--minutes={args.minutes}"]
+            own += [f"--threads={args.threads}", f"--base={args.base}", f"--plain={weights}"]
+            minutes = timed(own)
+            show("plain loop", minutes, score_plain(weights, args))
     return 0
+
+
+def train_ours(bundle: Path, args: argparse.Namespace, more: list[str]) -> None:
+    folders = [f"--{kind}={args.folder / 'train' / kind}" for kind in ("images", "labels")]
+    command = ["-m", "unet_med", "train", *folders, f"--output={bundle}", *more]
+    minutes = timed([*command, f"--minutes={args.minutes}", f"--threads={args.threads}"])
+    show("unet-med train", minutes, score_bundle(bundle, args))
 
 
 def timed(command: list[str]) -> float:

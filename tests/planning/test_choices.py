@@ -18,6 +18,7 @@ from unet_med.planning.network import Shape, plan_crop, plan_network
 from unet_med.planning.outputs import plan_outputs
 from unet_med.planning.settings import PlanSettings
 from unet_med.planning.sides import names_side, plan_mirror
+from unet_med.planning.sizes import plan_sizes
 from unet_med.planning.slices import plan_context, plan_slice_axis, plan_spacing
 
 
@@ -261,27 +262,57 @@ def test_the_network_is_the_largest_that_sees_enough():
         return shape.sizes[0] / 16 * seconds
 
     seconds = 0.3
-    shape, notes = plan_network(SHAPE, PlanSettings(minutes=15), probe)
+    chosen = plan_network(SHAPE, PlanSettings(minutes=15), probe)
+    shape = chosen.shape
     assert (shape.sizes, shape.batch) == ((32, 64, 128, 256), 3)
-    assert "would see" in notes[0]
+    assert "would see" in chosen.notes[0]
+    per_step = 3 * SHAPE.crop[0] * SHAPE.crop[1]
+    assert chosen.share == pytest.approx(per_step * 15 * 60 * 0.75 / 0.6 / 1.5e8)
     assert asked == [16, 32, 64]
     seconds = 100
-    shape, notes = plan_network(SHAPE, PlanSettings(minutes=15), probe)
-    assert shape.sizes[0] == 16
-    assert "give it more time" in notes[0]
-    shape, _ = plan_network(SHAPE, PlanSettings(sizes=(8, 16), minutes=1), probe)
-    assert shape.sizes == (8, 16)
-    shape, _ = plan_network(SHAPE, PlanSettings(epochs=3), probe)
-    assert shape.sizes[0] == 32
+    chosen = plan_network(SHAPE, PlanSettings(minutes=15), probe)
+    assert chosen.shape.sizes[0] == 16
+    assert chosen.share < 1
+    assert "give it more time" in chosen.notes[0]
+    assert plan_network(SHAPE, PlanSettings(sizes=(8, 16), minutes=1), probe).shape.sizes == (8, 16)
+    assert plan_network(SHAPE, PlanSettings(epochs=3), probe).shape.sizes[0] == 32
 
 
 def test_a_batch_stays_in_memory():
     small = PlanSettings(epochs=1, memory_gb=0.2)
-    shape, notes = plan_network(SHAPE, small, None)
+    chosen = plan_network(SHAPE, small, None)
+    shape = chosen.shape
     assert shape.memory_gb <= 0.2 or shape.batch == 1
-    assert "to stay in memory" in notes[1]
-    large, _ = plan_network(replace(SHAPE, crop=(32, 48)), PlanSettings(epochs=1), None)
-    assert large.batch == 32
+    assert "to stay in memory" in chosen.notes[1]
+    large = plan_network(replace(SHAPE, crop=(32, 48)), PlanSettings(epochs=1), None)
+    assert large.shape.batch == 32
+
+
+@pytest.mark.parametrize(
+    ("chord", "seconds", "spacing"),
+    [
+        (40, 0.05, None),  # enough is seen
+        (40, 1.0, 0.926),  # eight crops of 144 × 144 a second: 0.75 of what should be seen
+        (40, 4.0, 1.6),  # twice as coarse is the limit
+        (16, 4.0, 1.33),  # twelve pixels across a label are the limit
+        (9, 4.0, None),
+    ],
+)
+def test_pixels_are_coarser_when_too_little_would_be_seen(chord, seconds, spacing):
+    survey = replace(grid((200, 200, 60), (0.8, 0.8, 3)), chords_mm=(chord, 2 * chord, 50))
+    slices = plan_slice_axis([survey])
+
+    def probe(shape):
+        return seconds * shape.sizes[0] / 16
+
+    def planned(settings):
+        return plan_sizes([survey], slices, settings, channels=(1, 2), probe=probe)
+
+    sizes = planned(PlanSettings(minutes=15))
+    assert sizes.spacing_mm == (None if spacing is None else pytest.approx(spacing, abs=0.02))
+    assert sizes.shape.crop[0] < 1.3 * 200 * 0.8 / (sizes.spacing_mm or 0.8)
+    assert planned(PlanSettings(minutes=15, spacing_mm=0.8)).spacing_mm == 0.8
+    assert planned(PlanSettings(epochs=3)).spacing_mm is None
 
 
 def test_the_measured_step_is_a_time():

@@ -12,12 +12,12 @@ from unet_med.errors import InputError
 from unet_med.planning.advice import advise
 from unet_med.planning.fingerprint import take_fingerprint
 from unet_med.planning.intensity import plan_channels
-from unet_med.planning.network import Shape, plan_crop, plan_network
 from unet_med.planning.outputs import plan_outputs
 from unet_med.planning.override import changed_by
 from unet_med.planning.sides import plan_mirror
+from unet_med.planning.sizes import plan_sizes
 from unet_med.planning.slabs import for_slabs
-from unet_med.planning.slices import no_units, plan_context, plan_slice_axis, plan_spacing
+from unet_med.planning.slices import no_units, plan_context, plan_slice_axis
 from unet_med.planning.split import plan_join, plan_validation
 from unet_med.recipe import NetworkRecipe, Recipe
 from unet_med.training import TrainingCase, TrainingPlan
@@ -25,7 +25,7 @@ from unet_med.training import TrainingCase, TrainingPlan
 if TYPE_CHECKING:
     from unet_med.dataset import CaseSurvey, LabelledCase
     from unet_med.dataset.check import Progress
-    from unet_med.planning.network import Probe
+    from unet_med.planning.network import Probe, Shape
     from unet_med.planning.outputs import Outputs
     from unet_med.planning.settings import PlanSettings, Source
 
@@ -142,23 +142,20 @@ def make_plan(
     cases = checked.usable
     surveys = [survey for _, survey in cases]
     slices = plan_slice_axis(surveys, settings.slice_axis)
-    spacing, spacing_note = plan_spacing(
-        surveys, slices.array_axes, wish=settings.spacing_mm, minutes=settings.time_budget
-    )
     context, context_note = plan_context(surveys, slices.array_axes)
     channels, channel_notes = plan_channels(checked)
     outputs = plan_outputs(checked)
-    crop, crop_note = plan_crop(surveys, slices.axis, spacing)
     n_inputs = len(channels) * context.slices
-    shape = Shape((), n_inputs, outputs.n_channels, crop, 1, settings.threads)
-    shape, network_notes = plan_network(shape, settings, probe)
+    sizes = plan_sizes(
+        surveys, slices, settings, channels=(n_inputs, outputs.n_channels), probe=probe
+    )
     recipe = Recipe(
         name=settings.name,
-        network=NetworkRecipe(n_inputs, outputs.n_channels, shape.sizes),
+        network=NetworkRecipe(n_inputs, outputs.n_channels, sizes.shape.sizes),
         channels=channels,
         labels=outputs.labels,
         slice_axis=slices.axis,  # type: ignore[arg-type]  # one of its names
-        in_plane_spacing_mm=spacing,
+        in_plane_spacing_mm=sizes.spacing_mm,
         activation=outputs.activation,
         context=context,
         fingerprint=take_fingerprint(
@@ -170,12 +167,12 @@ def make_plan(
         ),
     )
     notes = (
-        *slices.notes, spacing_note, context_note, *channel_notes, *outputs.notes, crop_note,
-        *network_notes, advise(surveys, slices.array_axes),
+        *slices.notes, context_note, *channel_notes, *outputs.notes, *sizes.notes,
+        advise(surveys, slices.array_axes),
     )  # fmt: skip
     anatomical = not no_units(surveys, slices.array_axes)
     return recipe, _training_plan(
-        checked, settings, shape=shape, outputs=outputs, notes=notes, anatomical=anatomical
+        checked, settings, shape=sizes.shape, outputs=outputs, notes=notes, anatomical=anatomical
     )
 
 

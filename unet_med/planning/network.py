@@ -76,6 +76,21 @@ class Shape:
         return pixels * (channels + self.in_channels) * BYTES_PER_CHANNEL / 1e9
 
 
+@dataclass(frozen=True, slots=True)
+class NetworkPlan:
+    """What was chosen, and how much it will see.
+
+    Attributes:
+        shape: Network, crop and batch.
+        notes: Why.
+        share: Pixels seen in the time, of `FEWEST_PIXELS`; None = no time was stated or measured.
+    """
+
+    shape: Shape
+    notes: tuple[str, ...]
+    share: float | None = None
+
+
 def plan_crop(
     surveys: Sequence[CaseSurvey], axis: str, spacing_mm: float | None
 ) -> tuple[tuple[int, int], str]:
@@ -109,9 +124,7 @@ def plan_crop(
     return (side[0], side[1]), f"training crops: {side[0]} × {side[1]} pixels, {what}"
 
 
-def plan_network(
-    shape: Shape, settings: PlanSettings, probe: Probe | None
-) -> tuple[Shape, tuple[str, ...]]:
+def plan_network(shape: Shape, settings: PlanSettings, probe: Probe | None) -> NetworkPlan:
     """Choose the sizes of the network and the batch.
 
     The largest of the networks of `BASES` that sees `FEWEST_PIXELS` within the time is taken,
@@ -124,23 +137,24 @@ def plan_network(
     """
     pixels = shape.crop[0] * shape.crop[1]
     batch = min(max(PIXELS_PER_STEP // pixels, SMALLEST_BATCH), LARGEST_BATCH)
+    share = None
     if settings.sizes is not None:
         chosen, why = _shaped(shape, settings.sizes, batch), "as asked"
     elif settings.time_budget is None or probe is None:
         chosen, why = _shaped(shape, _levels(DEFAULT_BASE, shape.crop), batch), "the default"
     else:
-        chosen, why = _affordable(shape, batch, settings.time_budget, probe)
+        chosen, why, share = _affordable(shape, batch, settings.time_budget, probe)
     fitting = _within(chosen, settings.memory_gb)
     notes = [f"network: {', '.join(map(str, fitting.sizes))} channels per level, {why}"]
     less = "" if fitting == chosen else f", less than {chosen.batch} to stay in memory"
     memory = f"about {fitting.memory_gb:.1f} of {settings.memory_gb:g} GB"
     notes.append(f"batch: {fitting.batch} crops, {memory}{less}")
-    return fitting, tuple(notes)
+    return NetworkPlan(fitting, tuple(notes), share)
 
 
-def _affordable(shape: Shape, batch: int, minutes: float, probe: Probe) -> tuple[Shape, str]:
+def _affordable(shape: Shape, batch: int, minutes: float, probe: Probe) -> tuple[Shape, str, float]:
     seconds = minutes * 60 * TRAINING_SHARE
-    best, why = None, ""
+    best, why, share = None, "", 0.0
     for base in BASES:
         candidate = _shaped(shape, _levels(base, shape.crop), batch)
         step = probe(candidate)
@@ -148,7 +162,7 @@ def _affordable(shape: Shape, batch: int, minutes: float, probe: Probe) -> tuple
         if best is not None and n_pixels < FEWEST_PIXELS:
             why += f"; {base} channels would see {n_pixels / 1e6:.0f} million"
             break
-        best = candidate
+        best, share = candidate, n_pixels / FEWEST_PIXELS
         why = (
             f"the largest that sees at least {FEWEST_PIXELS / 1e6:.0f} million pixels in "
             f"{minutes:g} minutes here: {n_pixels / 1e6:.0f} million at {step:.2g} s a step"
@@ -161,7 +175,7 @@ def _affordable(shape: Shape, batch: int, minutes: float, probe: Probe) -> tuple
             )
             break
     assert best is not None
-    return best, why
+    return best, why, share
 
 
 def _within(shape: Shape, memory_gb: float) -> Shape:
