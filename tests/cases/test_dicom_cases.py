@@ -51,7 +51,7 @@ def test_slices_named_one_by_one_are_no_cases(tmp_path):
 def test_from_dicom_to_the_mask_that_nifti_gives(tmp_path):
     """The same voxels at the same place; nothing that names the patient in anything written."""
     voxels, affine = noise((8, 7, 6)), orthonormal()
-    write_series(tmp_path / "in/exam", voxels, affine)
+    write_series(tmp_path / "in/exam", voxels, affine, Modality="MR")
     nib.save(nib.Nifti1Image(voxels, affine), tmp_path / "in/exam2.nii.gz")
     report = run_cases(tmp_path)
     assert statuses(report) == {"exam": "done", "exam2": "done"}
@@ -69,17 +69,17 @@ def test_from_dicom_to_the_mask_that_nifti_gives(tmp_path):
 
 
 def test_an_examination_that_is_not_clear_fails_alone(tmp_path):
-    write_series(tmp_path / "in/good", noise(), orthonormal())
+    write_series(tmp_path / "in/good", noise(), orthonormal(), Modality="MR")
     for n in (1, 2):
         write_series(tmp_path / f"s{n}", noise(seed=n), orthonormal(), uid=f"1.2.{n}",
-                     SeriesNumber=n)  # fmt: skip
+                     SeriesNumber=n, Modality="MR")  # fmt: skip
         (tmp_path / "in/two").mkdir(exist_ok=True)
         for path in (tmp_path / f"s{n}").iterdir():
             shutil.move(path, tmp_path / f"in/two/{n}{path.name}")
     report = run_cases(tmp_path)
     assert statuses(report) == {"good": "done", "two": "failed"}
     error = report.outcomes[1].error
-    assert "series 1 (CT, 5 images of 6 × 7" in error
+    assert "series 1 (MR, 5 images of 6 × 7" in error
     assert NAME not in error
     assert files(tmp_path / "out") == ["good.json", "good.nii.gz", "ledger.jsonl"]
 
@@ -96,6 +96,16 @@ def test_the_demo_head_as_dicom(tmp_path):
     one, two = (segmenter.segment(tmp_path / name) for name in ("exam", "scan.nii.gz"))
     np.testing.assert_array_equal(one.labels, two.labels)
     assert len(np.unique(one.labels)) > 2
+
+
+def test_a_series_of_another_modality_is_refused_through_every_door(tmp_path):
+    write_series(tmp_path / "in/exam", noise((8, 7, 6)), orthonormal(), Modality="CT")
+    bundle = write_bundle(tmp_path / "bundle")  # whose channel is MR
+    with pytest.raises(InputError, match="no series for modality MR"):
+        make_segmenter(bundle).segment(tmp_path / "in/exam")
+    report = run_cases(tmp_path)
+    assert statuses(report) == {"exam": "failed"}
+    assert "no series for modality MR" in report.outcomes[0].error
 
 
 def test_identifiers_are_kept_only_when_asked(tmp_path, capsys):

@@ -156,7 +156,7 @@ def test_what_is_no_series_cannot_be_referred_to(tmp_path):
 
 
 def test_a_batch_writes_segmentations_and_keeps_names_out_of_the_rest(tmp_path):
-    write_series(tmp_path / "in/ward/exam", noise((8, 7, 6)), orthonormal())
+    write_series(tmp_path / "in/ward/exam", noise((8, 7, 6)), orthonormal(), Modality="MR")
     for format_ in ("dicom-seg", "input"):
         report = run_cases(tmp_path, output=format_, mask_format=format_)
         assert statuses(report) == {"ward/exam": "done"}

@@ -40,7 +40,7 @@ def by_nibabel(path, image_class=nib.Nifti1Image):
 
 
 def by_pydicom(path):
-    write_series(path, VOXELS, AFFINE)
+    write_series(path, VOXELS, AFFINE, Modality="MR")
     return path
 
 

@@ -76,7 +76,7 @@ class OpenCase:
         self.clock = StageClock()
         self.recipe = segmenter.recipe
         with self.clock.stage("open"):
-            self.volume: Volume = as_volume(source, channel, segmenter.rules)
+            self.volume: Volume = as_volume(source, channel, segmenter.read_rules)
             check_channels(self.volume, self.recipe)
             self.files = files or files_of(source)
             self.provenance = segmenter.provenance.of(self.files, channel=channel)
