@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from unet_med.batch.datalist import datalist, labelled_datalist
@@ -78,6 +80,19 @@ def test_references_are_paired_by_relative_name(touch):
         ("a", str(labels / "a.nii")),
         ("ward/a", str(labels / "ward/a.nii.gz")),
     ]
+
+
+def test_a_first_channel_has_the_reference_of_its_case(touch):
+    images = touch("images", "a_0000.nii.gz", "ward/b_0000.nii.gz", "c_0000.nii.gz")
+    labels = touch("labels", "a.nii.gz", "ward/b.nii.gz", "c_0000.nii.gz")
+    found = labelled_datalist(images, labels, recipe=recipe())
+    assert [Path(item["label"]).relative_to(labels).as_posix() for item in found] == [
+        "a.nii.gz", "c_0000.nii.gz", "ward/b.nii.gz",
+    ]  # fmt: skip
+    assert [item["case"] for item in found] == ["a_0000", "c_0000", "ward/b_0000"]
+    touch("images", "a.nii.gz")  # now two scans could be meant
+    with pytest.raises(InputError, match="a_0000"):
+        labelled_datalist(images, labels, recipe=recipe())
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 AnyPath = str | PathLike[str]
 
+FIRST_CHANNEL = "_0000"
+"""Ends the names of scans of one channel where nnU-Net's habit is followed."""
+
 _SHOWN = 3
 
 
@@ -61,6 +64,8 @@ def datalist(
 def labelled_datalist(images: AnyPath, labels: AnyPath, *, recipe: Recipe) -> list[dict[str, Any]]:
     """List the cases of a folder with their references, paired by relative folder and name.
 
+    A scan ``case_0000`` has the reference ``case`` if there is none of its whole name.
+
     Args:
         images: Folder of scans.
         labels: Folder of reference masks, named as the cases.
@@ -72,8 +77,11 @@ def labelled_datalist(images: AnyPath, labels: AnyPath, *, recipe: Recipe) -> li
     Raises:
         InputError: As `datalist`; or a case without exactly one reference, or the reverse.
     """
-    cases = {case.key: case for case in _complete_cases(images, recipe, None)}
+    found = {case.key: case for case in _complete_cases(images, recipe, None)}
     references = find_masks(Path(labels))
+    short = {key: key.removesuffix(FIRST_CHANNEL) for key in found if key not in references}
+    free = {key: name for key, name in short.items() if name in references and name not in found}
+    cases = {free.get(key, key): case for key, case in found.items()}
     alone = sorted(cases.keys() ^ references.keys())
     alone += [key for key, paths in sorted(references.items()) if len(paths) > 1]
     if alone:
