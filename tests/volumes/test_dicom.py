@@ -175,6 +175,15 @@ def test_a_damaged_file_refuses_its_folder(tmp_path):
     assert paths[0].name in refused(lambda: read_all(volume))
 
 
+def test_a_kind_of_value_that_is_none_refuses_its_folder(tmp_path):
+    paths = write_series(tmp_path / "exam", noise(), orthonormal())
+    modality = b"\x08\x00\x60\x00"
+    damaged = paths[0].read_bytes().replace(modality + b"CS", modality + b"KS")
+    assert damaged != paths[0].read_bytes()
+    paths[0].write_bytes(damaged)
+    assert "is not DICOM" in refused(lambda: open_volume(tmp_path / "exam"))
+
+
 def test_deflated_files_are_not_inflated():
     path = Path(get_testdata_file("image_dfl.dcm"))
     assert "is deflated DICOM" in refused(lambda: open_volume(path))

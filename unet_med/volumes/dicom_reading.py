@@ -70,10 +70,10 @@ def read_slices(path: Path) -> tuple[SeriesHeader, list[SliceHeader]] | None:
         VolumeError: The file is damaged, or has pixels that cannot be used.
     """
     dataset = _read(path)
-    if str(dataset.get("Modality", "")) in _NO_SCANS or "Rows" not in dataset:
-        return None
     validation = require("pydicom", extra="dicom").config.disable_value_validation
     with reading_dicom(path), validation():
+        if str(dataset.get("Modality", "")) in _NO_SCANS or "Rows" not in dataset:
+            return None
         images = image_headers(path, dataset)
         return None if images is None else (series_header(dataset), images)
 
