@@ -174,11 +174,9 @@ class QualityWatch:
         n_slices = max(1, _BLOCK // labels[0].size)
         for first in range(0, len(labels), n_slices):
             part = slice(first, first + n_slices)
-            kept = self._tallying.add_logits(
-                start + first, logits[part], labels[part], keep=self._sink is not None
-            )
-            if self._sink is not None and kept is not None:
-                for seen in zip(*kept, labels[part], strict=True):
+            likely, doubt = self._tallying.add_logits(start + first, logits[part], labels[part])
+            if self._sink is not None:
+                for seen in zip(likely, doubt, labels[part], strict=True):
                     self._sink(*seen)
         if not self._postprocessed:
             self.add_labels(start, labels)

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     Table = NDArray[np.float64]
 
-_BLOCK_VALUES = 1 << 20
-"""Probabilities that are computed at once: 4 MB, however many labels there are."""
-
 _LARGEST_IN_TABLE = 1 << 16
 """Label value up to which a table says which column it is: half a megabyte."""
 
@@ -105,50 +102,24 @@ class Tallying:
         self._last: dict[int, NDArray[np.bool_]] = {}  # of labels not in the previous slice
 
     def add_logits(
-        self,
-        start: int,
-        logits: NDArray[np.float32],
-        labels: NDArray[np.integer],
-        *,
-        keep: bool = False,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-        """Count what the network says about slices, some rows at a time.
+        self, start: int, logits: NDArray[np.float32], labels: NDArray[np.integer]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Count what the network says about slices.
 
         Args:
-            start: Index of the first; every slice comes once.
+            start: Index of the first.
             logits: (n, K, H, W) float32.
             labels: Label values (n, H, W) that follow from them.
-            keep: Whether to return what was computed, which takes as much memory as the logits.
 
         Returns:
-            Probabilities (n, 1 + L, H, W), background first, and entropy (n, H, W) in 0 … 1; or
-            ``None``.
+            Probabilities (n, 1 + L, H, W), background first, and entropy (n, H, W) in 0 … 1.
         """
-        n_rows = max(1, _BLOCK_VALUES // logits[:, :, :1].size)
-        kept = []
-        for top in range(0, logits.shape[2], n_rows):
-            rows = slice(top, top + n_rows)
-            likely, doubt = probabilities_and_entropy(
-                logits[:, :, rows], activation=self._activation, temperature=self._temperature
-            )
-            self._count(start, likely, doubt, np.ascontiguousarray(labels[:, rows]))
-            if keep:
-                kept.append((likely, doubt))
-        if not keep:
-            return None
-        likelies, doubts = zip(*kept, strict=True)
-        return np.concatenate(likelies, axis=2), np.concatenate(doubts, axis=1)
-
-    def _count(
-        self,
-        start: int,
-        likely: NDArray[np.float32],
-        doubt: NDArray[np.float32],
-        labels: NDArray[np.integer],
-    ) -> None:
+        likely, doubt = probabilities_and_entropy(
+            logits, activation=self._activation, temperature=self._temperature
+        )
         part, sums = slice(start, start + len(labels)), self.tally
         n_slices, n_labels, n_voxels = len(labels), len(self._values), labels[0].size
-        sums.mass[part] += likely.reshape(n_slices, n_labels + 1, -1)[:, 1:].sum(axis=-1)
+        sums.mass[part] = likely.reshape(n_slices, n_labels + 1, -1)[:, 1:].sum(axis=-1)
         there = labels.reshape(n_slices, -1) != 0
         voxels = np.flatnonzero(there)
         slices = np.repeat(np.arange(n_slices), np.count_nonzero(there, axis=1))
@@ -157,9 +128,10 @@ class Tallying:
         steps = np.arange(n_slices)[:, None] * n_labels + np.arange(n_labels) + 1
         groups = slices * n_labels + columns
         chances = likely.ravel().take(voxels + (steps * n_voxels).ravel().take(groups))
-        sums.given[part] += self._by_group(n_slices, groups)
-        sums.hits[part] += self._by_group(n_slices, groups, chances)
-        sums.entropy[part] += self._by_group(n_slices, groups, doubt.ravel().take(voxels))
+        sums.given[part] = self._by_group(n_slices, groups)
+        sums.hits[part] = self._by_group(n_slices, groups, chances)
+        sums.entropy[part] = self._by_group(n_slices, groups, doubt.ravel().take(voxels))
+        return likely, doubt
 
     def add_labels(self, start: int, labels: NDArray[np.integer]) -> None:
         """Count what slices of the mask tell by themselves and beside their neighbours.
