@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -18,8 +19,9 @@ from tests.batches import (
     write_bundle,
     write_scan,
 )
-from unet_med.batch import BatchSettings, Destination, Silence, find_cases, run_batch
+from unet_med.batch import BatchSettings, Destination, find_cases, run_batch
 from unet_med.errors import InputError
+from unet_med.segmenter import Segmenter
 from unet_med.volumes import verify_mask
 
 GARBAGE = b"this is no scan"
@@ -106,17 +108,19 @@ def test_bad_files_fail_alone_and_leave_nothing_behind(tmp_path):
     assert "channel" in errors["4d"]
 
 
-def test_what_nobody_expects_is_one_failed_case_too(tmp_path):
+def test_what_nobody_expects_is_one_failed_case_too(tmp_path, monkeypatch):
     write_scan(tmp_path / "in" / "a.nii.gz")
-    write_scan(tmp_path / "in" / "b.nii.gz", shape=(3, 3, 3))
+    write_scan(tmp_path / "in" / "b.nii.gz")
+    really_open = Segmenter.open
 
-    class Listener(Silence):
-        def case_progress(self, _done, total):
-            if total == 4:
-                msg = "two\nlines"
-                raise ZeroDivisionError(msg)
+    def open_all_but_a(self, source, **options):
+        if Path(source).name == "a.nii.gz":
+            msg = "two\nlines"
+            raise ZeroDivisionError(msg)
+        return really_open(self, source, **options)
 
-    report = run_cases(tmp_path, listener=Listener())
+    monkeypatch.setattr(Segmenter, "open", open_all_but_a)
+    report = run_cases(tmp_path)
     assert statuses(report) == {"a": "failed", "b": "done"}
     assert report.outcomes[0].error == (
         "ZeroDivisionError: two lines (unexpected; --debug shows where)"
