@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from tests.training.heads import write_pair
 from unet_med.preprocessing import Normalisation
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
+from unet_med.training import checkpoint
 from unet_med.training.plan import TrainingCase, TrainingPlan
 
 RECIPE = Recipe(
@@ -38,3 +41,18 @@ def make_plan(cases, **changes):
     if not {"minutes", "epochs", "steps"} & set(changes):
         values["steps"] = 4
     return TrainingPlan(**(values | changes))
+
+
+def fill_the_disk_at_checkpoint(patch, number):
+    """Let saving fail from the given checkpoint on, counted from 1, until the patch is undone."""
+    written = []
+    real = torch.save
+
+    def save(content, stream):
+        if "optimizer" in content:
+            written.append(1)
+        if len(written) >= number:
+            raise OSError(28, "No space left on device")
+        real(content, stream)
+
+    patch.setattr(checkpoint.torch, "save", save)

@@ -17,7 +17,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.bundles import make_plan, make_recipe, write_cases
+from tests.training.bundles import (
+    fill_the_disk_at_checkpoint,
+    make_plan,
+    make_recipe,
+    write_cases,
+)
 from unet_med import load
 from unet_med._files import sha256_file
 from unet_med.errors import BundleError, InputError, OutputError
@@ -219,19 +224,7 @@ def test_a_damaged_or_missing_case_is_named_before_training(cases, tmp_path):
 
 def test_a_full_disk_keeps_the_last_checkpoint(cases, tmp_path, monkeypatch):
     folder = tmp_path / "b"
-    from unet_med.training import checkpoint
-
-    written = []
-    real = torch.save
-
-    def save(content, stream):
-        if "optimizer" in content:
-            written.append(1)
-            if len(written) == 3:
-                raise OSError(28, "No space left on device")
-        real(content, stream)
-
-    monkeypatch.setattr(checkpoint.torch, "save", save)
+    fill_the_disk_at_checkpoint(monkeypatch, 3)
     with pytest.raises(OutputError, match="No space left"):
         train(folder, cases)
     monkeypatch.undo()

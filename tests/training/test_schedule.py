@@ -6,7 +6,8 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from unet_med.training import RateSchedule, warmup_cosine
+from tests.training.test_codes import codes_of
+from unet_med.training import DiceCrossEntropy, RateSchedule, warmup_cosine
 
 
 def rates_of(schedule, *, start=0):
@@ -31,3 +32,13 @@ def test_rates_by_steps():
 
 def test_a_run_that_goes_on_has_the_rates_it_would_have_had():
     assert rates_of("cosine", start=10) == rates_of("cosine")[10:]
+
+
+def test_a_loss_is_told_how_much_of_the_run_is_done():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    loss = DiceCrossEntropy(codes_of(), activation="softmax", balance=1.0)
+    seen = []
+    engine = Engine(lambda _engine, _batch: seen.append(loss.progress))
+    RateSchedule(optimizer, steps=20, loss=loss).attach(engine)
+    engine.run(range(10), max_epochs=2)
+    assert seen == pytest.approx([step / 20 for step in range(20)])

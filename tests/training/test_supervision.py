@@ -7,7 +7,12 @@ import torch
 from monai.losses import DeepSupervisionLoss as MonaiLoss
 from monai.losses import DiceCELoss
 
-from tests.training.bundles import make_plan, make_recipe, write_cases
+from tests.training.bundles import (
+    fill_the_disk_at_checkpoint,
+    make_plan,
+    make_recipe,
+    write_cases,
+)
 from tests.training.test_codes import codes_of
 from unet_med import load
 from unet_med._files import sha256_file
@@ -20,7 +25,6 @@ from unet_med.training import (
     DiceCrossEntropy,
     RunOptions,
     TrainingPlan,
-    checkpoint,
     supervised,
     train_bundle,
 )
@@ -113,17 +117,8 @@ def test_a_run_drops_the_heads_and_goes_on_where_it_stopped(cases, tmp_path, mon
     assert list(weights) == list(UNet2D(1, 4, SIZES).state_dict())
     assert load(tmp_path / "whole", threads=1).segment(cases[0].images[0]).labels.ndim == 3
 
-    written, real = [], torch.save
-
-    def save(content, stream):
-        if "optimizer" in content:
-            written.append(1)
-        if len(written) == 3:
-            raise OSError(28, "No space left on device")
-        real(content, stream)
-
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.torch, "save", save)
+        fill_the_disk_at_checkpoint(patch, 3)
         with pytest.raises(OutputError):
             train_bundle(tmp_path / "stopped", lambda: made, RunOptions())
     kept = torch.load(tmp_path / "stopped/runs/train/checkpoint.pt", weights_only=True)

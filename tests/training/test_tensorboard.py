@@ -7,14 +7,18 @@ import shutil
 import sys
 
 import pytest
-import torch
 
-from tests.training.bundles import make_plan, make_recipe, write_cases
+from tests.training.bundles import (
+    fill_the_disk_at_checkpoint,
+    make_plan,
+    make_recipe,
+    write_cases,
+)
 from tests.training.events import points
 from unet_med._files import sha256_file
 from unet_med.cli import main
 from unet_med.errors import MissingExtraError, OutputError
-from unet_med.training import RunOptions, checkpoint, train_bundle
+from unet_med.training import RunOptions, train_bundle
 from unet_med.training.run import run_bundle
 from unet_med.training.tensorboard import tensorboard_folder
 
@@ -42,18 +46,8 @@ def rows_of(folder):
 
 
 def stop_after_two_steps(folder, made, options, monkeypatch):
-    written = []
-    real = torch.save
-
-    def save(content, stream):
-        if "optimizer" in content:
-            written.append(1)
-        if len(written) == 3:
-            raise OSError(28, "No space left on device")
-        real(content, stream)
-
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.torch, "save", save)
+        fill_the_disk_at_checkpoint(patch, 3)
         with pytest.raises(OutputError, match="No space left"):
             train_bundle(folder, lambda: made, options)
 

@@ -14,7 +14,7 @@ from tests.training.bundles import make_plan, make_recipe, write_cases
 from unet_med.networks import UNet2D
 from unet_med.preprocessing import Context
 from unet_med.recipe import NetworkRecipe
-from unet_med.training import TrainingPlan
+from unet_med.training import RateSchedule, TrainingPlan
 from unet_med.training.bundle_files import write_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +41,16 @@ def bundle(tmp_path_factory):
     cases = write_cases(folder / "data")
     write_bundle(folder / "bundle", recipe, make_plan(cases, validation=("b",)))
     return folder / "bundle"
+
+
+def test_the_schedule_leads_the_loss_that_the_trainer_uses(bundle, tmp_path):
+    run = workflow(bundle, output_dir=str(tmp_path))
+    run.initialize()
+    handlers = run.parser.get_parsed_content("train#handlers")
+    (schedule,) = (handler for handler in handlers if isinstance(handler, RateSchedule))
+    trainer = run.parser.get_parsed_content("train#trainer")
+    assert trainer.loss_function.loss is schedule.loss
+    assert schedule.loss.balance == 1.0
 
 
 def test_a_written_bundle_has_monais_properties(bundle, tmp_path):
