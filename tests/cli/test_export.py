@@ -9,6 +9,7 @@ from tests.bundles import make_bundle
 from tests.exports import needs_openvino, write_scan
 from unet_med.bundle import open_bundle
 from unet_med.cli import main
+from unet_med.cli.export import _scans
 from unet_med.segmenter import load_segmenter
 
 needs_openvino()
@@ -40,6 +41,24 @@ def test_export_prints_the_receipt_and_auto_then_takes_openvino(bundle, tmp_path
     assert load_segmenter(bundle, threads=1).execution.backend == "openvino"
     assert main(["info", str(bundle)]) == 0
     assert "agreement" in capsys.readouterr().out
+
+
+def test_references_are_found_in_folders_and_for_first_channels(tmp_path):
+    source = tmp_path / "scans"
+    for name in ("a_0000.nii.gz", "sub/b.nii.gz", "c.nii.gz"):
+        write_scan(source / name)
+    masks = tmp_path / "masks"
+    for name in ("a.nii.gz", "sub/b.nii.gz", "b.nii.gz"):
+        write_scan(masks / name)
+    found = {
+        scan.paths[0].relative_to(source).as_posix(): scan.reference
+        for scan in _scans(open_bundle(make_bundle(tmp_path / "bundle")), source, masks)
+    }
+    assert found == {
+        "a_0000.nii.gz": masks / "a.nii.gz",
+        "sub/b.nii.gz": masks / "sub/b.nii.gz",
+        "c.nii.gz": None,
+    }
 
 
 def test_json_is_json_alone(bundle, tmp_path, capsys):

@@ -34,6 +34,16 @@ def test_names_without_ending_are_paired_in_their_relative_folders(tmp_path):
     assert pairing.extra == pairing.failed == ()
 
 
+def test_masks_named_by_a_first_channel_belong_to_their_case(tmp_path):
+    predictions = ["a_0000.nii.gz", "ward/b_0000.nii", "c_0000.nii", "d.nii", "d_0000.nii"]
+    pairing = paired(tmp_path, predictions, ["a.nii", "ward/b.nii", "c_0000.nii", "d.nii", "e.nii"])
+    assert {pair.case: pair.prediction and pair.prediction.name for pair in pairing.pairs} == {
+        "a": "a_0000.nii.gz", "ward/b": "b_0000.nii", "c_0000": "c_0000.nii", "d": "d.nii",
+        "e": None,
+    }  # fmt: skip
+    assert [extra.case for extra in pairing.extra] == ["d_0000"]
+
+
 def test_missing_and_extra_predictions_are_named_with_what_is_near(tmp_path):
     pairing = paired(tmp_path, ["a.nii", "case_07_pred.nii", "other.nii"], ["a.nii", "case_07.nii"])
     assert [(pair.case, pair.prediction is None) for pair in pairing.pairs] == [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from unet_med.batch.destination import Destination, check_destination
 from unet_med.cases.find import find_cases
 from unet_med.errors import InputError, OutputError
-from unet_med.evaluation.pairing import find_masks
+from unet_med.evaluation.pairing import as_references, find_masks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from unet_med.recipe import Recipe
 
 AnyPath = str | PathLike[str]
-
-FIRST_CHANNEL = "_0000"
-"""Ends the names of scans of one channel where nnU-Net's habit is followed."""
 
 _SHOWN = 3
 
@@ -79,9 +76,7 @@ def labelled_datalist(images: AnyPath, labels: AnyPath, *, recipe: Recipe) -> li
     """
     found = {case.key: case for case in _complete_cases(images, recipe, None)}
     references = find_masks(Path(labels))
-    short = {key: key.removesuffix(FIRST_CHANNEL) for key in found if key not in references}
-    free = {key: name for key, name in short.items() if name in references and name not in found}
-    cases = {free.get(key, key): case for key, case in found.items()}
+    cases = as_references(found, references)
     alone = sorted(cases.keys() ^ references.keys())
     alone += [key for key, paths in sorted(references.items()) if len(paths) > 1]
     if alone:

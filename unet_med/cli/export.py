@@ -114,7 +114,7 @@ def _scans(bundle: Bundle, source: Path | None, references: Path | None) -> tupl
         return ()
     from unet_med.cases import find_cases
     from unet_med.errors import InputError
-    from unet_med.evaluation.pairing import find_masks
+    from unet_med.evaluation.pairing import as_references, find_masks
     from unet_med.export.scans import Scan
 
     names = [channel.name for channel in bundle.recipe.channels]
@@ -123,7 +123,8 @@ def _scans(bundle: Bundle, source: Path | None, references: Path | None) -> tupl
         if case.problem:
             raise InputError(case.problem)
     masks = {} if references is None else find_masks(references)
-    scans = [Scan(case.paths, next(iter(masks.get(case.id, [])), None)) for case in found.cases]
+    cases = as_references({case.key: case for case in found.cases}, masks)
+    scans = [Scan(case.paths, next(iter(masks.get(key, [])), None)) for key, case in cases.items()]
     if references is not None and not any(scan.reference for scan in scans):
         msg = f"no mask in {references} has the name of a scan in {source}, as {found.cases[0].id}"
         raise InputError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from unet_med.cases.near import nearest_ids
 from unet_med.errors import InputError
@@ -13,6 +13,11 @@ from unet_med.volumes import OPENERS, is_map, volume_ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+T = TypeVar("T")
+
+FIRST_CHANNEL = "_0000"
+"""Ends the name of a case's first channel in nnU-Net's habit, and of masks named by that file."""
 
 _MOST_LISTED = 5
 
@@ -51,7 +56,8 @@ def pair_cases(predictions: Path, references: Path) -> Pairing:
     """Pair prediction and reference files by case id.
 
     Two folders are paired name by name, sub-folders included. A single file on one side chooses
-    that case alone; two files are a pair whatever their names, under the reference's id.
+    that case alone; two files are a pair whatever their names, under the reference's id. See
+    `as_references` for names that end in ``_0000``.
 
     Args:
         predictions: Folder or file.
@@ -62,13 +68,37 @@ def pair_cases(predictions: Path, references: Path) -> Pairing:
     """
     if predictions.is_file() and references.is_file():
         return Pairing((Pair(case_id(references.name), predictions, references),))
-    predicted, true = find_masks(predictions), find_masks(references)
+    true = find_masks(references)
+    predicted = as_references(find_masks(predictions), true)
     both = predicted.keys() & true.keys()
     if not both:
         raise InputError(_nothing_fits(predicted, true))
     if predictions.is_file() or references.is_file():
         predicted, true = _only(predicted, both), _only(true, both)
     return _paired(predicted, true)
+
+
+def as_references(found: Mapping[str, T], references: Iterable[str]) -> dict[str, T]:
+    """Call cases as their references are called.
+
+    ``case_0000`` belongs to the reference ``case`` where there is none of its whole name and no
+    other case of that name.
+
+    Args:
+        found: Scans or predictions by case id.
+        references: Case ids.
+
+    Example:
+        >>> as_references({"a_0000": 1, "b_0000": 2, "b": 3}, ["a", "b"])
+        {'a': 1, 'b_0000': 2, 'b': 3}
+    """
+    names = set(references)
+
+    def name_of(case: str) -> str:
+        short = case.removesuffix(FIRST_CHANNEL)
+        return short if case not in names and short in names and short not in found else case
+
+    return {name_of(case): what for case, what in found.items()}
 
 
 def case_id(name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_med.errors import UnetMedError
-from unet_med.evaluation.pairing import find_masks, pair_cases
+from unet_med.evaluation.pairing import FIRST_CHANNEL, find_masks, pair_cases
 from unet_med.reporting.evaluated import evaluation_report
 from unet_med.reporting.overlays import write_doubtful
 from unet_med.reporting.pages import write_report
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from unet_med.evaluation import CohortScores
     from unet_med.evaluation.cohort import Progress
     from unet_med.reporting.content import Report
-
-FIRST_CHANNEL = "_0000"
-"""End of the name of a case's first channel, where a case is several files."""
 
 
 @dataclass(frozen=True, slots=True)
