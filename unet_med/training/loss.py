@@ -28,7 +28,7 @@ class DiceCrossEntropy(nn.Module):
     Early in a run small labels would be drowned by the background, and their Dice has next to no
     gradient while nothing is predicted. So the cross-entropy of a class of n pixels in the batch
     counts n^-power times as much, with a power that falls from ``balance`` to 0 over the run: the
-    last steps see every pixel alike, which keeps the probabilities honest.
+    last steps see every pixel alike.
 
     Attributes:
         progress: Share of the run that is done, 0 to 1; set from outside.
