@@ -49,7 +49,10 @@ changed.save(target / "configs" / "recipe.json")
 
 
 def write_scan(path: Path, *, side: int, slices: int, dtype: str) -> None:
-    """Write a .nii scan of noise in a disc, 1 × 1 × 1 mm, one plane in memory at a time."""
+    """Write a .nii scan of waves in a disc, 1 × 1 × 1 mm, one plane in memory at a time.
+
+    Not of noise: of noise random weights make masks of single pixels, as no anatomy is.
+    """
     import nibabel as nib
 
     header = nib.Nifti1Header()
@@ -57,13 +60,13 @@ def write_scan(path: Path, *, side: int, slices: int, dtype: str) -> None:
     header.set_data_shape((side, side, slices))
     header.set_sform(np.eye(4), code=1)
     header["vox_offset"] = 352
-    rng = np.random.default_rng(0)
     y, x = np.ogrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     disc = np.hypot(x, y) < 0.8
     with path.open("wb") as file:
         file.write(header.binaryblock + bytes(4))
-        for _ in range(slices):
-            file.write((rng.integers(300, 900, (side, side)) * disc).astype(dtype).tobytes())
+        for index in range(slices):
+            waves = np.sin(7 * x + index / 9) * np.cos(5 * y - index / 7)
+            file.write(((600 + 300 * waves) * disc).astype(dtype).tobytes())
 
 
 def peak_of(scan: Path, bundle: Path, options: Sequence[str]) -> tuple[float, float]:

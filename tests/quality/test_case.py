@@ -77,6 +77,15 @@ def test_the_batch_changes_nothing(batch):
     assert watch(logits, batch=batch).as_dict() == watch(logits).as_dict()
 
 
+@pytest.mark.parametrize("block", [1, 36, 150, 400])
+def test_large_slices_are_taken_by_rows_and_nothing_changes(monkeypatch, block):
+    logits = make_logits(unsure=[2, 7], missing=[4])
+    logits += np.random.default_rng(0).normal(0, 2, logits.shape).astype(np.float32)
+    whole = watch(logits).as_dict()
+    monkeypatch.setattr("unet_med.quality.case._BLOCK", block)
+    assert watch(logits).as_dict() == whole
+
+
 def test_the_recipe_decides_what_is_listed():
     logits = make_logits(unsure=[6])
     assert watch(logits).look_below == LOOK_BELOW

@@ -50,10 +50,25 @@ def labels_from_logits(
     if logits.shape[1] == 1:
         return np.asarray(table[(logits[:, 0] > 0).astype(np.intp)])
     if activation == "softmax":
-        return np.asarray(table[np.argmax(logits, axis=1)])
+        return _largest(logits, table)
     labels = np.zeros((logits.shape[0], *logits.shape[2:]), dtype)
     for channel, value in enumerate(values):
         labels[logits[:, channel] > 0] = value
+    return labels
+
+
+def _largest(
+    logits: NDArray[np.float32], table: NDArray[np.unsignedinteger]
+) -> NDArray[np.unsignedinteger]:
+    """Return the value of the largest channel, the first of equal ones.
+
+    What `numpy.argmax` along the channels gives, which copies all logits to do it.
+    """
+    largest = logits[:, 0].copy()
+    labels = np.full(largest.shape, table[0])
+    for channel in range(1, logits.shape[1]):
+        np.copyto(labels, table[channel], where=logits[:, channel] > largest)
+        np.maximum(largest, logits[:, channel], out=largest)
     return labels
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from unet_med.quality.score import score_tables
 from unet_med.quality.tally import Tallying, expected_dice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -29,9 +30,9 @@ LOOK_BELOW = 0.74
 Fitted on the training templates of the sample weights: ``benchmarks/quality.py --fit``.
 """
 
-_BLOCK = 1 << 16
-"""Pixels whose probabilities are made at once: they stay in the processor's cache, and many
-small slices cost little more than one."""
+_BLOCK = 1 << 18
+"""Probabilities made at once: they stay in the processor's cache, many small slices cost little
+more than one, and a large one with many labels takes little memory."""
 
 _LABELS_BLOCK = 1 << 18
 """Pixels of the mask looked at at once."""
@@ -171,12 +172,13 @@ class QualityWatch:
             logits: (n, K, H, W) float32.
             labels: Label values (n, H, W) that follow from them.
         """
-        n_slices = max(1, _BLOCK // labels[0].size)
-        for first in range(0, len(labels), n_slices):
-            part = slice(first, first + n_slices)
-            likely, doubt = self._tallying.add_logits(start + first, logits[part], labels[part])
+        for part, rows in _blocks(logits.shape, whole=self._sink is not None):
+            shown = labels[part, rows]
+            likely, doubt = self._tallying.add_logits(
+                start + part.start, logits[part, :, rows], shown
+            )
             if self._sink is not None:
-                for seen in zip(likely, doubt, labels[part], strict=True):
+                for seen in zip(likely, doubt, shown, strict=True):
                     self._sink(*seen)
         if not self._postprocessed:
             self.add_labels(start, labels)
@@ -239,6 +241,15 @@ class QualityWatch:
             touches_border=(*touched, *sorted(tallying.sides[column])),
             slices_flagged=n_flagged,
         )
+
+
+def _blocks(shape: tuple[int, ...], *, whole: bool) -> Iterator[tuple[slice, slice]]:
+    """Cut logits (n, K, H, W) into blocks: slices, or some rows of one unless ``whole``."""
+    n, n_channels, height, width = shape
+    n_slices = max(1, _BLOCK // (n_channels * height * width))
+    n_rows = height if whole else min(height, max(1, _BLOCK // (n_channels * width)))
+    for first, row in product(range(0, n, n_slices), range(0, height, n_rows)):
+        yield slice(first, first + n_slices), slice(row, row + n_rows)
 
 
 def _numbers(column: Table) -> list[float | None]:

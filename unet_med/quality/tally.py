@@ -78,7 +78,7 @@ def expected_dice(given: Table, hits: Table, mass: Table) -> Table:
 class Tallying:
     """Fills a `SliceTally` and counts components as slices pass by, one after the other.
 
-    Memory: one mask per label, and the probabilities of the slices given at once.
+    Memory: one mask per label, and the probabilities of the voxels given at once.
 
     Args:
         n_slices: Slices of the scan.
@@ -104,11 +104,11 @@ class Tallying:
     def add_logits(
         self, start: int, logits: NDArray[np.float32], labels: NDArray[np.integer]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Count what the network says about slices.
+        """Count what the network says about slices, or about some of their rows.
 
         Args:
             start: Index of the first.
-            logits: (n, K, H, W) float32.
+            logits: (n, K, H, W) float32; every voxel comes once.
             labels: Label values (n, H, W) that follow from them.
 
         Returns:
@@ -119,7 +119,7 @@ class Tallying:
         )
         part, sums = slice(start, start + len(labels)), self.tally
         n_slices, n_labels, n_voxels = len(labels), len(self._values), labels[0].size
-        sums.mass[part] = likely.reshape(n_slices, n_labels + 1, -1)[:, 1:].sum(axis=-1)
+        sums.mass[part] += likely.reshape(n_slices, n_labels + 1, -1)[:, 1:].sum(axis=-1)
         there = labels.reshape(n_slices, -1) != 0
         voxels = np.flatnonzero(there)
         slices = np.repeat(np.arange(n_slices), np.count_nonzero(there, axis=1))
@@ -128,9 +128,9 @@ class Tallying:
         steps = np.arange(n_slices)[:, None] * n_labels + np.arange(n_labels) + 1
         groups = slices * n_labels + columns
         chances = likely.ravel().take(voxels + (steps * n_voxels).ravel().take(groups))
-        sums.given[part] = self._by_group(n_slices, groups)
-        sums.hits[part] = self._by_group(n_slices, groups, chances)
-        sums.entropy[part] = self._by_group(n_slices, groups, doubt.ravel().take(voxels))
+        sums.given[part] += self._by_group(n_slices, groups)
+        sums.hits[part] += self._by_group(n_slices, groups, chances)
+        sums.entropy[part] += self._by_group(n_slices, groups, doubt.ravel().take(voxels))
         return likely, doubt
 
     def add_labels(self, start: int, labels: NDArray[np.integer]) -> None:
