@@ -9,7 +9,6 @@ import numpy as np
 
 from unet_med.errors import GeometryError, InputError
 from unet_med.geometry import grid_difference, slice_layout
-from unet_med.metrics.values import label_values
 from unet_med.quality import (
     MAX_SAMPLE,
     Reliability,
@@ -128,6 +127,8 @@ def _count_slices(path: Path, slice_axis: str) -> int:
 
 
 def _add(sample: VoxelSample, case: OpenCase, reference: Path) -> None:
+    from unet_med.metrics.values import label_values  # its package takes a third of a second
+
     mask = open_volume(reference)
     apart = grid_difference(case.volume.geometry, mask.geometry)
     if apart is not None:
