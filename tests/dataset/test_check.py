@@ -219,6 +219,20 @@ def test_a_patient_in_two_folds_is_an_error(tmp_path):
     assert "patient x is in fold 0 and fold 1 (case0, case1)" in checked.errors[0].text
 
 
+@pytest.mark.parametrize("column", ["fold", "split"])
+def test_the_same_scan_in_two_folds_is_an_error_whatever_its_name(tmp_path, column):
+    write_cases(tmp_path, 3)
+    save(tmp_path / "images/case2.nii.gz", scan(0))
+    save(tmp_path / "labels/case2.nii.gz", labels(0))
+    places = {"fold": (0, 0, 1), "split": ("train", "train", "validation")}[column]
+    lines = [f"images/case{n}.nii.gz,labels/case{n}.nii.gz,{p}" for n, p in enumerate(places)]
+    (tmp_path / "l.csv").write_text(f"image,label,{column}\n" + "\n".join(lines))
+    checked = check_cases(find_training_cases(list_file=tmp_path / "l.csv"))
+    assert [(f.kind, f.cases) for f in checked.errors] == [
+        ("patient_in_two_folds", ("case0", "case2"))
+    ]
+
+
 def test_a_spacing_far_off_is_named(tmp_path):
     write_cases(tmp_path, 3)
     for kind, array in (("images", scan(9)), ("labels", labels(9))):

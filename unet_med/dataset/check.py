@@ -93,10 +93,9 @@ def check_cases(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    findings = find_faults(found, surveys)
-    return CheckedCases(
-        _joined_patients(found, surveys), tuple(surveys), tuple(foreground), findings
-    )
+    joined = _joined_patients(found, surveys)
+    findings = find_faults(found, surveys, joined=joined.cases)
+    return CheckedCases(joined, tuple(surveys), tuple(foreground), findings)
 
 
 def _as_left_out(finding: Finding) -> Finding:

@@ -42,12 +42,16 @@ class Finding:
     cases: tuple[str, ...] = ()
 
 
-def find_faults(found: FoundCases, surveys: Sequence[CaseSurvey]) -> tuple[Finding, ...]:
+def find_faults(
+    found: FoundCases, surveys: Sequence[CaseSurvey], *, joined: Sequence[LabelledCase]
+) -> tuple[Finding, ...]:
     """Return everything that is wrong or worth knowing, errors first.
 
     Args:
         found: The data set as found.
         surveys: One per case, in the same order.
+        joined: The same cases, those with the same scan as one patient: they must not be parted
+            over folds either.
     """
     readable = [survey for survey in surveys if survey.problem is None]
     every = [
@@ -58,7 +62,7 @@ def find_faults(found: FoundCases, surveys: Sequence[CaseSurvey]) -> tuple[Findi
         *_label_values(found, readable),
         *_empty(readable, found.naming.ignore),
         *_duplicates(found.cases, readable),
-        *_folds(found.cases),
+        *_folds(joined),
         *_outliers(readable),
         *_reader_warnings(readable),
     ]  # fmt: skip
