@@ -87,6 +87,15 @@ def test_what_cannot_be_trained_on_is_one_line(data, tmp_path, capsys, fault):
     assert not (tmp_path / "b").exists()
 
 
+@pytest.mark.parametrize("option", ["--workers=-1", "--seed=-1", "--spacing=inf", "--threads=0"])
+def test_numbers_that_make_no_sense_are_one_line(data, tmp_path, capsys, option):
+    assert train(data, tmp_path / "b", "--steps=1", option) == 2
+    (line,) = [text for text in capsys.readouterr().err.splitlines() if "error" in text]
+    assert option[2:].partition("=")[0] in line
+    assert "unexpected" not in line
+    assert not (tmp_path / "b").exists()
+
+
 def test_bad_cases_can_be_left_out(data, tmp_path):
     (data / "images/b.nii.gz").write_bytes(b"nothing")
     assert train(data, tmp_path / "b", "--steps=1", "--sizes=4,8", "--skip-bad") == 0

@@ -38,6 +38,10 @@ def test_a_csv_states_channels_patients_and_folds(tmp_path):
         ("image,label\n" + "images/case0.nii.gz,labels/case0.nii.gz\n" * 2, "are the same case"),
         ('image,label\n"a', "no valid CSV"),
         ("", "needs the columns"),
+        (
+            "image,Image,label\nimages/case0.nii.gz,labels/case0.nii.gz,labels/case0.nii.gz\n",
+            "has the column image twice",
+        ),
     ],
 )
 def test_a_csv_that_cannot_be_used_is_one_clear_line(tmp_path, text, message):

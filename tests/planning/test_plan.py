@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 
@@ -136,7 +137,7 @@ def test_one_case_is_planned_and_nothing_is_held_out(tmp_path):
     "wrong",
     [
         {"minutes": 1, "epochs": 2}, {"minutes": 0}, {"memory_gb": 0}, {"holdout": 1},
-        {"spacing_mm": 0},
+        {"spacing_mm": 0}, {"spacing_mm": math.inf}, {"minutes": math.inf}, {"seed": -1},
     ],
     ids=str,
 )  # fmt: skip

@@ -92,6 +92,13 @@ def test_stated_folds_are_kept():
         share_into_folds(cases_of(*"abcd", folds=(1, 0, 1, 0)), 3)
 
 
+def test_an_ignored_value_may_stand_in_one_fold_only():
+    cases = cases_of(*"abcd", labels=[(1,), (1,), (1,), (1, 255)])
+    assert len(share_into_folds(cases, 2, ignore=255)) == 4
+    with pytest.raises(InputError, match="255 exist in one fold only"):
+        share_into_folds(cases, 2)
+
+
 @pytest.mark.parametrize(
     ("patients", "n_folds", "labels", "message"),
     [

@@ -44,6 +44,7 @@ def test_a_plan_survives_json(tmp_path):
         ({"validation": ["a", "b"]}, "nothing is left"),
         ({"epochs": 3}, "one of minutes"),
         ({"minutes": -1.0}, "above 0"),
+        ({"seed": -1}, "seed"),
         ({"foreground_share": 1.5}, "foreground_share"),
         ({"optimizer": {"name": "adam"}}, "adamw"),
         ({"optimizer": {"learning_rate": -1.0}}, "learning_rate"),

@@ -153,6 +153,9 @@ def _csv_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     except csv.Error as exc:
         msg = f"{path} is no valid CSV: {exc}"
         raise InputError(msg) from exc
+    if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
+        msg = f"{path} has the column {twice[0]} twice: give each a name of its own, as image_t1"
+        raise InputError(msg)
     return columns, rows
 
 

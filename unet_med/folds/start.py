@@ -75,7 +75,9 @@ def plan_folds(planned: Planned, n_folds: int) -> tuple[Recipe, TrainingPlan]:
         faults = "; ".join(finding.text for finding in planned.checked.errors)
         msg = f"the data cannot be trained on: {faults}; see unet-med plan"
         raise InputError(msg)
-    folded = share_into_folds(planned.checked.usable, n_folds, seed=planned.plan.seed)
+    folded = share_into_folds(
+        planned.checked.usable, n_folds, seed=planned.plan.seed, ignore=planned.plan.ignore
+    )
     minutes = planned.plan.minutes
     plan = replace(
         planned.plan,

@@ -147,7 +147,9 @@ def plan_network(shape: Shape, settings: PlanSettings, probe: Probe | None) -> N
     fitting = _within(chosen, settings.memory_gb)
     notes = [f"network: {', '.join(map(str, fitting.sizes))} channels per level, {why}"]
     less = "" if fitting == chosen else f", less than {chosen.batch} to stay in memory"
-    memory = f"about {fitting.memory_gb:.1f} of {settings.memory_gb:g} GB"
+    if fitting.memory_gb > settings.memory_gb:
+        less = ", the least there is: more memory than asked for; a smaller network needs less"
+    memory = f"about {fitting.memory_gb:.2g} of {settings.memory_gb:g} GB"
     notes.append(f"batch: {fitting.batch} crops, {memory}{less}")
     return NetworkPlan(fitting, tuple(notes), share)
 

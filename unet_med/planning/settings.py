@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -54,7 +55,7 @@ class PlanSettings:
         """Refuse budgets that are none."""
         budget = {"minutes": self.minutes, "epochs": self.epochs, "steps": self.steps}
         stated = {name: value for name, value in budget.items() if value is not None}
-        if len(stated) > 1 or any(not value > 0 for value in stated.values()):
+        if len(stated) > 1 or any(not 0 < value < math.inf for value in stated.values()):
             msg = f"state one of minutes, epochs and steps, above 0; got {stated}"
             raise InputError(msg)
         if not self.memory_gb > 0 or not 0 <= self.holdout < 1:
@@ -63,8 +64,11 @@ class PlanSettings:
                 f"{self.memory_gb} and {self.holdout}"
             )
             raise InputError(msg)
-        if self.spacing_mm is not None and not self.spacing_mm > 0:
-            msg = f"the spacing must be above 0 mm, got {self.spacing_mm}"
+        if self.spacing_mm is not None and not 0 < self.spacing_mm < math.inf:
+            msg = f"the spacing must be a number above 0 mm, got {self.spacing_mm}"
+            raise InputError(msg)
+        if self.seed < 0:
+            msg = f"the seed must be 0 or more, got {self.seed}"
             raise InputError(msg)
 
     @property

@@ -85,7 +85,9 @@ def plan_join(cases: Cases, held: Sequence[str]) -> tuple[float | None, str]:
     )
 
 
-def share_into_folds(cases: Cases, n_folds: int, *, seed: int = 0) -> list[LabelledCase]:
+def share_into_folds(
+    cases: Cases, n_folds: int, *, seed: int = 0, ignore: int | None = None
+) -> list[LabelledCase]:
     """Give every case a fold, whole patients at a time, folds as equal in cases as they can be.
 
     Folds that a list states for every case are kept.
@@ -94,6 +96,7 @@ def share_into_folds(cases: Cases, n_folds: int, *, seed: int = 0) -> list[Label
         cases: The usable cases.
         n_folds: Number of folds K.
         seed: Start of the random order.
+        ignore: Value that is no label.
 
     Returns:
         The cases with ``fold`` 0 … K - 1, in their order.
@@ -112,7 +115,7 @@ def share_into_folds(cases: Cases, n_folds: int, *, seed: int = 0) -> list[Label
     else:
         folds = _deal(cases, n_folds, seed)
         folded = [replace(case, fold=folds[case.patient]) for case, _ in cases]
-    _refuse_lonely_labels(folded, cases)
+    _refuse_lonely_labels(folded, cases, ignore)
     return folded
 
 
@@ -138,11 +141,11 @@ def _deal(cases: Cases, n_folds: int, seed: int) -> dict[str, int]:
     return folds
 
 
-def _refuse_lonely_labels(folded: Sequence[LabelledCase], cases: Cases) -> None:
+def _refuse_lonely_labels(folded: Sequence[LabelledCase], cases: Cases, ignore: int | None) -> None:
     """Refuse a label that exists in one fold only: its own fold's model never sees it."""
     where: dict[int, set[int | None]] = defaultdict(set)
     for case, (_, survey) in zip(folded, cases, strict=True):
-        for value in survey.labels:
+        for value in survey.labels.keys() - {ignore}:
             where[value].add(case.fold)
     lonely = sorted(value for value, folds in where.items() if len(folds) == 1)
     if lonely:

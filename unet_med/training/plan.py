@@ -201,6 +201,8 @@ def _problems(plan: TrainingPlan) -> Iterator[str]:
         yield f"validation names no case of the plan: {strangers}"
     if ids and not plan.training_cases:
         yield "every case is held out for validation: nothing is left to train on"
+    if plan.seed < 0:
+        yield f"seed must be 0 or more, got {plan.seed}"
     yield from _number_problems(plan)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai.bundle import ConfigWorkflow
 
-from unet_med.errors import BundleError, UnetMedError
+from unet_med.errors import BundleError, InputError, UnetMedError
 from unet_med.training.pace import Pace
 from unet_med.training.plan import PLAN
 from unet_med.training.processes import is_distributed, under_torchrun
@@ -58,8 +58,12 @@ class RunOptions:
         """Refuse what cannot be done here, before anything is read.
 
         Raises:
+            InputError: There cannot be so many workers.
             MissingExtraError: TensorBoard is not installed.
         """
+        if self.workers < 0:
+            msg = f"workers must be 0 or more, got {self.workers}"
+            raise InputError(msg)
         if self.tensorboard:
             require_tensorboard()
 
