@@ -61,6 +61,18 @@ def test_a_survey_holds_what_numpy_and_scipy_find(tmp_path):
     assert survey.channels[0].zero_share == 0
 
 
+def test_what_nobody_labelled_is_no_part_of_a_label(tmp_path):
+    write_cases(tmp_path, 1)
+    plain = check(tmp_path).surveys[0]
+    true = labels(0)
+    true[true == 0] = 9
+    save(tmp_path / "labels/case0.nii.gz", true)
+    ignored = check(tmp_path, naming=Naming(ignore=9)).surveys[0]
+    assert ignored.chords_mm == plain.chords_mm
+    assert ignored.labelled == plain.labelled
+    assert check(tmp_path).surveys[0].chords_mm != plain.chords_mm
+
+
 def test_intensities_inside_labels_are_those_of_all_cases(tmp_path):
     write_cases(tmp_path, 3)
     foreground = check(tmp_path, naming=Naming(ignore=4)).foreground[0]

@@ -44,10 +44,12 @@ class LabelTally:
 
     Args:
         shape: The grid (i, j, k).
+        ignore: Value that is no label: it has no part in ``union`` and ``chords_mm``.
     """
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(self, shape: tuple[int, int, int], *, ignore: int | None = None) -> None:
         self._shape = shape
+        self._ignore = ignore
         self._profiles: dict[int, tuple[NDArray[np.int64], ...]] = {}
         self.n_background = 0
         self._faces = [0, 0, 0]
@@ -79,7 +81,7 @@ class LabelTally:
         From the labelled voxels and the faces between different values, those at the border
         of the scan and between slabs left out. None when nothing is labelled.
         """
-        n_voxels = sum(int(parts[0].sum()) for parts in self._profiles.values())
+        n_voxels = sum(int(parts[0].sum()) for parts in self._labelled())
         if not n_voxels:
             return None
         i, j, k = (
@@ -88,16 +90,21 @@ class LabelTally:
         )
         return float(i), float(j), float(k)
 
+    def _labelled(self) -> list[tuple[NDArray[np.int64], ...]]:
+        return [parts for value, parts in self._profiles.items() if value != self._ignore]
+
     def _count_faces(self, values: LabelArray) -> None:
+        if self._ignore is not None:
+            values = np.where(values == self._ignore, 0, values)
         for axis in range(3):
             ahead, behind = [slice(None)] * 3, [slice(None)] * 3
             ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
             apart = values[tuple(ahead)] != values[tuple(behind)]
             self._faces[axis] += int(np.count_nonzero(apart))
 
-    def union(self, geometry: Geometry, *, ignore: int | None) -> LabelSurvey | None:
+    def union(self, geometry: Geometry) -> LabelSurvey | None:
         """Return what was counted for all values together but 0 and the ignored one."""
-        counted = [parts for value, parts in self._profiles.items() if value != ignore]
+        counted = self._labelled()
         if not counted:
             return None
         i, j, k = (sum(parts[axis] for parts in counted) for axis in range(3))

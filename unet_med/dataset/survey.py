@@ -68,7 +68,8 @@ class CaseSurvey:
         channels: One per channel.
         labels: Label value → what was found, without 0.
         labelled: The same for all of them together, the ignored value left out.
-        chords_mm: Per array axis, how far a line runs in one label, on average.
+        chords_mm: Per array axis, how far a line runs in one label, on average; None = none is
+            there. The ignored value is none.
         n_background: Voxels of value 0.
         foreground: Intensities where the label is not 0, per channel.
         image_digest, label_digest: SHA-256 of shape and voxel values.
@@ -97,8 +98,8 @@ def survey_case(case: LabelledCase, *, ignore: int | None = None) -> CaseSurvey:
 
     Args:
         case: Its files.
-        ignore: Label value that marks voxels nobody labelled; their intensities are left out
-            of ``foreground``.
+        ignore: Label value that marks voxels nobody labelled; they are left out of
+            ``foreground``, ``labelled`` and ``chords_mm``.
 
     Returns:
         What was found; a case that cannot be read has a ``problem`` and raises nothing.
@@ -144,7 +145,7 @@ def _surveyed(name: str, scan: Volume, labels: Volume, ignore: int | None) -> Ca
     reading = _Reading(
         [IntensityStatistics() for _ in range(scan.n_channels)],
         [IntensityStatistics() for _ in range(scan.n_channels)],
-        LabelTally(geometry.shape),
+        LabelTally(geometry.shape, ignore=ignore),
         hashlib.sha256(shape),
         hashlib.sha256(shape),
     )
@@ -162,7 +163,7 @@ def _surveyed(name: str, scan: Volume, labels: Volume, ignore: int | None) -> Ca
         geometry=geometry,
         channels=tuple(_channel(statistics, dtype) for statistics in reading.everything),
         labels=reading.tally.surveys(geometry),
-        labelled=reading.tally.union(geometry, ignore=ignore),
+        labelled=reading.tally.union(geometry),
         chords_mm=reading.tally.chords_mm(geometry),
         n_background=reading.tally.n_background,
         foreground=tuple(reading.inside),
