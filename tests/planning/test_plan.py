@@ -93,6 +93,15 @@ def test_nothing_left_after_leaving_out_is_an_error(tmp_path):
     )
     assert kept.exit_code == 2
     assert kept.checked.errors[0].kind == "no_cases"
+    image, label, affine = box_case((26, 34, 18), (1, 1, 1))
+    save(tmp_path / "images/p0.nii.gz", 0 * image, affine)
+    save(tmp_path / "images/p1.nii.gz", image, affine)
+    save(tmp_path / "labels/p1.nii.gz", 0 * label, affine)
+    kept = plan_training(
+        Source(images=source.images, labels=source.labels, skip_bad=True), PlanSettings()
+    )
+    assert kept.exit_code == 2
+    assert kept.checked.errors[0].kind == "no_foreground"
 
 
 def test_regions_and_what_to_ignore_reach_recipe_and_plan(tmp_path):

@@ -57,11 +57,19 @@ class CheckedCases:
             if case.id not in bad
         ]
         findings = tuple(map(_as_left_out, self.findings))
-        if not kept and not any(finding.severity == "error" for finding in findings):
-            nothing = Finding("error", "no_cases", "every case has an error: nothing is left")
-            findings = (nothing, *findings)
+        if not any(finding.severity == "error" for finding in findings):
+            findings = (*self._nothing_left([survey for _, survey in kept]), *findings)
         found = replace(self.found, cases=tuple(case for case, _ in kept), unpaired=())
         return replace(self, found=found, surveys=tuple(s for _, s in kept), findings=findings)
+
+    def _nothing_left(self, kept: list[CaseSurvey]) -> tuple[Finding, ...]:
+        """Say that the cases that are left, or their labels, are none."""
+        if not kept:
+            return (Finding("error", "no_cases", "every case has an error: nothing is left"),)
+        if any(survey.labels.keys() - {self.found.naming.ignore} for survey in kept):
+            return ()
+        text = "no case without an error has a label: nothing is left to learn"
+        return (Finding("error", "no_foreground", text),)
 
     def label_values(self) -> list[int]:
         """Return the values that occur anywhere, ascending, without 0 and the ignored one."""
