@@ -106,6 +106,19 @@ def test_the_export_belongs_to_the_weights(trained):
     assert load(folder).execution.backend == "openvino"
 
 
+@pytest.mark.parametrize("change", [{"ignore": 9}, {"regions": {1: (1, 2)}}, {}], ids=str)
+def test_the_receipt_scores_no_label_map_in_other_terms_than_the_recipe(cases, tmp_path, change):
+    pytest.importorskip("openvino")
+    recipe = make_recipe() if change.get("regions") is None else make_recipe(
+        labels={1: "soft", 3: "white"}, activation="sigmoid",
+        network=replace(make_recipe().network, out_channels=2),
+    )  # fmt: skip
+    train(tmp_path / "b", cases, recipe=recipe, steps=1, **change)
+    precisions = Recipe.load(tmp_path / "b/configs/recipe.json").precisions
+    assert precisions
+    assert all((entry.dice_change is None) == bool(change) for entry in precisions)
+
+
 def test_a_bundle_is_never_overwritten(trained, cases):
     folder, _ = trained
     before = weights_of(folder)

@@ -32,8 +32,10 @@ def take_fingerprint(
             percentile over the scans of each whose units matter: z-scores and percentiles do
             not depend on them.
         labels: Of the recipe; ``volumes_ml`` has their ranges, 0 where a case lacks the label.
-        regions: Values of the label maps that make up a label of the recipe.
+        regions: Values of the label maps that make up a label of the recipe. As in a mask, only
+            that of a region counts which no later one is painted over.
     """
+    shown = _shown(labels, regions)
     in_plane = [size for pair in in_plane_mm(surveys, axes) for size in pair]
     sizes = [size for pair in in_plane_size(surveys, axes) for size in pair]
     counts = [survey.shape[axis] for survey, axis in zip(surveys, axes, strict=True)]
@@ -52,10 +54,22 @@ def take_fingerprint(
             if channel.normalisation.method in {"fixed", "none"}
         },
         volumes_ml={
-            name: _range([_volume_ml(survey, regions.get(value, (value,))) for survey in surveys])
+            name: _range([_volume_ml(survey, shown[value]) for survey in surveys])
             for value, name in labels.items()
         },
     )
+
+
+def _shown(
+    labels: Iterable[int], regions: Mapping[int, Sequence[int]]
+) -> dict[int, frozenset[int]]:
+    """Return, per label of the recipe, the values of the label maps that a mask shows it for."""
+    parts = {value: frozenset(regions.get(value, (value,))) for value in labels}
+    order = list(parts)
+    return {
+        value: parts[value].difference(*(parts[later] for later in order[number + 1 :]))
+        for number, value in enumerate(order)
+    }
 
 
 def _volume_ml(survey: CaseSurvey, values: Iterable[int]) -> float:

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
 
     from unet_med.dataset import CheckedCases
 
+SHOWN_NOTE = (
+    "volumes and Dice of a region are of what a mask shows of it, where no later one is painted "
+    "over it; unet-med evaluate --region scores the whole of it"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
@@ -65,4 +70,4 @@ def _regions(
         parts[value] = tuple(sorted(present[name]))
     painted = ", ".join(f"{name} as {value}" for value, name in labels.items())
     note = f"{len(labels)} regions, one sigmoid each, painted in this order: {painted}"
-    return Outputs(labels, "sigmoid", parts, (note, *ignored))
+    return Outputs(labels, "sigmoid", parts, (note, SHOWN_NOTE, *ignored))

@@ -86,8 +86,10 @@ def _export(root: Path, plan: TrainingPlan) -> None:
         return
     case = (plan.validation_cases or plan.training_cases)[0]
     paths = tuple(root / path for path in case.images)
+    # Label maps of regions, or with a value to ignore, are not in the recipe's terms.
+    reference = None if plan.regions or plan.ignore is not None else root / case.label
     settings = ExportSettings(
-        scans=(Scan(paths, root / case.label),), n_slices=MEASURED_SLICES, threads=plan.threads
+        scans=(Scan(paths, reference),), n_slices=MEASURED_SLICES, threads=plan.threads
     )
     try:
         export_bundle(open_bundle(root), settings)
