@@ -102,6 +102,12 @@ def test_bids_derivatives_find_their_scans(tmp_path):
     assert [lonely.id for lonely in found.unpaired] == ["sub-03"]
 
 
+def test_the_bids_folder_may_be_named_for_the_label_maps_too(tmp_path):
+    bids(tmp_path)
+    touch(tmp_path, "derivatives/manual/sub-01/ses-a/anat/sub-01_ses-a_space-orig_T1w.nii.gz")
+    assert find_training_cases(tmp_path, tmp_path) == find_training_cases(tmp_path)
+
+
 def test_bids_with_two_runs_says_so_instead_of_choosing(tmp_path):
     bids(tmp_path)
     touch(tmp_path, "sub-01/ses-a/anat/sub-01_ses-a_run-2_T1w.nii.gz")

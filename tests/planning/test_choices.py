@@ -176,6 +176,14 @@ def test_stated_names_and_modalities_go_first(tmp_path):
     )  # fmt: skip
 
 
+def test_channels_of_one_name_are_told_apart(tmp_path):
+    image, label, affine = box_case((9, 8, 7, 3), (1, 1, 1))
+    checked = checked_set(
+        tmp_path, [(image, label[..., 0], affine)], naming=Naming(channels=("MR", "MR", "MR"))
+    )
+    assert [channel.name for channel in plan_channels(checked)[0]] == ["MR", "MR 2", "MR 3"]
+
+
 def outputs_of(tmp_path, naming, values=(1, 2, 4)):
     image, label, affine = box_case((9, 8, 7), (1, 1, 1), value=0)
     for number, value in enumerate(values):

@@ -49,11 +49,12 @@ def find_bids(images: Path, labels: Path | None) -> FoundCases:
     label_files = {path: parsed for path in _paths(below) if (parsed := _parse(path))}
     wanted = _label_suffix([suffix for _, suffix in label_files.values()], below)
     chosen = {path: entities for path, (entities, s) in label_files.items() if s == wanted}
+    # Scans beside derived label maps are derived, too.
+    made = [f for f in (images / "derivatives", below) if not images.is_relative_to(f)]
     scans: dict[tuple[str, str], list[tuple[Path, dict[str, str], str]]] = defaultdict(list)
     for path in _paths(images):
         parsed = _parse(path)
-        is_scan = path not in label_files and not path.is_relative_to(images / "derivatives")
-        if parsed and is_scan and parsed[1] not in LABEL_SUFFIXES:
+        if parsed and parsed[1] not in LABEL_SUFFIXES and not any(map(path.is_relative_to, made)):
             scans[_session(parsed[0])].append((path, *parsed))
     return _matched(chosen, scans, rule=f"BIDS: scans by sub and ses, label maps _{wanted}")
 

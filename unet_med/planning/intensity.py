@@ -49,7 +49,8 @@ def plan_channels(checked: CheckedCases) -> tuple[tuple[Channel, ...], tuple[str
     """
     surveys = [survey for _, survey in checked.usable]
     naming = checked.found.naming
-    channels, notes = [], []
+    channels: list[Channel] = []
+    notes = []
     for number in range(len(surveys[0].channels)):
         scans = [survey.channels[number] for survey in surveys]
         stated = naming.modalities[number] if number < len(naming.modalities) else ""
@@ -57,9 +58,16 @@ def plan_channels(checked: CheckedCases) -> tuple[tuple[Channel, ...], tuple[str
         rule, how = _normalisation(modality, scans, checked.foreground[number])
         name = naming.channels[number] if number < len(naming.channels) else ""
         name = name or (modality if len(surveys[0].channels) == 1 else f"channel_{number}")
-        channels.append(Channel("image" if name == "n/a" else name, modality, rule))
+        name = _distinct("image" if name == "n/a" else name, [one.name for one in channels])
+        channels.append(Channel(name, modality, rule))
         notes.append(f"channel {channels[-1].name}: {modality} ({why}); {how}")
     return tuple(channels), tuple(notes)
+
+
+def _distinct(name: str, taken: Sequence[str]) -> str:
+    """Number a name that another channel has: ranges and fine-tuning go by names."""
+    numbered = (f"{name} {number}" for number in range(2, len(taken) + 2))
+    return name if name not in taken else next(one for one in numbered if one not in taken)
 
 
 def looks_like_ct(scan: ChannelSurvey) -> bool:
