@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from tests.dataset.made import save
 from tests.planning.made import box_case
+from unet_med.backends.exported import export_problem
 from unet_med.cli import main
-from unet_med.errors import InputError
-from unet_med.folds import plan_folds
+from unet_med.errors import InputError, OutputError
+from unet_med.folds import plan_folds, train_folds
 from unet_med.folds.run import SCORES
 from unet_med.planning import PlanSettings, Source, plan_training
 from unet_med.recipe import Recipe
-from unet_med.training import TrainingPlan
+from unet_med.training import RunOptions, TrainingPlan
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,24 @@ def test_what_cannot_be_shared_out_is_one_clear_line(data, tmp_path, capsys):
     assert not out.exists()
 
 
+def test_a_run_is_resumed_with_as_many_folds_as_it_was_begun_with(data, tmp_path):
+    planned = plan_training(source_of(data), PlanSettings(steps=1, sizes=(2, 4)))
+    recipe, plan = plan_folds(planned, 2)
+    recipe.save(tmp_path / "folds/recipe.json")
+    plan.save(tmp_path / "folds/plan.json")
+    with pytest.raises(InputError, match="begun with 2 folds: go on with --folds 2"):
+        train_folds(tmp_path, lambda: planned, 3, RunOptions(resume=True))
+
+
+def test_a_run_that_was_stopped_before_its_plan_was_written_starts_again(data, tmp_path):
+    planned = plan_training(source_of(data), PlanSettings(steps=1, sizes=(2, 4)))
+    plan_folds(planned, 2)[0].save(tmp_path / "folds/recipe.json")
+    with pytest.raises(InputError, match="need at least 2 folds"):  # it comes to dealing them out
+        train_folds(tmp_path, lambda: planned, 3, RunOptions(resume=True))
+    with pytest.raises(OutputError, match="exists"):
+        train_folds(tmp_path, lambda: planned, 3, RunOptions())
+
+
 @pytest.mark.slow
 def test_the_command_cross_validates_and_goes_on_where_it_stopped(data, tmp_path, capsys):
     out = tmp_path / "out"
@@ -78,3 +98,11 @@ def test_the_command_cross_validates_and_goes_on_where_it_stopped(data, tmp_path
     assert main(again) == 0
     assert json.loads(capsys.readouterr().out) == content
     assert Recipe.load(out / "configs/recipe.json") == recipe
+    # The same between its weights and its export.
+    whole = Recipe.load(broken)
+    replace(whole, precisions=()).save(broken)
+    shutil.rmtree(out / "folds/1/models/openvino")
+    assert main(again) == 0
+    assert json.loads(capsys.readouterr().out) == content
+    assert Recipe.load(broken).precisions
+    assert not export_problem(out / "folds/1/models/model.pt")

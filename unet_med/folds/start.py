@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from unet_med.backends.openvino_runtime import is_installed
 from unet_med.bundle import RECIPE
 from unet_med.errors import InputError, UnetMedError
 from unet_med.folds.run import FOLDS, FoldsResult, cross_validate
@@ -48,7 +49,7 @@ def train_folds(
 
     Raises:
         InputError: The data have errors, there are fewer patients than folds, a label exists
-            in one fold only, or several processes were started.
+            in one fold only, what is resumed has other folds, or several processes were started.
         UnetMedError: A fold could not be trained.
     """
     if under_torchrun():
@@ -56,8 +57,10 @@ def train_folds(
         raise InputError(msg)
     if options.resume and (root / _PLAN).is_file():
         recipe, plan = Recipe.load(root / _RECIPE), TrainingPlan.load(root / _PLAN)
+        _refuse_other_folds(root, plan, n_folds)
     else:
-        refuse_used_folder(root)
+        if not (options.resume and (root / _RECIPE).is_file()):  # stopped between the two files
+            refuse_used_folder(root)
         recipe, plan = plan_folds(planner(), n_folds)
         recipe.save(root / _RECIPE)
         plan.save(root / _PLAN)
@@ -89,13 +92,22 @@ def plan_folds(planned: Planned, n_folds: int) -> tuple[Recipe, TrainingPlan]:
     return planned.recipe, plan
 
 
+def _refuse_other_folds(root: Path, plan: TrainingPlan, n_folds: int) -> None:
+    begun = len({case.fold for case in plan.cases})
+    if begun != n_folds:
+        msg = (
+            f"{root} was begun with {begun} folds: go on with --folds {begun}, or name a new folder"
+        )
+        raise InputError(msg)
+
+
 def _by_itself(options: RunOptions) -> Trainer:
     """Return what trains a fold in a process of its own, so that it has its time and memory."""
 
     def train(folder: Path, recipe: Recipe, plan: TrainingPlan) -> None:
         if not (folder / PLAN).is_file():
             write_bundle(folder, recipe, plan, command_line=options.command_line)
-        if Recipe.load(folder / RECIPE).weights_sha256:
+        if _is_trained(Recipe.load(folder / RECIPE)):
             logger.info("fold %s is trained already", folder.name)
             return
         finished = subprocess.run(  # noqa: S603 - this program, with our own arguments
@@ -111,6 +123,11 @@ def _by_itself(options: RunOptions) -> Trainer:
             raise UnetMedError(msg)
 
     return train
+
+
+def _is_trained(recipe: Recipe) -> bool:
+    """Tell whether a fold came to its end: its export and what it measured come last."""
+    return bool(recipe.weights_sha256) and (bool(recipe.precisions) or not is_installed())
 
 
 def _arguments(folder: Path, options: RunOptions) -> list[str]:
