@@ -174,6 +174,15 @@ def test_other_floats_are_an_error_that_names_the_file(tmp_path, bad):
         evaluate_case(save(tmp_path / "p.nii", broken), save(tmp_path / "r.nii", reference))
 
 
+def test_labels_that_float32_cannot_tell_apart_are_refused(tmp_path):
+    """Voxels are read as float32, where 2²⁴ + 1 becomes 2²⁴: the wrong label would score 1."""
+    reference = make_masks()[1].astype(np.int32)
+    reference[reference == 2] = 2**24
+    prediction = np.where(reference == 2**24, 2**24 + 1, reference)
+    with pytest.raises(LabelError, match="cannot be told apart"):
+        evaluate_case(save(tmp_path / "p.nii", prediction), save(tmp_path / "r.nii", reference))
+
+
 def test_a_scaled_mask_is_read_with_its_scale(tmp_path):
     prediction, reference = make_masks()
     stored = np.rint((reference - 0.5) / 0.0125).astype(np.int16)

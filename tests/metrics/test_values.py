@@ -23,10 +23,11 @@ def test_other_floats_are_refused(bad):
 
 
 def test_floats_too_large_to_be_exact_are_refused():
-    fine = np.array([EXACT_FLOAT32_LABEL], np.float32)
-    assert label_values(fine).tolist() == [EXACT_FLOAT32_LABEL]
-    with pytest.raises(LabelError, match="smaller label values"):
-        label_values(np.array([2.0**25], np.float32))
+    fine = np.array([EXACT_FLOAT32_LABEL - 1], np.float32)
+    assert label_values(fine).tolist() == [EXACT_FLOAT32_LABEL - 1]
+    for value in (EXACT_FLOAT32_LABEL, EXACT_FLOAT32_LABEL + 1, -EXACT_FLOAT32_LABEL - 1, 2**25):
+        with pytest.raises(LabelError, match="smaller label values"):
+            label_values(np.array([value]).astype(np.float32))
 
 
 def test_integers_stay_as_they_are():

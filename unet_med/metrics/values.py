@@ -20,7 +20,7 @@ LABEL_TOLERANCE = 1e-3
 scaled file round by far less, an interpolated mask or a probability map lies further off."""
 
 EXACT_FLOAT32_LABEL = 2**24
-"""Above this float32 no longer tells neighbouring integers apart."""
+"""From here on float32 no longer tells neighbouring integers apart: the next one becomes this."""
 
 _TABLE_LIMIT = 2**16
 """Label values below this are looked up in a table, others by bisection."""
@@ -80,10 +80,10 @@ def _exact_bytes(array: NDArray[np.floating[Any]]) -> NDArray[np.uint8] | None:
 
 def _as_integers(rounded: NDArray[np.floating[Any]], *, name: str) -> LabelArray:
     low, high = float(rounded.min()), float(rounded.max())
-    if max(-low, high) > EXACT_FLOAT32_LABEL:
+    if max(-low, high) >= EXACT_FLOAT32_LABEL:
         msg = (
-            f"{name} holds the value {max(-low, high):.0f}; labels above {EXACT_FLOAT32_LABEL} "
-            "cannot be told apart as floats: use smaller label values"
+            f"{name} holds the value {max(-low, high):.0f}; labels from {EXACT_FLOAT32_LABEL} "
+            "on cannot be told apart as floats: use smaller label values"
         )
         raise LabelError(msg)
     if low < 0:
