@@ -13,6 +13,7 @@ from unet_med.volumes import (
     array_volume,
     from_nibabel,
     from_sitk,
+    one_channel,
     open_volume,
     stack_volumes,
 )
@@ -36,12 +37,18 @@ def as_volume(source: Any, channel: int | None, rules: ReadRules) -> Volume:  # 
             msg = "an empty list holds no channel: give one path or image per channel"
             raise InputError(msg)
         return stack_volumes([as_volume(part, channel, rules) for part in source])
-    if isinstance(source, tuple) and len(source) == 2:  # noqa: PLR2004 - (array, affine)
+    volume = _memory_volume(source)
+    return volume if channel is None else one_channel(volume, channel)
+
+
+def _memory_volume(source: Any) -> Volume:  # noqa: ANN401 - see Segmenter
+    if isinstance(source, tuple):
+        if len(source) != 2 or any(isinstance(part, str | Path) for part in source):  # noqa: PLR2004 - (array, affine)
+            msg = (
+                "cannot segment this tuple: it stands for (array, affine); give channels as a list"
+            )
+            raise InputError(msg)
         return array_volume(np.asarray(source[0]), np.asarray(source[1]))
-    return _image_volume(source)
-
-
-def _image_volume(source: Any) -> Volume:  # noqa: ANN401 - see segment
     library = type(source).__module__.partition(".")[0]
     if library == "SimpleITK":
         return from_sitk(source)

@@ -22,7 +22,13 @@ from unet_med.volumes.formats import (
 from unet_med.volumes.limits import Limits, ReadRules, SeriesRule
 from unet_med.volumes.map_names import MAP_KINDS, is_map, map_name
 from unet_med.volumes.provenance import MaskProvenance
-from unet_med.volumes.volume import ArrayVolume, Volume, array_volume, stack_volumes
+from unet_med.volumes.volume import (
+    ArrayVolume,
+    Volume,
+    array_volume,
+    one_channel,
+    stack_volumes,
+)
 
 if TYPE_CHECKING:
     from unet_med.volumes.itk import from_sitk, to_sitk
@@ -69,6 +75,7 @@ __all__ = [
     "map_name",
     "mask_ending",
     "mask_image",
+    "one_channel",
     "open_volume",
     "stack_volumes",
     "to_sitk",

@@ -168,7 +168,7 @@ def from_nibabel(image: nib.spatialimages.SpatialImage) -> Volume:
         said = parse_header(header.binaryblock, name=name)
         _log_doubts(said, name=name)
         proxy = image.dataobj
-        if nib.is_proxy(proxy) and isinstance(proxy.file_like, str):
+        if nib.is_proxy(proxy) and _is_read_here(proxy.file_like):
             return _proxy_volume(Path(name), said, proxy=proxy)
         voxels = np.asanyarray(proxy).reshape((*said.geometry.shape, said.n_channels))
     channels_first = np.moveaxis(voxels, 3, 0)
@@ -176,6 +176,11 @@ def from_nibabel(image: nib.spatialimages.SpatialImage) -> Volume:
     return ArrayVolume(
         channels_first, said.geometry, name=name, nifti_header=said.raw, warnings=doubts
     )
+
+
+def _is_read_here(file: object) -> bool:
+    """Whether a file is stored plainly or by gzip; nibabel knows bzip2 and zstd as well."""
+    return isinstance(file, str) and file.lower().endswith((".nii", ".img", ".gz"))
 
 
 def _log_doubts(header: NiftiHeader, *, name: str) -> None:

@@ -156,6 +156,39 @@ class StackedVolume:
         return np.concatenate([volume.read(start, stop, axis=axis) for volume in self._volumes])
 
 
+class OneChannel:
+    """One channel of a volume; see `one_channel`."""
+
+    n_channels = 1
+
+    def __init__(self, volume: Volume, channel: int) -> None:
+        self._volume = volume
+        self._channel = channel
+        self.geometry = volume.geometry
+        self.name = volume.name
+        self.path = volume.path
+        self.stored_dtype = volume.stored_dtype
+        self.nifti_header = volume.nifti_header
+        self.warnings = volume.warnings
+
+    def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
+        """Return the slab [start, stop) along an axis as (1, i, j, k) float32; see `Volume`."""
+        slab = self._volume.read(start, stop, axis=axis)
+        return slab[self._channel : self._channel + 1]
+
+
+def one_channel(volume: Volume, channel: int) -> Volume:
+    """Take one channel or frame of a volume, counted from 0.
+
+    Raises:
+        VolumeError: There is no such channel.
+    """
+    if not 0 <= channel < volume.n_channels:
+        msg = f"{volume.name} has no channel {channel}: it has {volume.n_channels}, counted from 0"
+        raise VolumeError(msg)
+    return OneChannel(volume, channel)
+
+
 def array_volume(array: ArrayLike, affine: ArrayLike, *, name: str = "array") -> ArrayVolume:
     """Make a volume from an array and its affine.
 
