@@ -32,6 +32,7 @@ from unet_med.reporting.evaluated import evaluation_report
 from unet_med.reporting.pages import write_report
 from unet_med.reporting.pictures import CaseVolumes, case_pictures
 from unet_med.reporting.store import PictureStore
+from unet_med.transforms.world import ras_affine
 from unet_med.volumes import ArrayVolume, Volume, array_volume, open_volume
 from unet_med.weights import load_weights
 
@@ -219,7 +220,8 @@ def _volume(image: Any, role: str) -> ArrayVolume:  # noqa: ANN401 - a MetaTenso
             "e.g. by AsDiscreted(argmax=True)"
         )
         raise LabelError(msg)
-    volume = array_volume(convert_to_numpy(image)[0], convert_to_numpy(affine), name=role)
+    world = ras_affine(affine, _meta(image))
+    volume = array_volume(convert_to_numpy(image)[0], world, name=role)
     if role == "reference":
         _check_as_stored(volume, _meta(image))
     return volume
@@ -231,7 +233,7 @@ def _check_as_stored(reference: ArrayVolume, meta: Mapping[str, Any]) -> None:
         return
     shape = tuple(int(size) for size in np.atleast_1d(convert_to_numpy(meta["spatial_shape"])))
     first, second, third = (*shape, 1, 1)[:3]
-    affine = np.asarray(convert_to_numpy(meta["original_affine"]), dtype=np.float64)
+    affine = ras_affine(meta["original_affine"], meta)
     difference = grid_difference(Geometry((first, second, third), affine), reference.geometry)
     if difference:
         msg = (

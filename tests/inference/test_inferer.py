@@ -4,11 +4,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
+from monai.data import DataLoader, MetaTensor
 from monai.inferers import Inferer, SliceInferer
 from monai.networks.nets import BasicUNet
 
 from tests.bundles import make_bundle
+from tests.transforms.scans import in_lps
 from unet_med.bundle import open_bundle
 from unet_med.errors import InputError
 from unet_med.inference import SlicewiseInferer
@@ -78,6 +79,34 @@ def test_flips_of_the_file_are_undone():
     expected = SlicewiseInferer()(volume, make_network()).as_tensor()
     result = SlicewiseInferer()(flipped, make_network()).as_tensor()
     torch.testing.assert_close(result.flip(2, 3, 4), expected)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_an_affine_in_lps_gives_the_logits_of_the_same_affine_in_ras(n):
+    """MONAI's readers keep LPS when they are told to, and a loader makes a list of the spaces."""
+    images = [volume[0] for volume in (make_volume(), make_volume() + 1)][:n]
+    inferer, network = SlicewiseInferer(), make_network()
+    ras = next(iter(DataLoader(images, batch_size=n)))
+    lps = next(iter(DataLoader([in_lps(image) for image in images], batch_size=n)))
+    expected = inferer(ras, network).as_tensor()
+    turned = inferer(MetaTensor(lps.as_tensor(), affine=lps.affine), network).as_tensor()
+    assert not torch.allclose(turned, expected)
+    torch.testing.assert_close(inferer(lps, network).as_tensor(), expected)
+
+
+@pytest.mark.parametrize(("roi", "seen"), [((16, 16), {(16, 16)}), ((48, 48), {(16, 48)})])
+def test_windows_asked_for_are_what_the_network_sees(roi, seen):
+    """Also where a long slice has fewer pixels than a window: 6 rows of 40, padded to 16."""
+    shapes = set()
+
+    def network(batch):
+        shapes.add(tuple(batch.shape[-2:]))
+        return batch
+
+    volume = torch.randn(1, 1, 40, 6, 2)
+    result = SlicewiseInferer(roi_size=roi)(volume, network)
+    assert shapes == seen
+    torch.testing.assert_close(result, volume, rtol=1e-4, atol=1e-5)
 
 
 def test_windows_blend_to_what_the_whole_slice_gives():

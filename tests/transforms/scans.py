@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import nibabel as nib
 import numpy as np
+import torch
+from monai.utils import SpaceKeys
 
 OBLIQUE = np.array(
     [[0.2, -1.7, 0.1, 12.5], [-0.9, -0.3, 0.2, -40.0], [0.05, 0.1, 3.1, 7.25], [0, 0, 0, 1]]
@@ -25,3 +27,12 @@ def write_scan(path, *, shape=(11, 14, 6), seed=0, affine=OBLIQUE):
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(image, path)
     return path
+
+
+def in_lps(image):
+    """Return the same image as MONAI's readers give it with ``affine_lps_to_ras=False``."""
+    turned = image.clone()
+    turned.affine = torch.diag(torch.tensor([-1.0, -1, 1, 1], dtype=torch.float64)) @ image.affine
+    turned.meta["original_affine"] = turned.affine.clone()
+    turned.meta["space"] = SpaceKeys.LPS
+    return turned

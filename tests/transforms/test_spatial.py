@@ -8,7 +8,7 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose, Invertd, allow_missing_keys_mode
 
-from tests.transforms.scans import OBLIQUE, write_scan
+from tests.transforms.scans import OBLIQUE, in_lps, write_scan
 from unet_med.errors import InputError
 from unet_med.geometry import Geometry, slice_layout
 from unet_med.preprocessing import Context, InPlaneResampler
@@ -19,6 +19,7 @@ from unet_med.transforms import (
     StackContext,
     StackContextd,
 )
+from unet_med.transforms.world import ras_affine
 
 SHAPE = (11, 14, 6)
 AXES = ["axial", "coronal", "sagittal", "thickest"]
@@ -157,3 +158,15 @@ def test_context_against_a_plain_loop(slice_axis):
 def test_a_volume_needs_four_axes():
     with pytest.raises(InputError, match="C, i, j, k"):
         ResampleInPlane(1.0)(torch.zeros(3, 4, 5))
+
+
+@pytest.mark.parametrize("slice_axis", AXES)
+def test_an_affine_in_lps_means_the_same_slices(slice_axis):
+    """Rows and columns would be turned by 180° if the space of the affine were passed over."""
+    ras, lps = volume(), in_lps(volume())
+    resample = ResampleInPlane(0.8, slice_axis=slice_axis)
+    stack = StackContext(Context(3, 3.0), slice_axis=slice_axis)
+    expected = ras_affine(resample(ras).affine, ras.meta)
+    np.testing.assert_allclose(ras_affine(resample(lps).affine, lps.meta), expected)
+    np.testing.assert_array_equal(resample(lps).numpy(), resample(ras).numpy())
+    np.testing.assert_array_equal(stack(lps).numpy(), stack(ras).numpy())

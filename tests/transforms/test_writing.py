@@ -9,7 +9,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import AsDiscrete
 
-from tests.transforms.scans import write_scan
+from tests.transforms.scans import in_lps, write_scan
 from unet_med.errors import GeometryError, InputError, LabelError, OutputError
 from unet_med.transforms import LoadVolume, ResampleInPlane, SaveMask, SaveMaskd
 from unet_med.volumes import verify_mask
@@ -105,6 +105,12 @@ def test_labels_off_the_scans_grid_are_refused(tmp_path):
     with pytest.raises(GeometryError, match="not on the grid"):
         save(moved)
     assert not (tmp_path / "out").exists()
+
+
+def test_labels_with_an_affine_in_lps_are_on_the_scans_grid(tmp_path):
+    scan = write_scan(tmp_path / "a.nii.gz")
+    SaveMask(tmp_path / "out", label_names=NAMES)(in_lps(labels_of(scan)))
+    assert verify_mask(scan, tmp_path / "out" / "a.nii.gz") == []
 
 
 @pytest.mark.parametrize("shape", [(2, 11, 14, 6), (11, 14, 6)])

@@ -21,6 +21,7 @@ from unet_med.inference.pipeline import SlicePipeline, batch_size
 from unet_med.inference.postprocessing import postprocess_labels
 from unet_med.inference.slices import ArraySlices
 from unet_med.preprocessing import InPlaneResampler
+from unet_med.transforms.world import ras_affine
 from unet_med.windows import WindowRule
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ _BATCHED_NDIM = 5
 class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
     """Run any 2D network over volumes, slice by slice across a named anatomical axis.
 
-    Inputs are (B, C, i, j, k) in the file's own order; a ``MetaTensor``'s affine says which
-    array axis is which; a plain tensor counts as RAS+ with 1 mm, and is refused where a recipe
-    depends on axes and spacing. Slices reach the network as
+    Inputs are (B, C, i, j, k) in the file's own order; a ``MetaTensor``'s affine (RAS or LPS, as
+    its ``space`` says) tells which array axis is which; a plain tensor counts as RAS+ with 1 mm,
+    and is refused where a recipe depends on axes and spacing. Slices reach the network as
     (N, C·context, rows, columns), padded with zeros to ``multiple``; logits come back on the
     input's grid. Slices are run whole unless ``roi_size`` asks for windows or a slice has more
     pixels than the budget.
@@ -266,7 +267,7 @@ def _affines(inputs: torch.Tensor) -> list[np.ndarray]:
     """Return one voxel-to-world affine (4, 4) float64 per volume of the batch."""
     if not isinstance(inputs, MetaTensor):
         return [np.eye(4)] * len(inputs)
-    affine = np.asarray(inputs.affine.detach().cpu().numpy(), np.float64)
+    affine = ras_affine(inputs.affine.detach(), inputs.meta)
     if affine.ndim == 2:  # noqa: PLR2004 - one affine for the whole batch
         return [affine] * len(inputs)
     return list(affine)

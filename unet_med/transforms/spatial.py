@@ -13,6 +13,7 @@ from monai.utils import TraceKeys, convert_to_numpy, convert_to_tensor
 from unet_med.errors import InputError
 from unet_med.geometry import Geometry, SliceLayout, slice_layout
 from unet_med.preprocessing import Context, InPlaneResampler, stack_context
+from unet_med.transforms.world import ras_affine
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,8 +109,7 @@ def _grid(image: MetaTensor, slice_axis: str) -> tuple[Geometry, SliceLayout]:
     if image.ndim != 4:  # noqa: PLR2004 - C, i, j, k
         msg = f"a volume has axes (C, i, j, k), got shape {tuple(image.shape)}"
         raise InputError(msg)
-    affine = np.asarray(convert_to_numpy(image.affine), np.float64)
-    geometry = Geometry(_three(image.shape[1:], int), affine)
+    geometry = Geometry(_three(image.shape[1:], int), ras_affine(image.affine, image.meta))
     return geometry, slice_layout(geometry, slice_axis)
 
 

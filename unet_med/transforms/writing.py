@@ -14,6 +14,7 @@ from unet_med._files import real_path
 from unet_med.errors import GeometryError, InputError, LabelError, OutputError
 from unet_med.geometry import Geometry, grid_difference
 from unet_med.transforms.reading import INPUTS_KEY
+from unet_med.transforms.world import ras_affine
 from unet_med.volumes import files_of, open_volume, volume_ending, write_mask
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _check_grid(labels: torch.Tensor, voxels: NDArray[Any], like: Volume) -> Non
     if affine is None:
         return  # the shape is compared when the mask is made
     first, second, third = voxels.shape
-    grid = Geometry((first, second, third), np.asarray(convert_to_numpy(affine), np.float64))
+    grid = Geometry((first, second, third), ras_affine(affine, getattr(labels, "meta", {})))
     if difference := grid_difference(like.geometry, grid):
         msg = (
             f"the labels are not on the grid of {like.name}: {difference}; invert transforms first"
