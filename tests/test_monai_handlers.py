@@ -16,6 +16,7 @@ from monai.engines import SupervisedEvaluator
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged, Orientationd
 
 import unet_med
+from tests.transforms.scans import in_lps
 from unet_med.errors import LabelError
 from unet_med.evaluation import evaluate_cohort
 from unet_med.metrics import EmptyPolicy
@@ -78,6 +79,18 @@ def test_the_files_are_those_of_evaluate_byte_for_byte(folder, empty, decollate)
     assert len(cohort.scored) == 3
     for name in ("slices.csv", "cases.csv", "summary.json"):
         assert (folder / "engine" / name).read_bytes() == (folder / "cli" / name).read_bytes()
+
+
+def test_affines_in_lps_give_the_same_positions(folder):
+    def lps(data):
+        return {key: in_lps(image) for key, image in data.items()}
+
+    for name, transforms in {"ras": (), "lps": (lps,)}.items():
+        settings = {"slice_axis": "sagittal"}
+        handler = SliceScoresWriter(folder / name, references=folder / "r", settings=settings)
+        run_engine(folder, handler, *transforms)
+    for name in ("slices.csv", "cases.csv"):
+        assert (folder / "lps" / name).read_bytes() == (folder / "ras" / name).read_bytes()
 
 
 def cases_in(page):
