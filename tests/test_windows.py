@@ -93,6 +93,13 @@ def test_only_slices_above_the_budget_are_cut():
     assert len(list(tile((100, 120), WindowRule((512, 512))))) == 1
 
 
+def test_slices_that_fit_into_one_window_are_not_blended():
+    rule = WindowRule((512, 256), max_pixels=0)
+    assert not rule.is_needed((512, 256))
+    assert rule.is_needed((1, 257))
+    assert rule.is_needed((513, 1))
+
+
 @pytest.mark.parametrize(
     "arguments", [{"size": (0, 4)}, {"overlap": 1.0}, {"overlap": -0.1}, {"mode": "hann"}]
 )

@@ -26,7 +26,8 @@ class WindowRule:
     Attributes:
         size: Rows and columns of a window.
         overlap: Share of a window that the next one covers again, 0 ≤ overlap < 1.
-        max_pixels: Slices of at most this many pixels are run whole, which has no seams.
+        max_pixels: Slices of at most this many pixels are run whole, which has no seams; so are
+            those that fit into one window.
         mode: ``gaussian`` or ``constant`` weights.
     """
 
@@ -46,7 +47,8 @@ class WindowRule:
 
     def is_needed(self, shape: tuple[int, int]) -> bool:
         """Tell whether slices of this shape are cut into windows."""
-        return shape[0] * shape[1] > self.max_pixels
+        exceeds = shape[0] > self.size[0] or shape[1] > self.size[1]
+        return exceeds and shape[0] * shape[1] > self.max_pixels
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from monai.networks.nets import BasicUNet
 from tests.bundles import make_bundle
 from tests.transforms.scans import in_lps
 from unet_med.bundle import open_bundle
-from unet_med.errors import InputError
+from unet_med.errors import InputError, WeightsError
 from unet_med.inference import SlicewiseInferer
 from unet_med.networks import UNet2D
 from unet_med.preprocessing import Context
@@ -181,6 +181,12 @@ def test_the_recipe_takes_over(tmp_path):
     [
         ({"roi_size": 64}, "rows and columns"),
         ({"roi_size": (64, 64, 1)}, "rows and columns"),
+        ({"roi_size": (0, 64)}, "windows need size"),
+        ({"overlap": 1.0}, "overlap"),
+        ({"overlap": (0.5, 0.25)}, "windows cannot be made"),
+        ({"mode": "hann"}, "gaussian or constant"),
+        ({"sw_batch_size": 0}, "sw_batch_size must be at least 1"),
+        ({"multiple": 0}, "multiple must be at least 1"),
         ({"output": "labels"}, "needs a recipe"),
     ],
 )
@@ -192,6 +198,11 @@ def test_bad_settings_are_refused(arguments, text):
 def test_other_ranks_are_refused():
     with pytest.raises(InputError, match=r"\(B, C, i, j, k\)"):
         SlicewiseInferer()(torch.zeros(1, 1, 16, 16), make_network())
+
+
+def test_a_network_that_gives_several_outputs_is_refused_in_one_line():
+    with pytest.raises(WeightsError, match="gave a tuple, not one tensor"):
+        SlicewiseInferer()(torch.zeros(1, 1, 4, 4, 2), lambda batch: (batch, batch))
 
 
 def test_oblique_affines_find_the_nearest_axis():

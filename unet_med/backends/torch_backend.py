@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from unet_med.backends.processor import bf16_pays
-from unet_med.errors import InputError
+from unet_med.errors import InputError, WeightsError
 from unet_med.networks import UNet2D
 from unet_med.weights import load_weights
 
@@ -32,7 +32,7 @@ class TorchPredictor:
 
     def __init__(
         self,
-        network: Callable[[torch.Tensor], torch.Tensor],
+        network: Callable[[torch.Tensor], object],
         *,
         device: str = "cpu",
         precision: str = "fp32",
@@ -52,7 +52,11 @@ class TorchPredictor:
         self._threads = threads
 
     def __call__(self, slices: NDArray[np.float32], /) -> NDArray[np.float32]:
-        """Return logits (N, K, H, W) float32 of slices (N, C, H, W) float32."""
+        """Return logits (N, K, H, W) float32 of slices (N, C, H, W) float32.
+
+        Raises:
+            WeightsError: The network gives something else than one tensor.
+        """
         if self._threads is not None and torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         batch = torch.from_numpy(slices).to(self._device, memory_format=torch.channels_last)
@@ -63,6 +67,12 @@ class TorchPredictor:
             elif self._device.type == "cuda":  # TF32 would not be fp32; not run on a GPU here
                 stack.enter_context(torch.backends.cudnn.flags(allow_tf32=False))
             logits = self._network(batch)
+        if not isinstance(logits, torch.Tensor):
+            msg = (
+                f"the network gave a {type(logits).__name__}, not one tensor of logits "
+                "(N, K, H, W): wrap it in a function that returns the logits alone"
+            )
+            raise WeightsError(msg)
         result: NDArray[np.float32] = logits.float().cpu().contiguous().numpy()
         return result
 

@@ -53,7 +53,8 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
     averaged with those of the network given.
 
     Args:
-        roi_size: Rows and columns of a window; ``None`` = whole slices up to the pixel budget.
+        roi_size: Rows and columns of a window, for slices that exceed it in either; ``None`` =
+            whole slices up to the pixel budget.
         sw_batch_size: Slices or windows per network call; ``None`` = the fixed default.
         overlap: Share of a window that the next one covers again.
         mode: ``gaussian`` or ``constant`` window weights.
@@ -93,6 +94,7 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         if output == "labels" and recipe is None:
             msg = "output='labels' needs a recipe, which says what the channels mean"
             raise InputError(msg)
+        _refuse_counts_below_one(sw_batch_size=sw_batch_size, multiple=multiple)
         self._others = _open_others(recipe, ensemble)
         self._exported = _open_exported(recipe, weights, execution)
         self._window = _window_rule(roi_size, overlap, mode, recipe)
@@ -252,15 +254,31 @@ def _open_others(
 def _window_rule(
     roi_size: Sequence[int] | None, overlap: float, mode: str, recipe: Recipe | None
 ) -> WindowRule:
-    if roi_size is None:
-        if recipe is not None:
-            return recipe.window
-        return WindowRule(overlap=overlap, mode=mode)
+    if roi_size is None and recipe is not None:
+        return recipe.window
+    try:
+        rule = WindowRule(overlap=overlap, mode=mode)
+        return rule if roi_size is None else replace(rule, size=_roi(roi_size), max_pixels=0)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as exc:
+        msg = f"these windows cannot be made: {exc}"
+        raise InputError(msg) from exc
+
+
+def _roi(roi_size: Sequence[int]) -> tuple[int, int]:
     if isinstance(roi_size, int) or len(roi_size) != 2:  # noqa: PLR2004 - rows and columns
         msg = f"roi_size needs rows and columns of a window, got {roi_size!r}"
         raise InputError(msg)
     rows, columns = (int(size) for size in roi_size)
-    return WindowRule((rows, columns), overlap, max_pixels=rows * columns, mode=mode)
+    return rows, columns
+
+
+def _refuse_counts_below_one(**counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            msg = f"{name} must be at least 1, got {count}"
+            raise InputError(msg)
 
 
 def _affines(inputs: torch.Tensor) -> list[np.ndarray]:
