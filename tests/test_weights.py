@@ -52,6 +52,25 @@ def test_other_shapes_and_keys_are_named(tmp_path, arguments, text):
         load_weights(make_network(), tmp_path / "model.pt")
 
 
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64])
+def test_tensors_that_lose_their_values_are_refused(tmp_path, dtype):
+    tensors = make_network().state_dict()
+    tensors["last.weight"] = tensors["last.weight"].to(dtype)
+    torch.save(tensors, tmp_path / "model.pt")
+    with pytest.raises(WeightsError, match=rf"last\.weight holds {dtype}, expected torch.float32"):
+        load_weights(make_network(), tmp_path / "model.pt")
+
+
+def test_half_precision_weights_are_taken(tmp_path):
+    tensors = {key: value.half() for key, value in make_network().state_dict().items()}
+    tensors |= {k: v.long() for k, v in tensors.items() if k.endswith("num_batches_tracked")}
+    torch.save(tensors, tmp_path / "model.pt")
+    network = make_network(1)
+    load_weights(network, tmp_path / "model.pt")
+    assert network.last.weight.dtype == torch.float32
+    assert torch.equal(network.last.weight.half(), tensors["last.weight"])
+
+
 class Bomb:
     def __reduce__(self):
         return os.system, ("touch exploded",)

@@ -108,12 +108,18 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _differences(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> list[str]:
-    """Return texts of missing, unexpected and differently shaped keys, in the network's order."""
+    """Return texts of missing, unexpected and unlike tensors, in the network's order."""
     texts = [f"missing {key}" for key in expected if key not in found]
     texts += [f"unexpected {key}" for key in found if key not in expected]
     texts += [
         f"{key} has shape {tuple(found[key].shape)}, expected {tuple(tensor.shape)}"
         for key, tensor in expected.items()
         if key in found and found[key].shape != tensor.shape
+    ]
+    # torch would cut fractions and imaginary parts off without a word.
+    texts += [
+        f"{key} holds {found[key].dtype}, expected {tensor.dtype}"
+        for key, tensor in expected.items()
+        if key in found and found[key].is_floating_point() != tensor.is_floating_point()
     ]
     return texts

@@ -141,10 +141,15 @@ def test_a_predictor_that_returns_its_input_leaves_the_volume_alone():
     torch.testing.assert_close(result, before, rtol=1e-4, atol=1e-5)
 
 
-def test_integer_volumes_work():
-    """MONAI's sliding window raises on them."""
-    volume = torch.randint(0, 100, (1, 1, 16, 16, 2), dtype=torch.int16)
-    assert SlicewiseInferer()(volume, make_network()).dtype == torch.float32
+@pytest.mark.parametrize(
+    "dtype", [torch.int16, torch.uint8, torch.bool, torch.float16, torch.bfloat16, torch.float64]
+)
+def test_volumes_of_every_type_are_taken_as_float32(dtype):
+    """MONAI's sliding window raises on integers, and adds windows up in half precision."""
+    volume = torch.randint(0, 100, (1, 1, 16, 16, 2)).to(dtype)
+    result = SlicewiseInferer()(volume, make_network())
+    assert result.dtype == torch.float32
+    torch.testing.assert_close(result, SlicewiseInferer()(volume.float(), make_network()))
 
 
 def test_arguments_reach_the_network():

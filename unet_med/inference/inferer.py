@@ -161,7 +161,7 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
     def _run(
         self, volume: torch.Tensor, affine: np.ndarray, predictor: SlicePredictor, multiple: int
     ) -> np.ndarray:
-        array = np.asarray(volume.detach().cpu().numpy(), np.float32)
+        array: np.ndarray = volume.detach().to(torch.float32).cpu().numpy()
         i, j, k = array.shape[1:]
         geometry = Geometry((i, j, k), affine)
         strands = self._strands(geometry, predictor, multiple)
