@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -70,6 +71,40 @@ def test_broken_metadata_and_recipes_are_refused(tmp_path):
         open_bundle(tmp_path)
 
 
+def lending_environment(folder):
+    """Make an environment without this package; its dependencies are lent by this one."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    (site,) = folder.glob("lib/python*/site-packages")
+    lent = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "lent.pth").write_text("\n".join(lent))
+    return folder / "bin" / "python", site
+
+
+def where_the_default_bundle_is(python, *, cwd):
+    """Ask a fresh process of another environment, in an empty folder."""
+    where = "import unet_med.bundle as b; print(b.default_bundle(), b.demo_data().is_dir())"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    found = subprocess.run(
+        [python, "-c", where], cwd=cwd, env=environment, capture_output=True, text=True, check=True
+    )
+    return found.stdout.split()
+
+
+def test_the_default_bundle_of_an_editable_install_is_its_checkout(tmp_path):
+    """The editable finder maps the package alone, so the bundle beside it is found by its path."""
+    checkout, empty = tmp_path / "checkout", tmp_path / "empty"
+    for name in ("unet_med", "configs", "models", "sample_data/demo"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, checkout / name, ignore=ignored)
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
+        shutil.copy(ROOT / name, checkout / name)
+    empty.mkdir()
+    python, _ = lending_environment(tmp_path / "venv")
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--quiet"]
+    subprocess.run([*install, "--no-build-isolation", "-e", checkout], check=True)
+    assert where_the_default_bundle_is(python, cwd=empty) == [str(checkout), "True"]
+
+
 def test_the_built_wheel_runs_the_demo_in_an_empty_folder(tmp_path):
     """A wheel in a new environment; its dependencies are lent by this one, without this package."""
     subprocess.run(
@@ -78,17 +113,14 @@ def test_the_built_wheel_runs_the_demo_in_an_empty_folder(tmp_path):
         capture_output=True,
     )
     (wheel,) = tmp_path.glob("*.whl")
-    venv.create(tmp_path / "venv", with_pip=False, symlinks=True)
-    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    python, site = lending_environment(tmp_path / "venv")
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--quiet"]
     subprocess.run([*install, "--target", site, wheel], check=True)
-    lent = [path for path in sys.path if path.endswith("site-packages")]
-    (site / "lent.pth").write_text("\n".join(lent))
     empty = tmp_path / "empty"
     empty.mkdir()
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     result = subprocess.run(
-        [tmp_path / "venv" / "bin" / "python", "-m", "unet_med", "demo", "--output", "out"],
+        [python, "-m", "unet_med", "demo", "--output", "out"],
         cwd=empty,
         env=environment,
         capture_output=True,
@@ -97,13 +129,7 @@ def test_the_built_wheel_runs_the_demo_in_an_empty_folder(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert list(empty.glob("out/**/*.png"))
-    where = "import unet_med.bundle as b; print(b.default_bundle())"
-    found = subprocess.run(
-        [tmp_path / "venv" / "bin" / "python", "-c", where],
-        cwd=empty,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert Path(found.stdout.strip()) == site / "unet_med" / "_bundle"
+    assert where_the_default_bundle_is(python, cwd=empty) == [
+        str(site / "unet_med/_bundle"),
+        "True",
+    ]
