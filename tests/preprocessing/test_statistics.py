@@ -73,6 +73,16 @@ def test_equal_voxels_are_refused(value):
         count(np.full((3, 4, 5), value, np.float32)).region("all")
 
 
+@pytest.mark.parametrize("values", [(1000.25, 1000.5), (-1000.5, -1000.25), (1.0, 1.001)])
+def test_values_too_close_to_find_a_region_are_refused(values):
+    """Floats of one bin: none of it can be said to lie above the mean."""
+    statistics = IntensityStatistics()
+    statistics.add(np.resize(np.float32(values), (4, 5)))
+    assert statistics.region("all").std > 0
+    with pytest.raises(VolumeError, match="too close together to tell the region 'above_mean'"):
+        statistics.region("above_mean")
+
+
 def test_no_finite_voxel_is_refused():
     with pytest.raises(VolumeError, match="no finite voxel"):
         count(np.full((3, 4, 5), np.nan, np.float32)).region("all")

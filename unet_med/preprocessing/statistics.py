@@ -98,7 +98,8 @@ class IntensityStatistics:
             Mean, population standard deviation, extremes and count.
 
         Raises:
-            VolumeError: There is no finite voxel, or all are equal.
+            VolumeError: There is no finite voxel, all are equal, or they lie so close together that
+                none is known to be in the region.
         """
         bins = self._table()
         if bins.size == 0:
@@ -113,6 +114,12 @@ class IntensityStatistics:
             bins = bins[:, means != 0]
         elif region == "above_mean":
             bins = bins[:, means > bins[1].sum() / bins[0].sum()]
+        if bins.size == 0:  # all values in the bin of their mean
+            msg = (
+                f"the values of the scan, all about {means[0]:g}, lie too close together to tell "
+                f"the region {region!r} apart: subtract a constant, or use region 'all'"
+            )
+            raise VolumeError(msg)
         return _reduce(bins)
 
     def percentile(self, percent: float) -> float:
