@@ -102,6 +102,12 @@ def test_volumes_are_known_by_their_ending(tmp_path, name, ending):
     assert volume_ending(tmp_path / name) == ending
 
 
+@pytest.mark.parametrize("name", ["scan", "scan.txt", "folder/scan.nii", "scan.mha", "scan.mgz"])
+def test_a_file_that_does_not_exist_is_said_not_to(tmp_path, name):
+    with pytest.raises(VolumeError, match="does not exist"):
+        open_volume(tmp_path / name)
+
+
 def test_formats_load_when_needed_and_never_torch():
     code = (
         "import sys; import unet_med.volumes as v; import numpy;"

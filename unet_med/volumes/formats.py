@@ -164,6 +164,9 @@ def _open(file: Path, channel: int | None, rule: SeriesRule) -> Volume:
     ending = volume_ending(file)
     if is_dicom(file) or (file.is_dir() and holds_dicom(file)):
         return cast("Volume", _load(DICOM_OPENER)(file, channel=channel, rule=rule))
+    if ending is None and not file.exists():
+        msg = f"{file} does not exist; check the path"
+        raise VolumeError(msg)
     if ending is None:
         msg = f"{file} has no ending that can be read; use one of {', '.join(OPENERS)}"
         raise VolumeError(msg)
