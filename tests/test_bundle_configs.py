@@ -112,17 +112,19 @@ def test_inference_gives_the_segmenters_masks(bundle, data, tmp_path):
     assert found == [Path("a.nii.gz"), Path("ward 3/b.nii.gz")]
 
 
-def test_inference_replaces_masks_only_when_told(bundle, data, tmp_path):
+@pytest.mark.parametrize(("no", "yes"), [(False, True), ("false", "true")])
+def test_inference_replaces_masks_only_when_told(bundle, data, tmp_path, no, yes):
+    """Texts are what ``--overwrite false`` gives, which Python takes for true."""
     mask = tmp_path / "out/a.nii.gz"
     mask.parent.mkdir()
     mask.write_bytes(b"corrected by hand")
     folders = {"dataset_dir": str(data / "images"), "output_dir": str(tmp_path / "out")}
     with pytest.raises(RuntimeError) as caught:
-        run(bundle, "inference.yaml", **folders)
+        run(bundle, "inference.yaml", **folders, overwrite=no)
     assert "overwrite" in str(root_cause(caught.value))
     assert isinstance(root_cause(caught.value), OutputError)
     assert mask.read_bytes() == b"corrected by hand"
-    run(bundle, "inference.yaml", **folders, overwrite=True)
+    run(bundle, "inference.yaml", **folders, overwrite=yes)
     assert verify_mask(data / "images/a.nii.gz", mask) == []
 
 

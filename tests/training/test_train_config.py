@@ -16,6 +16,8 @@ from unet_med.preprocessing import Context
 from unet_med.recipe import NetworkRecipe
 from unet_med.training import RateSchedule, TrainingPlan
 from unet_med.training.bundle_files import write_bundle
+from unet_med.training.parts import FrozenBatchNorm2d
+from unet_med.training.rounds import CHECKPOINT
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -51,6 +53,20 @@ def test_the_schedule_leads_the_loss_that_the_trainer_uses(bundle, tmp_path):
     trainer = run.parser.get_parsed_content("train#trainer")
     assert trainer.loss_function.loss is schedule.loss
     assert schedule.loss.balance == 1.0
+
+
+def test_switches_that_come_as_text_are_off_when_they_say_so(bundle, tmp_path):
+    """As ``--resume false`` gives them, which Python takes for true."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / CHECKPOINT).write_text("of an earlier run")
+    names = ("resume", "freeze_batch_norm", "tensorboard", "amp", "keep_cache")
+    run = workflow(bundle, output_dir=str(tmp_path), **dict.fromkeys(names, "false"))
+    run.initialize()
+    trainer = run.parser.get_parsed_content("train#trainer")
+    assert trainer.amp is False
+    assert not any(isinstance(part, FrozenBatchNorm2d) for part in trainer.network.modules())
+    assert run.parser.get_parsed_content("events_dir") is None
+    assert not (tmp_path / CHECKPOINT).exists()
 
 
 def test_a_written_bundle_has_monais_properties(bundle, tmp_path):

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from unet_med._switch import is_on
 from unet_med.batch.destination import Destination, check_destination
 from unet_med.cases.find import find_cases
 from unet_med.errors import InputError, OutputError
@@ -27,7 +28,7 @@ def datalist(
     *,
     recipe: Recipe,
     output: AnyPath | None = None,
-    overwrite: bool = False,
+    overwrite: bool | str = False,
 ) -> list[dict[str, Any]]:
     """List the cases of a folder, a file or a glob for a bundle config.
 
@@ -38,7 +39,7 @@ def datalist(
         inputs: What to segment, as on the command line.
         recipe: States the channels.
         output: Folder that masks go to; ``None`` = none are written.
-        overwrite: Whether masks of earlier runs may be replaced.
+        overwrite: Whether masks of earlier runs may be replaced; also as text, see `is_on`.
 
     Returns:
         Per case ``image``, the paths in the recipe's channel order, and ``case``, the
@@ -53,7 +54,7 @@ def datalist(
     if output is not None:
         destination = Destination(Path(output))
         check_destination(destination, cases)
-        if not overwrite:
+        if not is_on(overwrite, "overwrite"):
             _refuse_existing([destination.mask_path(case) for case in cases])
     return [_item(case) for case in cases]
 

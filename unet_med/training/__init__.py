@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from unet_med._switch import is_on
 from unet_med.training.plan import OptimizerPlan, TrainingCase, TrainingPlan
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ __all__ = [
     "WeightAverage",
     "build_optimizer",
     "find_pace",
+    "is_on",
     "last_apart",
     "open_batches",
     "place_network",

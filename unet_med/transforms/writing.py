@@ -11,6 +11,7 @@ from monai.transforms import Transform
 from monai.utils import convert_to_numpy
 
 from unet_med._files import real_path
+from unet_med._switch import is_on
 from unet_med.errors import GeometryError, InputError, LabelError, OutputError
 from unet_med.geometry import Geometry, grid_difference
 from unet_med.transforms.reading import INPUTS_KEY
@@ -50,13 +51,13 @@ class SaveMask(Transform):  # type: ignore[misc]  # MONAI is untyped
         *,
         label_names: Mapping[int, str],
         root: str | PathLike[str] | None = None,
-        overwrite: bool = False,
+        overwrite: bool | str = False,
         provenance: MaskProvenance | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.label_names = {int(value): str(name) for value, name in label_names.items()}
         self.root = None if root is None else real_path(Path(root))
-        self.overwrite = overwrite
+        self.overwrite = is_on(overwrite, "overwrite")
         self.provenance = provenance
         self._scans: dict[Path, str] = {}
 
