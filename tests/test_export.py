@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.bundles import make_bundle
+from tests.disks import disk_full_after
 from tests.exports import AFFINE, needs_nncf, needs_openvino, receipt_of, write_scan
 from unet_med._files import PARTIAL_PREFIX, sha256_file
 from unet_med.backends.exported import export_problem
@@ -45,6 +46,16 @@ def export(bundle, **settings):
 
 def leftovers(folder):
     return [path for path in folder.rglob("*") if PARTIAL_PREFIX in path.name]
+
+
+@pytest.mark.parametrize("size", [600, 12_000])
+def test_a_full_disk_is_said_and_leaves_the_earlier_export(bundle, size):
+    export(bundle)
+    weights = bundle / "models/model.pt"
+    with disk_full_after(size), pytest.raises(OutputError, match=r"cannot write .*openvino"):
+        export(bundle)
+    assert not export_problem(weights)
+    assert not leftovers(bundle)
 
 
 def test_the_export_is_measured_and_noted_in_recipe_and_receipt(bundle, scan):

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.disks import disk_full_after
 from unet_med._files import sha256_file
-from unet_med.errors import WeightsError
+from unet_med.errors import OutputError, WeightsError
 from unet_med.networks import UNet2D
 from unet_med.weights import load_weights, save_weights
 
@@ -25,6 +26,16 @@ def test_save_and_load_give_the_same_network(tmp_path):
     load_weights(other, tmp_path / "models" / "model.pt", sha256=digest)
     slices = torch.randn(1, 2, 9, 7)
     assert torch.equal(network(slices), other(slices))
+
+
+def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path):
+    path = tmp_path / "model.pt"
+    before = save_weights(make_network(), path)
+    for size in (0, 700, path.stat().st_size - 1):
+        with disk_full_after(size), pytest.raises(OutputError, match=r"cannot write .*model\.pt"):
+            save_weights(make_network(1), path)
+    assert sha256_file(path) == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_equal_tensors_give_equal_bytes_whatever_the_name(tmp_path):

@@ -36,9 +36,25 @@ def save_weights(network: nn.Module, path: Path) -> str:
         key: tensor.detach().cpu().clone().contiguous()
         for key, tensor in network.state_dict().items()
     }
-    with atomic_path(path) as partial, partial.open("wb") as stream:
-        torch.save(tensors, stream)
+    write_tensors(tensors, path)
     return sha256_file(path)
+
+
+def write_tensors(content: dict[str, Any], path: Path) -> None:
+    """Write tensors and plain values with ``torch.save``, atomically.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        try:
+            torch.save(content, stream)
+        except RuntimeError as exc:
+            # On a full disk torch's archive speaks of a wrong position; the disk's own word is
+            # what it met before.
+            if isinstance(exc.__context__, OSError):
+                raise exc.__context__ from exc
+            raise
 
 
 def load_weights(network: nn.Module, path: Path, *, sha256: str = "") -> None:

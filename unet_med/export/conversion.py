@@ -9,6 +9,7 @@ import torch
 from unet_med._files import atomic_path
 from unet_med._optional import require
 from unet_med.backends.openvino_runtime import load_openvino
+from unet_med.errors import OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,8 +41,17 @@ def to_openvino(network: nn.Module, in_channels: int) -> Any:  # noqa: ANN401 - 
 
 
 def save_openvino(model: Any, path: Path) -> None:  # noqa: ANN401 - an openvino.Model
-    """Write ``.xml`` and ``.bin`` with weights as they are, not rounded to fp16."""
-    load_openvino().save_model(model, path, compress_to_fp16=False)
+    """Write ``.xml`` and ``.bin`` with weights as they are, not rounded to fp16.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    openvino = load_openvino()
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as exc:  # all that it says is "iostream error"
+        msg = f"cannot write {path}: {exc}; check the folder, rights and free space"
+        raise OutputError(msg) from exc
 
 
 def save_onnx(network: nn.Module, in_channels: int, *, path: Path, weights_sha256: str) -> None:

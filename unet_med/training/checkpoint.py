@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from unet_med._files import atomic_path
 from unet_med.errors import InputError
 from unet_med.training.history import History
 from unet_med.training.processes import is_first
+from unet_med.weights import write_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,8 +83,7 @@ class Checkpoint:
             "n_updates": self.average.n_updates,
             "optimizer": self.optimizer.state_dict(),
         }
-        with atomic_path(self.path) as partial, partial.open("wb") as stream:
-            torch.save(content, stream)
+        write_tensors(content, self.path)
 
     def load(self, pace: Pace) -> tuple[int, History]:
         """Fill network, average and optimiser.
