@@ -94,6 +94,7 @@ def test_spacing_is_native_when_all_are_equal_else_the_median():
         (600, 100, 15, 1.6),
         (320, 12, 15, 1.0),
         (320, 4, 15, None),
+        (210, 40, 15, None),  # 263 pixels: not worth resampling
     ],
 )
 def test_large_structures_are_learned_on_coarser_pixels_when_time_is_short(

@@ -123,7 +123,7 @@ def plan_spacing(
     factor = 1.0
     if minutes is not None and minutes < COARSE_MINUTES:
         factor = _coarsening(surveys, axes, middle)
-    if factor > 1.0:
+    if factor >= WORTH_COARSER:
         coarse = float(f"{factor * middle:.3g}")
         return coarse, (
             f"in-plane spacing: {coarse:g} mm instead of {middle:g} mm: in {minutes:g} minutes "
