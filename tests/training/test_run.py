@@ -24,7 +24,7 @@ from tests.training.bundles import (
     write_cases,
 )
 from unet_med import load
-from unet_med._files import sha256_file
+from unet_med._files import PARTIAL_PREFIX, sha256_file
 from unet_med.errors import BundleError, InputError, OutputError
 from unet_med.evaluation import evaluate_cohort
 from unet_med.recipe import Recipe
@@ -243,7 +243,12 @@ def test_a_full_disk_keeps_the_last_checkpoint(cases, tmp_path, monkeypatch):
     monkeypatch.undo()
     kept = torch.load(folder / "runs/train/checkpoint.pt", weights_only=True)
     assert kept["step"] == 2
+    leftovers = [folder / f"{name}/{PARTIAL_PREFIX}0.x" for name in ("configs", "runs/train")]
+    for path in leftovers:
+        path.write_bytes(b"a part")  # of what was killed
+    (folder / f"models/{PARTIAL_PREFIX}1.openvino/deep").mkdir(parents=True)
     run_bundle(folder, RunOptions(resume=True))
+    assert not [path for path in folder.rglob("*") if PARTIAL_PREFIX in path.name]
     train(tmp_path / "whole", cases)
     assert weights_of(folder) == weights_of(tmp_path / "whole")
 

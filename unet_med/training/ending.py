@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unet_med._files import PARTIAL_PREFIX
 from unet_med.backends.openvino_runtime import is_installed
 from unet_med.bundle import METADATA, RECIPE, WEIGHTS, open_bundle
 from unet_med.errors import InputError, OutputError, UnetMedError
@@ -39,11 +41,23 @@ def run_training(trainer: Any, rounds: Rounds, *, root: Path | str, resume: bool
         root: The bundle's folder: gets ``models/model.pt`` and the recipe its digest.
         resume: Go on from the checkpoint in the run's folder.
     """
+    if is_first():
+        _remove_leftovers(Path(root), rounds.folder)
     if not resume or rounds.resume(trainer):
         trainer.run()
     if is_first():
         finish(Path(root), rounds)
     barrier()
+
+
+def _remove_leftovers(root: Path, run: Path) -> None:
+    """Remove what runs that were killed had not written to the end: checkpoints are large."""
+    for folder in (root, *(root / name for name in ("configs", "docs", "models")), run):
+        for path in folder.glob(f"{PARTIAL_PREFIX}*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def finish(root: Path, rounds: Rounds) -> None:
