@@ -57,7 +57,7 @@ class Naming:
         channels: Channel names, in order.
         modalities: Modality of each channel, such as ``CT``; same length, or empty.
         labels: Label value → name, without the background; empty = not stated.
-        regions: Region name → label values, in the order in which they are painted.
+        regions: Region name → label values; of equally large ones the later is painted over.
         ignore: Value that marks voxels nobody labelled.
     """
 

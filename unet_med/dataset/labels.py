@@ -79,7 +79,8 @@ class LabelTally:
         """Return how far a line along each array axis runs in one label, on average, in mm.
 
         From the labelled voxels and the faces between different values, those at the border
-        of the scan and between slabs left out. None when nothing is labelled.
+        of the scan and between slabs left out. A face between two labels counts once, so that
+        labels that touch seem wider, twice as wide at the most. None when nothing is labelled.
         """
         n_voxels = sum(int(parts[0].sum()) for parts in self._labelled())
         if not n_voxels:

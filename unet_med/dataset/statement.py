@@ -18,8 +18,8 @@ def naming_of(content: Mapping[str, Any], where: str) -> Naming:
     """Read the names of channels and labels.
 
     nnU-Net: ``channel_names`` or ``modality`` number → name; ``labels`` name → value, or name →
-    list of values for regions, with ``regions_class_order`` as the value of each region;
-    ``ignore`` marks what is not scored. Decathlon: ``labels`` number → name.
+    list of values for regions (``regions_class_order`` is not read: the plan decides how they
+    are painted); ``ignore`` marks what is not scored. Decathlon: ``labels`` number → name.
 
     Args:
         content: The JSON object.
