@@ -87,6 +87,14 @@ def test_intensities_inside_labels_are_those_of_all_cases(tmp_path):
     assert foreground.percentile(99.5) == pytest.approx(np.percentile(inside, 99.5), abs=2)
 
 
+def test_a_blank_scan_that_is_left_out_bends_no_intensities(tmp_path):
+    write_cases(tmp_path, 2)
+    inside = check(tmp_path).foreground[0].region("all")
+    save(tmp_path / "images/case2.nii.gz", np.full(SHAPE, -1000, np.int16))
+    save(tmp_path / "labels/case2.nii.gz", labels(2))
+    assert check(tmp_path).without_bad().foreground[0].region("all") == inside
+
+
 def test_neither_slabs_nor_jobs_change_what_is_found(tmp_path, monkeypatch):
     write_cases(tmp_path, 3, dtype=np.float32)
     whole = as_dict(check(tmp_path, jobs=1))

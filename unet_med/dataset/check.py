@@ -114,7 +114,12 @@ def _as_left_out(finding: Finding) -> Finding:
 
 
 def _join(foreground: list[IntensityStatistics], survey: CaseSurvey) -> None:
-    """Add a case's intensities, in the order of the cases, so that sums do not depend on luck."""
+    """Add a case's intensities, in the order of the cases, so that sums do not depend on luck.
+
+    Those of a scan without any contrast are an error, and would bend what is planned without it.
+    """
+    if any(channel.minimum == channel.maximum for channel in survey.channels):
+        return
     for number, statistics in enumerate(survey.foreground):
         if number == len(foreground):
             foreground.append(statistics)
