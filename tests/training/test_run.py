@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.bundles import make_bundle
 from tests.training.bundles import (
     fill_the_disk_at_checkpoint,
     make_plan,
@@ -231,6 +232,11 @@ def test_a_damaged_or_missing_case_is_named_before_training(cases, tmp_path):
     broken = replace(cases[1], images=(str(tmp_path / "none.nii.gz"),))
     with pytest.raises(InputError, match=r"none\.nii\.gz"):
         train(tmp_path / "b", (cases[0], broken))
+    finished = make_bundle(tmp_path / "finished")  # somebody's weights, with no plan
+    before = weights_of(finished)
+    with pytest.raises(InputError, match="its training cannot go on"):
+        train(finished, cases, options=RunOptions(resume=True))
+    assert weights_of(finished) == before
     with pytest.raises(BundleError, match="plan it first"):
         run_bundle(tmp_path, RunOptions())
 

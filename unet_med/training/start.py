@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.distributed as dist
 
+from unet_med.bundle import WEIGHTS
 from unet_med.errors import InputError, UnetMedError
 from unet_med.training.bundle_files import refuse_used_folder, write_bundle
 from unet_med.training.plan import PLAN, TrainingPlan
@@ -52,7 +53,7 @@ def _prepare(output: Path, planner: Planner, options: RunOptions) -> UnetMedErro
     try:
         if options.resume and (output / PLAN).is_file():
             return None
-        if options.resume and (output / RUN).exists():
+        if options.resume and any((output / part).exists() for part in (RUN, WEIGHTS)):
             msg = f"{output} has no {PLAN}: its training cannot go on; name a new folder"
             raise InputError(msg)
         if not options.resume:
