@@ -64,6 +64,17 @@ def test_the_output_must_lie_outside(touch):
         datalist(scans, recipe=recipe(), output=scans / "out")
 
 
+def test_names_that_became_numbers_are_refused(touch, tmp_path, monkeypatch):
+    """MONAI's command line makes 20260131 of a folder called 2026_01_31, which is another one."""
+    monkeypatch.chdir(tmp_path)
+    scans = touch("20260131", "a.nii")
+    with pytest.raises(InputError, match=r"dataset_dir came as the number 20260131, .* \./NAME"):
+        datalist(20260131, recipe=recipe())
+    with pytest.raises(InputError, match="output_dir came as the number 2026"):
+        datalist(scans, recipe=recipe(), output=2026)
+    assert len(datalist("./20260131", recipe=recipe())) == 1
+
+
 def test_existing_masks_are_named_before_anything_runs(touch, tmp_path):
     scans = touch("scans", "a.nii.gz", "b.nii.gz")
     touch("out", "b.nii.gz")

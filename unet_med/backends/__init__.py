@@ -108,8 +108,9 @@ def resolve(
         BundleError: Backend openvino was asked for, and the bundle has no usable export.
         MissingExtraError: Backend openvino was asked for and is not installed.
     """
-    if threads is not None and threads < 1:
-        msg = f"threads must be at least 1, got {threads}"
+    # A bundle's command line may give text: "null" is what the config has for all of them.
+    if threads is not None and not (str(threads).isdecimal() and threads >= 1):
+        msg = f"threads must be at least 1, got {threads!r}; leave it out for all"
         raise InputError(msg)
     name, why_backend = backend, f"{backend} was asked for"
     if backend == "auto":

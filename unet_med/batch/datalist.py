@@ -46,10 +46,11 @@ def datalist(
         relative folder and name of its mask.
 
     Raises:
-        InputError: Nothing found, an incomplete case, two cases with one name, or the output
-            lies in an input.
+        InputError: Nothing found, an incomplete case, two cases with one name, the output lies in
+            an input, or MONAI's command line made a number of a name.
         OutputError: A mask exists already.
     """
+    _refuse_numbers(dataset_dir=inputs, output_dir=output)
     cases = _complete_cases(inputs, recipe, output)
     if output is not None:
         destination = Destination(Path(output))
@@ -100,6 +101,14 @@ def must_be_given(what: str) -> NoReturn:
     """
     msg = f"this bundle has no data of its own: pass {what}"
     raise InputError(msg)
+
+
+def _refuse_numbers(**paths: object) -> None:
+    """MONAI's command line reads 20260131, and 2026_01_31 too, as a whole number."""
+    for name, value in paths.items():
+        if isinstance(value, int | float):
+            msg = f"{name} came as the number {value}, not as a path: write it as ./NAME or in full"
+            raise InputError(msg)
 
 
 def _complete_cases(
