@@ -10,7 +10,7 @@ import torch
 from tests.bundles import make_bundle
 from tests.training.bundles import make_plan, write_cases
 from unet_med.bundle import open_bundle
-from unet_med.errors import BundleError, WeightsError
+from unet_med.errors import BundleError, RecipeError, WeightsError
 from unet_med.networks import UNet2D
 from unet_med.preprocessing import Context
 from unet_med.recipe import Recipe
@@ -64,6 +64,11 @@ def test_channels_are_matched_by_name_and_place(other):
     assert torch.equal(network.down[0].block[0].weight[:, 1:], given)
     assert torch.equal(network.down[0].block[0].weight[:, :1], fresh[:, :1])
     assert said == ["input channels new are new and start at random"]
+    fewer = replace(before, channels=(replace(before.channels[0], name="new"),))
+    assert start_from(network_of(fewer), other, fewer) == [
+        "input channels new are new and start at random",
+        f"input channels {before.channels[0].name} are not wanted here",
+    ]
     with_context = replace(
         before, context=Context(3, 2.0), network=replace(before.network, in_channels=3)
     )
@@ -85,6 +90,14 @@ def test_what_is_no_bundle_is_refused(other, tmp_path):
     (other / "models/model.pt").write_bytes(b"no weights")
     with pytest.raises(WeightsError, match="not the file its recipe names"):
         start_from(network_of(recipe), other, recipe)
+
+
+def test_what_cannot_be_started_from_is_refused_before_anything_is_read(other, tmp_path):
+    with pytest.raises(BundleError, match="no bundle folder"):
+        RunOptions(init=tmp_path / "nowhere")
+    (other / "configs/recipe.json").write_text('{"schema_version": 99}')
+    with pytest.raises(RecipeError, match="newer unet_med"):
+        RunOptions(init=other)
 
 
 def test_a_run_starts_from_the_given_weights(tmp_path):

@@ -77,8 +77,10 @@ def _copy_channels(
     found = [name for name in names if name in given]
     for name in found:
         tensor[:, names.index(name)] = source[:, given.index(name)]
-    missing = [name for name in names if name not in given]
-    return [f"input channels {', '.join(missing)} are new and start at random"] if missing else []
+    new = [name for name in names if name not in given]
+    lost = [name for name in given if name not in names]
+    said = [f"input channels {', '.join(new)} are new and start at random"] if new else []
+    return said + ([f"input channels {', '.join(lost)} are not wanted here"] if lost else [])
 
 
 def _copy_labels(
