@@ -87,6 +87,17 @@ def test_what_cannot_be_trained_on_is_one_line(data, tmp_path, capsys, fault):
     assert not (tmp_path / "b").exists()
 
 
+def test_a_time_too_short_for_a_step_is_said_and_makes_a_bundle(data, tmp_path, capsys):
+    assert train(data, tmp_path / "b", "--minutes=0.01", "--sizes=4,8") == 0
+    out, err = capsys.readouterr()
+    assert "the time is over before the first step" in err
+    assert "the 1 held out could not be scored" in out
+    card = (tmp_path / "b/docs/model_card.md").read_text()
+    assert "could not be scored" in card
+    scan = str(data / "images/a.nii.gz")
+    assert main(["segment", scan, f"--bundle={tmp_path / 'b'}", f"--output={tmp_path / 'm'}"]) == 0
+
+
 @pytest.mark.parametrize("option", ["--workers=-1", "--seed=-1", "--spacing=inf", "--threads=0"])
 def test_numbers_that_make_no_sense_are_one_line(data, tmp_path, capsys, option):
     assert train(data, tmp_path / "b", "--steps=1", option) == 2

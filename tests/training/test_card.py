@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,7 +71,12 @@ def test_one_case_is_one_case():
 
 def test_without_scores_the_card_says_that_nobody_knows():
     card = model_card(RECIPE, PLAN, CardFacts())
-    assert "Nobody knows" in card
+    assert "Nobody knows: c4, c5 could not be scored" in card
+    assert "It has not seen them" in card
+    card = model_card(RECIPE, PLAN, CardFacts(kind="held-out, then joined"))
+    assert "trained on in the end" in card
+    card = model_card(RECIPE, replace(PLAN, validation=()), CardFacts())
+    assert "Nobody knows: no case was held out" in card
     assert "0." not in card.split("## How well")[1].split("## Where")[0]
     assert metrics_of(PLAN, CardFacts()) == {}
 

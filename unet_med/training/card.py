@@ -151,6 +151,13 @@ def _data(recipe: Recipe, plan: TrainingPlan, *, joined: bool) -> str:
 
 
 def _how_well(plan: TrainingPlan, facts: CardFacts) -> str:
+    if not facts.scores and plan.validation:
+        seen = "They were trained on in the end" if facts.kind == JOINED else "It has not seen them"
+        return (
+            f"Nobody knows: {_ids(plan.validation)} could not be scored: no time, or no label in "
+            f"them. {seen}. Do not use it before it was scored on cases that it has not seen "
+            "(`unet-med evaluate`)."
+        )
     if not facts.scores:
         return (
             "Nobody knows: no case was held out, and scores on training cases are no estimate. Do "

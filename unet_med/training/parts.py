@@ -150,9 +150,12 @@ def find_pace(  # noqa: PLR0913 - all parts of a step are timed
             forward=inferer,
             seconds=max(1.0, PROBE_SHARE * left),
         )
-        return timed_pace(
-            seconds_left(plan.minutes), seconds, _costs(plan, recipe, network, batches)
-        )
+        costs = _costs(plan, recipe, network, batches)
+        left = seconds_left(plan.minutes)
+        late = seconds + costs.ending - left
+        if is_first() and late > 0:
+            logger.warning("the time is over before the first step: it takes %.0f s more", late)
+        return timed_pace(left, seconds, costs)
 
     pace = fixed_pace(folder / PACE, find)
     if is_first():

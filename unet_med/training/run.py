@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from monai.bundle import ConfigWorkflow
 
+from unet_med.bundle import open_bundle
 from unet_med.errors import BundleError, InputError, UnetMedError
 from unet_med.training.pace import Pace
 from unet_med.training.plan import PLAN
@@ -59,11 +60,14 @@ class RunOptions:
 
         Raises:
             InputError: There cannot be so many workers.
+            BundleError, RecipeError: There is no bundle to start from.
             MissingExtraError: TensorBoard is not installed.
         """
         if self.workers < 0:
             msg = f"workers must be 0 or more, got {self.workers}"
             raise InputError(msg)
+        if self.init is not None:
+            open_bundle(self.init)
         if self.tensorboard:
             require_tensorboard()
 
@@ -75,10 +79,11 @@ class TrainingResult:
     Attributes:
         root: The bundle.
         steps: Optimiser steps in all.
-        dice: Mean volume Dice on the held-out cases; ``None`` = there were none.
+        dice: Mean volume Dice on the held-out cases; ``None`` = none was scored.
         cases: Dice per held-out case and label.
         joined: Whether the last weights were trained on the cases held out, too, and the scores
             are of those before.
+        n_held_out: Cases held out, scored or not.
     """
 
     root: Path
@@ -86,6 +91,7 @@ class TrainingResult:
     dice: float | None
     cases: dict[str, dict[str, float | None]]
     joined: bool = False
+    n_held_out: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready content."""
@@ -100,7 +106,10 @@ class TrainingResult:
     def summary(self) -> str:
         """Return one line for a reader."""
         if self.dice is None:
-            return f"{self.root}: trained for {self.steps} steps; no case was held out to score it"
+            why = "no case was held out to score it"
+            if self.n_held_out:
+                why = f"the {self.n_held_out} held out could not be scored: no time, or no label"
+            return f"{self.root}: trained for {self.steps} steps; {why}"
         n = len(self.cases)
         what = f"{n} held-out case{'s' if n > 1 else ''}"
         what += ", before they were trained on, too" if self.joined else ""
@@ -155,7 +164,9 @@ def run_bundle(root: Path, options: RunOptions) -> TrainingResult:
     pace = Pace(**json.loads((root / RUN / PACE).read_text(encoding="utf-8")))
     history = rounds.history
     steps = int(history.rows[-1]["step"]) if history.rows else pace.steps
-    return TrainingResult(root, steps, history.best, history.cases, rounds.has_joined)
+    return TrainingResult(
+        root, steps, history.best, history.cases, rounds.has_joined, len(rounds.plan.validation)
+    )
 
 
 @contextmanager
