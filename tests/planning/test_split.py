@@ -90,6 +90,8 @@ def test_stated_folds_are_kept():
     assert [case.fold for case in folded] == [1, 0, 1, 0]
     with pytest.raises(InputError, match=r"states the folds \[0, 1\]"):
         share_into_folds(cases_of(*"abcd", folds=(1, 0, 1, 0)), 3)
+    with pytest.raises(InputError, match="none for c02"):
+        share_into_folds(cases_of(*"abcd", folds=(1, 0, None, 0)), 2)
 
 
 def test_an_ignored_value_may_stand_in_one_fold_only():

@@ -102,10 +102,14 @@ def share_into_folds(
         The cases with ``fold`` 0 … K - 1, in their order.
 
     Raises:
-        InputError: There are fewer patients than folds, stated folds are not 0 … K - 1, or a
-            label would have to be learned from no case.
+        InputError: There are fewer patients than folds, stated folds are not 0 … K - 1 or are
+            stated for some cases only, or a label would have to be learned from no case.
     """
     stated = {case.fold for case, _ in cases}
+    if None in stated and len(stated) > 1:
+        without = next(case.id for case, _ in cases if case.fold is None)
+        msg = f"the list states a fold for some cases, but none for {without}: state all, or none"
+        raise InputError(msg)
     if None not in stated:
         if stated != set(range(n_folds)):
             shown = sorted(fold for fold in stated if fold is not None)
