@@ -166,6 +166,12 @@ def test_whole_numbers_stored_as_floats_are_labels(tmp_path):
     assert check(tmp_path).findings == ()
 
 
+def test_the_background_may_be_named(tmp_path):
+    write_cases(tmp_path, 2)
+    named = Naming(labels={0: "background", 1: "a", 4: "b"})
+    assert check(tmp_path, naming=named).findings == check(tmp_path).findings
+
+
 def test_values_without_a_name_are_errors_and_names_without_a_value_warnings(tmp_path):
     write_cases(tmp_path, 2)
     checked = check(tmp_path, naming=Naming(labels={1: "a", 2: "b"}))

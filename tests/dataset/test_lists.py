@@ -35,6 +35,8 @@ def test_a_csv_states_channels_patients_and_folds(tmp_path):
         ("image,label,fold\nimages/case0.nii.gz,labels/case0.nii.gz,one\n", "whole number"),
         ("image,label,split\nimages/case0.nii.gz,labels/case0.nii.gz,maybe\n", "split must be"),
         ("image,label\n", "lists no training case"),
+        ("image,label,id\nimages/case0.nii.gz,labels/case0.nii.gz,../../x\n", "is no name for"),
+        ("image,label,id\nimages/case0.nii.gz,labels/case0.nii.gz,/etc/x\n", "is no name for"),
         ("image,label\n" + "images/case0.nii.gz,labels/case0.nii.gz\n" * 2, "are the same case"),
         ('image,label\n"a', "no valid CSV"),
         ("", "needs the columns"),

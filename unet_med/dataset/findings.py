@@ -135,7 +135,7 @@ def _label_values(found: FoundCases, surveys: Sequence[CaseSurvey]) -> Iterator[
             f"(named are {sorted(known)}); name it, or say --ignore {value}"
         )
         yield Finding("error", "unknown_label", text, tuple(holders[value]))
-    for value in sorted(known - set(holders)):
+    for value in sorted(known - set(holders) - {0}):
         text = f"label value {value} is named but occurs nowhere; it is left out"
         yield Finding("warning", "absent_label", text)
     yield from _odd_values(values, holders, n_cases=len(surveys))

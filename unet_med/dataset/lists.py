@@ -93,6 +93,9 @@ def _case(entry: _Entry, folder: Path) -> LabelledCase:
     label = _inside(entry.label, folder, entry.where)
     images = tuple(_inside(image, folder, entry.where) for image in entry.images)
     name = entry.id or stem_of(label) or label.name
+    if PurePath(name).is_absolute() or ".." in PurePath(name).parts or not name.isprintable():
+        msg = f"{entry.where}: the id {name!r:.60} is no name for a file: no .., no leading /"
+        raise InputError(msg)
     return LabelledCase(name, images, label, entry.patient, entry.fold, entry.held_out)
 
 
