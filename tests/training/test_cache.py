@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from unet_med.inference import SlicePipeline, VolumeSlices, iter_batches, volume
 from unet_med.preprocessing import Context
 from unet_med.recipe import NetworkRecipe
 from unet_med.training import LabelCodes, SliceCache
-from unet_med.training.cache import resample_codes
+from unet_med.training.cache import _create, resample_codes
 from unet_med.training.drawing import Place, cut
 from unet_med.volumes import open_volume
 
@@ -94,6 +95,14 @@ def test_several_may_write_at_once(tmp_path):
     assert len(list((tmp_path / "cache").iterdir())) == 1
     for one in opened:
         np.testing.assert_array_equal(one.images, opened[0].images)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="Linux takes the space at once")
+def test_a_new_file_has_its_disk_space_before_anything_is_written(tmp_path):
+    array = _create(tmp_path / "images.npy", np.float16, (3, 500, 700))
+    taken = (tmp_path / "images.npy").stat()
+    assert taken.st_blocks * 512 >= taken.st_size > array.nbytes
+    assert not array.any()
 
 
 def test_faults_are_named(tmp_path, monkeypatch):

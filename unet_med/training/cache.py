@@ -202,11 +202,19 @@ def resample_codes(plane: NDArray[np.uint8], resampler: InPlaneResampler) -> NDA
 
 
 def _create(path: Path, dtype: Any, shape: tuple[int, ...]) -> np.memmap[Any, Any]:  # noqa: ANN401
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    """Map a new file whose disk space is taken already: others may fill the disk, or a quota end.
+
+    Writing to mapped pages without disk behind them would kill the process.
+    """
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate"):  # Linux
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _refuse_full_disk(folder: Path, needed: int) -> None:
-    """Writing to mapped pages without disk behind them would kill the process."""
+    """Refuse in figures what would not fit."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         msg = f"{needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free"
