@@ -57,6 +57,7 @@ def test_an_unverified_precision_runs_with_a_warning(caplog):
         ({"threads": 0}, "threads"),
         ({"threads": "null"}, "threads must be at least 1, got .null.; leave it out"),
         ({"threads": 1.5}, "threads must be"),
+        ({"threads": "2"}, "threads must be"),
     ],
 )
 def test_what_cannot_be_had_is_refused(options, text):

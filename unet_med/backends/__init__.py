@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Protocol
 
 from unet_med.backends.choice import PRECISIONS, choose_backend, resolve_precision
@@ -79,6 +80,10 @@ class Execution:
         return asdict(self)
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
+
+
 def resolve(
     recipe: Recipe,
     *,
@@ -109,7 +114,7 @@ def resolve(
         MissingExtraError: Backend openvino was asked for and is not installed.
     """
     # A bundle's command line may give text: "null" is what the config has for all of them.
-    if threads is not None and not (str(threads).isdecimal() and threads >= 1):
+    if threads is not None and not _is_count(threads):
         msg = f"threads must be at least 1, got {threads!r}; leave it out for all"
         raise InputError(msg)
     name, why_backend = backend, f"{backend} was asked for"
