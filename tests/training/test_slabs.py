@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from tests.training.heads import SPACING_MM, make_head, make_source
 from unet_med.preprocessing import (
@@ -21,7 +22,7 @@ from unet_med.training.randomness import Draw
 from unet_med.training.scan import draw_scan
 from unet_med.training.settings import SlabSettings
 from unet_med.training.slabs import SlabFormat, draw_indices, draw_slabs
-from unet_med.training.source import build_source
+from unet_med.training.source import N_LEVELS, build_source
 
 RULE = Normalisation("zscore", "above_mean", low=-5.0, high=5.0)
 FORMAT = SlabFormat(Context(slices=5, reach_mm=6.0), 1.0, RULE)
@@ -108,6 +109,23 @@ def test_contrast_keeps_the_order_of_t1_tissues():
         values, labels = scan.values[0, 0], scan.source.labels
         fluid, grey, white = (float(values[labels == k].mean()) for k in (1, 2, 3))
         assert fluid < grey < white
+
+
+@pytest.mark.parametrize("contrast", [(1.0, 0.0), (0.0, 1.0)])
+def test_a_new_contrast_keeps_mixed_voxels_between_their_tissues(contrast):
+    image, labels = make_head()
+    image = ndimage.gaussian_filter(image.astype(float), 1.0)  # borders are mixtures
+    source = build_source(np.rint(image).clip(0, 255).astype(np.int16), labels, SPACING_MM)
+    settings = replace(SlabSettings.identity(), contrast=contrast)
+    levels = (source.index % N_LEVELS)[source.labels > 0]
+    for seed in range(5):
+        scan = draw_scan(source, settings, Draw(torch.Generator().manual_seed(seed)))
+        values = scan.values[0, 0][source.labels > 0]
+        assert not torch.allclose(values, levels.float(), atol=1e-3)
+        # One line for all tissues: equal before is equal after, brighter stays brighter.
+        by_level = [values[levels == level] for level in levels.unique()]
+        assert max(float(v.max() - v.min()) for v in by_level) == 0.0
+        assert (torch.stack([v[0] for v in by_level]).diff() >= 0).all()
 
 
 def test_mirroring_swaps_columns_of_image_and_labels_alike():

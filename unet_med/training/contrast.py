@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from unet_med.training.source import N_LEVELS
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from unet_med.training.randomness import Draw
     from unet_med.training.settings import SlabSettings
     from unet_med.training.source import Source
+
+SMALLEST_GAP = 10.0
+"""Tissues whose means are nearer, in grey levels, are moved as one."""
 
 
 def draw_table(source: Source, settings: SlabSettings, draw: Draw) -> torch.Tensor:
@@ -43,9 +47,30 @@ def draw_table(source: Source, settings: SlabSettings, draw: Draw) -> torch.Tens
         targets[n_labels + 1 :] *= factors
         gain = draw.uniform(0.0, 0.6 if anew else 1.0)
         table[1:] = targets[1:, None] + gain * (levels - means[1:, None])
+        tissue = slice(1, n_labels + 1)
+        table[tissue] = _curve(means[tissue], targets[tissue], levels)
     if draw.chance(settings.brain_only):
         table[source.class_labels == 0] = 0.0
     return _gamma(table.clamp(min=0.0).flatten(), settings, draw)
+
+
+def _curve(means: torch.Tensor, targets: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    """Return the levels under one rising line through 0 and the tissues' means.
+
+    All tissues share it, so a voxel between two means, half one tissue and half the other, keeps
+    its place between them, and the labels keep the border that their maker drew. Tissues moved
+    apart one by one leave a gap in the histogram, and borders are then learned in its middle.
+    """
+    at, to = [0.0], [0.0]
+    for label in means.argsort().tolist():
+        if float(means[label]) >= at[-1] + SMALLEST_GAP:
+            at.append(float(means[label]))
+            to.append(float(targets[label]))
+    if len(at) > 1:
+        slope = (to[-1] - to[-2]) / (at[-1] - at[-2])
+        to.append(to[-1] + slope * (N_LEVELS - at[-1]))
+        at.append(float(N_LEVELS))
+    return torch.from_numpy(np.interp(levels.numpy(), at, to).astype(np.float32))
 
 
 def _drawn_tissues(means: torch.Tensor, n_labels: int, draw: Draw) -> torch.Tensor:

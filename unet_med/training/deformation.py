@@ -45,8 +45,11 @@ class Deformation:
 
     def to_source(self, points_mm: torch.Tensor, field: torch.Tensor | None) -> torch.Tensor:
         """Return the source points in mm, (d, h, w, 3)."""
-        moved = points_mm @ self.matrix.T + self.shift_mm
-        return moved if field is None else moved + field[:3].permute(1, 2, 3, 0)
+        # One plane per coordinate: a product of 3 columns is slow the other way round.
+        columns = points_mm.reshape(-1, 3).T
+        moved = torch.addmm(self.shift_mm[:, None], self.matrix, columns)
+        moved = moved.reshape(3, *points_mm.shape[:-1])
+        return (moved if field is None else moved + field[:3]).movedim(0, -1)
 
 
 def draw_deformation(settings: SlabSettings, draw: Draw) -> Deformation:

@@ -24,6 +24,11 @@ FLUID, GREY, WHITE = 1, 2, 3
 LEVEL_DEVIATION = 4.0
 """Grey-level noise of repainted voxels, so that no tissue is perfectly flat."""
 
+BLUR_VOXELS = (0.4, 0.9)
+"""Painted folds are blurred by a Gaussian of this many voxels: a border is a mixture."""
+
+SMALLEST_SHARE = 0.05
+
 
 def folded_versions(source: Source, count: int, draw: Draw) -> list[Source]:
     """Return versions of a source with random folds.
@@ -34,24 +39,49 @@ def folded_versions(source: Source, count: int, draw: Draw) -> list[Source]:
         draw: Random numbers.
 
     Returns:
-        Sources of the same brain outline and surroundings.
+        Sources of the same brain outline and surroundings; none where the tissues' means do not
+        ascend as in T1.
     """
-    if count == 0:
+    if count == 0 or not _is_t1(source):
         return []
     depth = ndimage.distance_transform_edt(source.labels.numpy() > 0, sampling=source.spacing_mm)
     return [_folded(source, depth.astype(np.float32), draw) for _ in range(count)]
 
 
+def _is_t1(source: Source) -> bool:
+    fluid, grey, white = source.class_means[FLUID : WHITE + 1].tolist()
+    return bool(0 < fluid < grey < white)
+
+
 def _folded(source: Source, depth: np.ndarray, draw: Draw) -> Source:
+    """Paint the folds, blur them as a scan does, and label them as the source is labelled."""
     labels = source.labels.numpy()
+    brain = labels > 0
     new = _folded_labels(labels, depth, draw)
-    changed = torch.from_numpy(new != labels)
-    target = torch.from_numpy(new)[changed].long()
-    noise = draw.normal(len(target)) * LEVEL_DEVIATION
-    level = (source.class_means[target] + noise).round().clamp(1, N_LEVELS - 1)
+    levels = (source.index % N_LEVELS).numpy().astype(np.float32)
+    painted = np.where(brain, source.class_means.numpy()[new], levels)
+    sigma = draw.uniform(*BLUR_VOXELS)
+    share = ndimage.gaussian_filter((new != labels).astype(np.float32), sigma)
+    mixed = levels + share * (ndimage.gaussian_filter(painted, sigma) - levels)
+    changed = brain & (share > SMALLEST_SHARE)
+    borders = [_border(source, *pair) for pair in ((FLUID, GREY), (GREY, WHITE))]
+    folded = labels.copy()
+    folded[changed] = FLUID + np.digitize(mixed[changed], borders)
+    noise = draw.normal(int(changed.sum())).numpy() * LEVEL_DEVIATION * share[changed]
+    levels[changed] = np.clip(np.rint(mixed[changed] + noise), 1, N_LEVELS - 1)
     index = source.index.clone()
-    index[changed] = (target * N_LEVELS + level.long()).to(index.dtype)
-    return replace(source, index=index, labels=torch.from_numpy(new))
+    at = torch.from_numpy(changed)
+    class_and_level = folded[changed].astype(np.int32) * N_LEVELS + levels[changed].astype(np.int32)
+    index[at] = torch.from_numpy(class_and_level).to(index.dtype)
+    return replace(source, index=index, labels=torch.from_numpy(folded))
+
+
+def _border(source: Source, darker: int, brighter: int) -> float:
+    """Return the grey level that parts two tissues of a source with the fewest voxels wrong."""
+    counts = np.bincount(source.index.numpy().ravel(), minlength=(brighter + 1) * N_LEVELS)
+    below, above = (counts[c * N_LEVELS : (c + 1) * N_LEVELS] for c in (darker, brighter))
+    wrong = np.cumsum(above) - np.cumsum(below)
+    return float(wrong.argmin()) + 0.5
 
 
 def _folded_labels(labels: np.ndarray, depth: np.ndarray, draw: Draw) -> np.ndarray:
