@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -12,7 +13,7 @@ def workers():
     return [thread for thread in threading.enumerate() if thread.name == "unet_med-prefetch"]
 
 
-@pytest.mark.parametrize("depth", [1, 2, 50])
+@pytest.mark.parametrize("depth", [0, 1, 2, 50])
 def test_items_come_in_order(depth):
     assert list(Prefetch(iter(range(20)), depth=depth)) == list(range(20))
     assert not workers()
@@ -45,6 +46,40 @@ def test_no_more_is_made_ahead_than_allowed():
     assert len(made) <= 4  # one used, two waiting, one in hand
     stream.close()
     assert not workers()
+
+
+def test_without_depth_two_items_are_alive_at_a_time():
+    alive, most = weakref.WeakSet(), []
+
+    class Item:
+        pass
+
+    def items():
+        for _ in range(20):
+            item = Item()
+            alive.add(item)
+            most.append(len(alive))
+            yield item
+            del item
+
+    for item in Prefetch(items(), depth=0):
+        time.sleep(0.002)  # time enough to make more
+        del item
+    assert len(most) == 20
+    assert max(most) == 2
+
+
+def test_without_depth_the_next_item_is_made_while_one_is_used():
+    made = threading.Event()
+
+    def items():
+        yield 1
+        made.set()
+        yield 2
+
+    for item in Prefetch(items(), depth=0):
+        if item == 1:
+            assert made.wait(timeout=5)
 
 
 def test_errors_arrive_after_the_items_before_them():

@@ -29,13 +29,15 @@ class Prefetch(Generic[T]):
 
     Args:
         items: Iterated in the thread.
-        depth: Items that wait to be used at the most, at least 1; one more is being made.
+        depth: Items that wait to be used at the most, while one more is being made. With 0 the
+            next item is begun when the last one is taken: two are alive at a time, no more.
     """
 
     def __init__(self, items: Iterable[T], *, depth: int = 2) -> None:
         self._items = items
-        self._queue: queue.Queue[T | _End] = queue.Queue(maxsize=depth)
-        self._stopped = threading.Event()
+        self._queue: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
+        self._room = threading.Semaphore(depth + 1)
+        self._stopped = False
 
     def __iter__(self) -> Iterator[T]:
         """Yield the items; use it once."""
@@ -43,33 +45,32 @@ class Prefetch(Generic[T]):
         worker.start()
         try:
             while not isinstance(item := self._queue.get(), _End):
+                self._room.release()
                 yield item
                 del item  # its memory may be wanted for the next one
             if item.error is not None:
                 raise item.error
         finally:
-            self._stopped.set()
-            while worker.is_alive():  # it may be waiting for a place in the queue
-                self._drain()
-                worker.join(timeout=0.05)
+            self._stopped = True
+            self._room.release()  # the worker may be waiting for it
+            worker.join()
 
     def _work(self) -> None:
         error: BaseException | None = None
         try:
-            for item in self._items:
+            items = iter(self._items)
+            while True:
+                self._room.acquire()
+                if self._stopped:
+                    break
+                try:
+                    item = next(items)
+                except StopIteration:
+                    break
                 self._queue.put(item)
                 del item
-                if self._stopped.is_set():
-                    break
             if isinstance(self._items, Generator):
                 self._items.close()  # so that threads of its own stop too, whoever still has it
         except BaseException as exc:  # noqa: BLE001 - carried over to the iterating thread
             error = exc
         self._queue.put(_End(error))
-
-    def _drain(self) -> None:
-        try:
-            while True:
-                self._queue.get_nowait()
-        except queue.Empty:
-            return

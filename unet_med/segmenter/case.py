@@ -128,7 +128,7 @@ class OpenCase:
 
         Slices are read, and the network runs, in threads of their own meanwhile.
         """
-        logits = Prefetch(self.logits(), depth=1)
+        logits = Prefetch(self.logits(), depth=0)  # logits are large
         watch = self._watch.add
         for start, part in iter_labels(logits, self.recipe, clock=self.clock, watch=watch):
             yield start, part
