@@ -83,3 +83,20 @@ def test_the_predictor_gives_float32_logits(precision):
     assert logits.flags.c_contiguous
     tolerance = 1e-5 if precision == "fp32" else 0.05
     np.testing.assert_allclose(logits, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_networks_run_together_give_every_reason_why(monkeypatch):
+    def resolve(recipe, *, weights, backend, precision, **_):
+        name = {"auto": "openvino" if weights else "torch"}.get(backend, backend)
+        fastest = "bf16" if recipe.precisions else "fp32"
+        chosen = {"auto": fastest}.get(precision, precision)
+        return backends.Execution(name, chosen, "cpu", 1, "its own")
+
+    monkeypatch.setattr(backends, "resolve", resolve)
+    unlike = [(make_recipe(verified("bf16")), "model.pt"), (make_recipe(), None)]
+    together = backends.resolve_together(unlike)
+    assert {(how.backend, how.precision) for how in together} == {("torch", "fp32")}
+    assert together[0].reason == (
+        "torch, as not all bundles have an export; "
+        "fp32, as no faster precision is verified for all; its own"
+    )

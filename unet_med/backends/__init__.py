@@ -169,20 +169,14 @@ def resolve_together(
             for recipe, weights in networks
         )
 
-    found = resolved(backend, precision)
+    found, reasons = resolved(backend, precision), []
     if len({how.backend for how in found}) > 1:
-        found = _for_reason(
-            resolved("torch", precision), "torch, as not all bundles have an export"
-        )
+        found = resolved("torch", precision)
+        reasons.append("torch, as not all bundles have an export")
     if len({how.precision for how in found}) > 1:
-        found = _for_reason(
-            resolved(found[0].backend, "fp32"), "fp32, as no faster precision is verified for all"
-        )
-    return found
-
-
-def _for_reason(found: Sequence[Execution], reason: str) -> tuple[Execution, ...]:
-    return tuple(replace(how, reason=f"{reason}; {how.reason}") for how in found)
+        found = resolved(found[0].backend, "fp32")
+        reasons.append("fp32, as no faster precision is verified for all")
+    return tuple(replace(how, reason="; ".join([*reasons, how.reason])) for how in found)
 
 
 def load_backend(name: str) -> ModuleType:
