@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import threading
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +19,18 @@ from tests.exports import make_export, needs_openvino, write_scan
 from unet_med.backends.torch_backend import build_network
 from unet_med.bundle import open_bundle
 from unet_med.cli import main
-from unet_med.errors import BundleError, InputError, RecipeError
-from unet_med.inference import SharedVolume, SlicewiseInferer
-from unet_med.preprocessing import Context, Normalisation
+from unet_med.errors import BundleError, InputError, RecipeError, WeightsError
+from unet_med.geometry import Geometry, slice_layout
+from unet_med.inference import (
+    Prefetch,
+    SharedVolume,
+    SlicePipeline,
+    SlicewiseInferer,
+    Strand,
+    iter_ensemble_logits,
+)
+from unet_med.inference.slices import ArraySlices
+from unet_med.preprocessing import Context, InPlaneResampler, Normalisation
 from unet_med.recipe import Channel, LabelRule, Recipe
 from unet_med.transforms import LoadVolume, NormaliseVolume
 from unet_med.volumes import open_volume
@@ -202,3 +214,28 @@ def test_all_members_run_on_one_backend(bundles, scan, tmp_path):
     assert "not all bundles have an export" in mixed.execution.reason
     slow = unet_med.load(exported, threads=1, backend="torch").segment(scan).labels
     assert (fast.segment(scan).labels != slow).mean() < 1e-3
+
+
+def test_a_member_that_fails_leaves_no_thread_of_another():
+    def works(slices):
+        return np.repeat(slices[:, :1], 2, axis=1)
+
+    def fails(_slices):
+        msg = "no more"
+        raise WeightsError(msg)
+
+    grid = Geometry((16, 16, 60), np.eye(4))
+    layout = slice_layout(grid, "axial").in_file_order()
+    source = ArraySlices(np.ones((1, 16, 16, 60), np.float32), layout)
+    resampler = InPlaneResampler((16, 16), (1.0, 1.0), None)
+    strands = [
+        Strand(SlicePipeline(layout, offsets, resampler, 16, WindowRule(), 4), (), predictor)
+        for offsets, predictor in (((0,), works), ((-1, 0, 1), fails))
+    ]
+    gc.disable()  # what only that would free stays for minutes
+    try:
+        with suppress(WeightsError):
+            list(Prefetch(iter_ensemble_logits(strands, lambda _: source, activation="softmax")))
+        assert not [t for t in threading.enumerate() if t.name == "unet_med-prefetch"]
+    finally:
+        gc.enable()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import weakref
+from contextlib import suppress
 
 import pytest
 
@@ -94,6 +96,28 @@ def test_errors_arrive_after_the_items_before_them():
         seen.extend(iter_into(Prefetch(items()), seen))
     assert seen == [1, 2]
     assert not workers()
+
+
+def test_an_error_that_was_handled_leaves_nothing_behind():
+    class Item:
+        pass
+
+    item = Item()
+    known = weakref.ref(item)
+
+    def items(mine):
+        yield 1
+        msg = f"the file ends here, at {mine}"
+        raise ValueError(msg)
+
+    gc.disable()
+    try:
+        with suppress(ValueError):
+            list(Prefetch(items(item)))
+        del item
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 def iter_into(items, seen):

@@ -80,8 +80,8 @@ def _needed_bytes(pipeline: SlicePipeline, recipe: Recipe) -> tuple[int, int]:
     shape = pipeline.resampler.network_shape
     native, whole = math.prod(pipeline.resampler.shape), math.prod(shape)
     maps = _MAPS_PER_CHANNEL * network.sizes[0] + 3 * network.out_channels
-    # Slices wait while others are run: two batches ahead, one in use, one being made. Logits
-    # wait while labels are made: one batch ahead, one in use, one being made.
+    # Slices wait while others are run: two batches ahead, one in use, one being made. Of
+    # logits one batch is in use while the next one is made, there before and after resampling.
     around = 4 * network.in_channels * whole + 3 * network.out_channels * native
     if not pipeline.window.is_needed(shape):
         return 0, _BYTES * (maps * whole + around)

@@ -142,7 +142,9 @@ def iter_ensemble_logits(
             del batch
         with clock.stage("average"):
             logits = mean.logits()
+        del mean
         yield start, logits
+        del logits  # before the next ones are made
 
 
 def different_inputs(strands: Sequence[Strand]) -> list[list[Strand]]:

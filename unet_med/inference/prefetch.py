@@ -41,6 +41,7 @@ class Prefetch(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         """Yield the items; use it once."""
+        item: T | _End | None = None
         worker = threading.Thread(target=self._work, name="unet_med-prefetch", daemon=True)
         worker.start()
         try:
@@ -51,26 +52,29 @@ class Prefetch(Generic[T]):
             if item.error is not None:
                 raise item.error
         finally:
+            item = None  # an error knows this frame; if each held the other, both would stay
             self._stopped = True
             self._room.release()  # the worker may be waiting for it
             worker.join()
 
     def _work(self) -> None:
-        error: BaseException | None = None
         try:
-            items = iter(self._items)
-            while True:
-                self._room.acquire()
-                if self._stopped:
-                    break
-                try:
-                    item = next(items)
-                except StopIteration:
-                    break
-                self._queue.put(item)
-                del item
-            if isinstance(self._items, Generator):
-                self._items.close()  # so that threads of its own stop too, whoever still has it
+            self._make()
+            self._queue.put(_End())
         except BaseException as exc:  # noqa: BLE001 - carried over to the iterating thread
-            error = exc
-        self._queue.put(_End(error))
+            self._queue.put(_End(exc))
+
+    def _make(self) -> None:
+        items = iter(self._items)
+        while True:
+            self._room.acquire()
+            if self._stopped:
+                break
+            try:
+                item = next(items)
+            except StopIteration:
+                break
+            self._queue.put(item)
+            del item
+        if isinstance(self._items, Generator):
+            self._items.close()  # so that threads of its own stop too, whoever still has it
