@@ -13,7 +13,15 @@ import pytest
 from isal import igzip
 
 from unet_med.errors import VolumeError
-from unet_med.volumes import compressed, from_nibabel, open_volume, stack_volumes, stored
+from unet_med.volumes import (
+    compressed,
+    from_nibabel,
+    open_volume,
+    stack_volumes,
+    stored,
+    verify_mask,
+    write_mask,
+)
 
 TYPES = ("u1", "i1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
 
@@ -240,6 +248,32 @@ def test_forms_are_chosen_by_code_and_conflicts_are_named(write_nifti, messages_
     assert from_nibabel(nib.load(both)).warnings == (carried,)
     stacked = stack_volumes([open_volume(both), open_volume(both)])
     assert stacked.warnings == (carried,)
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_mm", "said"),
+    [("micron", 1000, "micrometres"), ("meter", 0.001, "metres"), ("unknown", 1, None)],
+)
+@pytest.mark.parametrize("form", ["sform", "qform", "neither"])
+def test_lengths_in_other_units_become_millimetres(tmp_path, unit, per_mm, said, form):
+    expected = np.diag([1.5, 2, 3, 1])
+    affine = expected @ np.diag([per_mm, per_mm, per_mm, 1])
+    image = nib.Nifti1Image(np.zeros((4, 5, 6), np.int16), affine)
+    image.set_sform(affine, int(form == "sform"))
+    image.set_qform(affine, int(form != "neither"))
+    image.header.set_xyzt_units(unit, "sec")
+    nib.save(image, tmp_path / "scan.nii")
+    volume = open_volume(tmp_path / "scan.nii")
+    guessed = form == "neither"
+    np.testing.assert_allclose(volume.geometry.spacing_mm, [1.5, 2, 3], rtol=1e-6)
+    if not guessed:
+        np.testing.assert_allclose(volume.geometry.voxel_to_world, expected, rtol=1e-6)
+    assert len(volume.warnings) == guessed + (said is not None)
+    assert said is None or f"lengths in {said}, turned into mm" in volume.warnings[0]
+    mask = tmp_path / "mask.nii"
+    write_mask(np.ones((4, 5, 6), np.uint8), mask, like=volume, label_names={1: "one"})
+    assert nib.load(mask).header.get_xyzt_units() == (unit, "sec")
+    assert verify_mask(tmp_path / "scan.nii", mask) == []
 
 
 def test_the_rounding_of_a_half_turn_is_no_conflict(tmp_path, messages_of):

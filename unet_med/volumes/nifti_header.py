@@ -32,6 +32,10 @@ _GUESSED_AFFINE = (
     "neither sform nor qform is coded; the affine is made from pixdim alone, so the orientation, "
     "left and right included, is a guess"
 )
+_LENGTH_BITS = 0b111
+_OTHER_UNITS = {1: ("metres", 1e3), 3: ("micrometres", 1e-3)}
+"""NIfTI's codes of units other than mm: name, and mm in one of them, as ITK has it."""
+
 _NO_FILE = {
     FileNotFoundError: "does not exist",
     IsADirectoryError: "is a folder, not a NIfTI file",
@@ -158,24 +162,30 @@ def parse_header(raw: bytes, *, name: str) -> NiftiHeader:
 
 
 def best_affine(header: nib.Nifti1Header, *, shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Choose the affine: the sform if its code is > 0, else the qform if coded, else pixdim."""
+    """Choose the affine in mm: the sform if its code is > 0, the qform if coded, else pixdim."""
     if int(header["sform_code"]) > 0:
-        return _spanning(header.get_sform(), shape=shape)
+        return _spanning(_in_mm(header.get_sform(), header), shape=shape)
     if int(header["qform_code"]) > 0:
-        return np.asarray(header.get_qform(), dtype=np.float64)
-    return np.asarray(header.get_base_affine(), dtype=np.float64)
+        return _in_mm(header.get_qform(), header)
+    return _in_mm(header.get_base_affine(), header)
 
 
 def doubts_about_affine(header: NiftiHeader) -> tuple[str, ...]:
-    """Say in plain words where the affine is a guess, or one of two that disagree."""
+    """Say in plain words where the affine is a guess, is not in mm, or one of two that disagree."""
     said = header_class(header.raw)(header.raw)
+    unit = _OTHER_UNITS.get(_length_unit(said))
+    in_unit = () if unit is None else (f"the header gives lengths in {unit[0]}, turned into mm",)
+    return (*in_unit, *_doubts_about_forms(header, said))
+
+
+def _doubts_about_forms(header: NiftiHeader, said: nib.Nifti1Header) -> tuple[str, ...]:
     sform_code, qform_code = int(said["sform_code"]), int(said["qform_code"])
     if sform_code <= 0 and qform_code <= 0:
         return (_GUESSED_AFFINE,)
     if sform_code <= 0 or qform_code <= 0:
         return ()
     try:
-        qform = Geometry(header.geometry.shape, said.get_qform())
+        qform = Geometry(header.geometry.shape, _in_mm(said.get_qform(), said))
     except (HeaderDataError, ValueError):
         return ("the qform is not valid; the sform is used",)
     return _disagreement(header.geometry, qform)
@@ -187,6 +197,18 @@ def _disagreement(sform: Geometry, qform: Geometry) -> tuple[str, ...]:
     if apart <= QFORM_TOLERANCE * float(np.linalg.norm(ends[1] - ends[0])):
         return ()
     return (f"sform and qform disagree by up to {apart:.4g} mm; the sform is used",)
+
+
+def _length_unit(header: nib.Nifti1Header) -> int:
+    """Return NIfTI's code of the spatial unit; 0 = unknown."""
+    return int(header["xyzt_units"]) & _LENGTH_BITS
+
+
+def _in_mm(affine: NDArray[np.float64], header: nib.Nifti1Header) -> NDArray[np.float64]:
+    """Turn an affine in the header's unit into one in mm; a unit that is not said is mm."""
+    scaled = np.array(affine, dtype=np.float64)
+    scaled[:3] *= _OTHER_UNITS.get(_length_unit(header), ("mm", 1.0))[1]
+    return scaled
 
 
 def _spanning(affine: NDArray[np.float64], *, shape: tuple[int, int, int]) -> NDArray[np.float64]:
