@@ -181,6 +181,14 @@ def test_the_recipe_takes_over(tmp_path):
     torch.testing.assert_close(labels[:, 0].as_tensor().long(), logits.as_tensor().argmax(1))
 
 
+def test_voxels_without_a_value_are_not_blamed_on_the_weights(tmp_path):
+    recipe = open_bundle(make_bundle(tmp_path)).recipe
+    volume = make_volume()
+    volume[0, 0, 3, 4, 5] = np.nan
+    with pytest.raises(InputError, match="NaN or infinite voxels: normalise it first"):
+        SlicewiseInferer(recipe=recipe, output="labels")(volume, make_network())
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -193,6 +201,7 @@ def test_the_recipe_takes_over(tmp_path):
         ({"sw_batch_size": 0}, "sw_batch_size must be at least 1"),
         ({"multiple": 0}, "multiple must be at least 1"),
         ({"output": "labels"}, "needs a recipe"),
+        ({"output": "label"}, "must be logits or labels, got 'label'"),
     ],
 )
 def test_bad_settings_are_refused(arguments, text):

@@ -91,6 +91,9 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         output: Literal["logits", "labels"] = "logits",
     ) -> None:
         super().__init__()
+        if output not in ("logits", "labels"):
+            msg = f"output must be logits or labels, got {output!r}"
+            raise InputError(msg)
         if output == "labels" and recipe is None:
             msg = "output='labels' needs a recipe, which says what the channels mean"
             raise InputError(msg)
@@ -163,6 +166,9 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
     ) -> np.ndarray:
         array: np.ndarray = volume.detach().to(torch.float32).cpu().numpy()
         i, j, k = array.shape[1:]
+        if self._output == "labels" and not np.isfinite(array).all():
+            msg = "the input holds NaN or infinite voxels: normalise it first (NormaliseVolumed)"
+            raise InputError(msg)
         geometry = Geometry((i, j, k), affine)
         strands = self._strands(geometry, predictor, multiple)
         layout = strands[0].pipeline.layout
