@@ -42,6 +42,14 @@ class TestOutput:
                 run_cases(tmp_path, scan, output=output, overwrite=True)
         assert scan.read_bytes() == before
 
+    def test_a_map_never_replaces_another_cases_mask(self, tmp_path):
+        scans = [write_scan(tmp_path / name) for name in ("a.nii", "a.entropy.nii")]
+        with pytest.raises(
+            InputError, match=r"two cases would be written as .*a\.entropy\.nii\.gz"
+        ):
+            run_cases(tmp_path, *scans, save=("entropy",))
+        assert run_cases(tmp_path, *scans, save=("uncertainty",)).exit_code == 0
+
     def test_an_output_that_is_a_file_is_refused(self, tmp_path):
         scan = write_scan(tmp_path / "a.nii.gz")
         (tmp_path / "out").write_text("x")

@@ -94,6 +94,14 @@ def test_existing_masks_stay_unless_asked(tmp_path):
     assert verify_mask(scan, target) == []
 
 
+def test_a_mask_never_replaces_its_scan(tmp_path):
+    scan = write_scan(tmp_path / "a.nii.gz")
+    before = scan.read_bytes()
+    with pytest.raises(OutputError, match="would replace the scan"):
+        SaveMask(tmp_path, label_names=NAMES, overwrite=True)(labels_of(scan))
+    assert scan.read_bytes() == before
+
+
 def test_labels_off_the_scans_grid_are_refused(tmp_path):
     scan = write_scan(tmp_path / "a.nii.gz")
     save = SaveMask(tmp_path / "out", label_names=NAMES)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from unet_med._files import PARTIAL_PREFIX, real_path
 from unet_med.errors import InputError, OutputError
-from unet_med.volumes import MASK_FORMATS, WRITERS, mask_ending
+from unet_med.volumes import MASK_FORMATS, WRITERS, map_name, mask_ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,12 +82,29 @@ def sidecar_path(mask: Path) -> Path:
     return mask.with_name(mask.name[: -len(ending)] + ".json")
 
 
-def check_destination(destination: Destination, cases: Sequence[Case]) -> None:
+def map_path(mask: Path, kind: str) -> Path:
+    """Return where a map goes: beside its mask, a NIfTI file whatever the mask is.
+
+    Example:
+        >>> map_path(Path("out/a.nii.gz"), "entropy").name
+        'a.entropy.nii.gz'
+    """
+    return mask.with_name(map_name(sidecar_path(mask).name.removesuffix(".json"), kind))
+
+
+def check_destination(
+    destination: Destination, cases: Sequence[Case], *, maps: Sequence[str] = ()
+) -> None:
     """Refuse outputs that cannot be right, before anything is written.
+
+    Args:
+        destination: Where masks go.
+        cases: What they are made of.
+        maps: Kinds of maps wanted beside every mask.
 
     Raises:
         InputError: One file for several cases, a mask that would replace an input, or two
-            masks with one name.
+            masks, or a mask and another's map, with one name.
     """
     if destination.file_name is not None and len(cases) > 1:
         names = ", ".join(case.key for case in cases[:3])
@@ -103,10 +120,11 @@ def check_destination(destination: Destination, cases: Sequence[Case]) -> None:
         if real_path(target) in inputs:
             msg = f"the mask of {case.key} would replace the scan {target}; choose another output"
             raise InputError(msg)
-        if str(target) in targets:
-            msg = f"two cases would be written as {target}; rename one or segment them apart"
-            raise InputError(msg)
-        targets.add(str(target))
+        for path in (target, *(map_path(target, kind) for kind in maps)):
+            if str(path) in targets:
+                msg = f"two cases would be written as {path}; rename one or segment them apart"
+                raise InputError(msg)
+            targets.add(str(path))
 
 
 def open_folder(destination: Destination) -> None:

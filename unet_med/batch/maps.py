@@ -6,25 +6,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from unet_med._files import partial_file, publish, sha256_file
-from unet_med.batch.destination import sidecar_path
+from unet_med.batch.destination import map_path, sidecar_path
 from unet_med.batch.sidecar import read_sidecar
 from unet_med.errors import OutputError
-from unet_med.volumes import MAP_KINDS, is_map, map_name
+from unet_med.volumes import MAP_KINDS, is_map
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-
-
-def map_path(mask: Path, kind: str) -> Path:
-    """Return where a map goes: beside its mask, a NIfTI file whatever the mask is.
-
-    Example:
-        >>> from pathlib import Path
-        >>> map_path(Path("out/a.nii.gz"), "entropy").name
-        'a.entropy.nii.gz'
-    """
-    return mask.with_name(map_name(sidecar_path(mask).name.removesuffix(".json"), kind))
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def preview_batch(
         OutputError: The ledger cannot be read.
     """
     todo = choose_frames(cases.cases, n_channels=len(segmenter.recipe.channels), settings=settings)
-    check_destination(destination, todo)
+    check_destination(destination, todo, maps=settings.save)
     ledger = read_ledger(destination.folder)
     common = common_of(segmenter, settings)
     settings.listener.batch_started(len(todo), rule=cases.rule, execution=segmenter.execution)

@@ -61,7 +61,7 @@ def run_batch(
         ClusterError: Nobody is left who could make cases.
     """
     todo = choose_frames(cases.cases, n_channels=len(segmenter.recipe.channels), settings=settings)
-    check_destination(destination, todo)
+    check_destination(destination, todo, maps=settings.save)
     listener = settings.listener
     workers = crew or crew_here(segmenter, settings)
     common = common_of(segmenter, settings)

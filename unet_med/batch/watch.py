@@ -182,5 +182,5 @@ def _there(
     """Return the cases that are there now, if they can be told apart."""
     n_channels = len(segmenter.recipe.channels)
     cases = choose_frames(find().cases, n_channels=n_channels, settings=settings)
-    check_destination(destination, cases)
+    check_destination(destination, cases, maps=settings.save)
     return cases

@@ -106,6 +106,9 @@ class SaveMask(Transform):  # type: ignore[misc]  # MONAI is untyped
         if self._scans.setdefault(target, scan) != scan:
             msg = f"{scan} and {self._scans[target]} would both be written as {target}; set root"
             raise OutputError(msg)
+        if real_path(target) == real_path(Path(scan)):
+            msg = f"the mask would replace the scan {scan}: choose another output folder"
+            raise OutputError(msg)
         if target.exists() and not self.overwrite:
             msg = f"{target} exists: set overwrite to true, or choose another output folder"
             raise OutputError(msg)
