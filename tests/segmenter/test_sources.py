@@ -47,10 +47,12 @@ def test_a_channel_is_taken_of_every_kind_of_source(tmp_path, kind):
             as_volume(source, channel, ReadRules())
 
 
-def test_paths_in_a_tuple_are_no_array_and_affine(tmp_path):
-    path = unpacked(tmp_path).get_filename()
-    with pytest.raises(InputError, match="give channels as a list"):
-        as_volume((path, path), None, ReadRules())
+def test_scans_in_a_tuple_are_no_array_and_affine(tmp_path):
+    image = unpacked(tmp_path)
+    itk = sitk.GetImageFromArray(FRAMES[..., 0])
+    for part in (image.get_filename(), image, itk):
+        with pytest.raises(InputError, match="give channels as a list"):
+            as_volume((part, part), None, ReadRules())
 
 
 @pytest.mark.parametrize("ending", [".nii.bz2", ".nii.gz", ".nii", ".img.gz", ".img"])

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             **execution_of(args),
         )
     if report.exit_code != 0:
-        print(report.summary())
+        print(json.dumps(report.as_dict(), indent=2) if args.json else report.summary())
         return report.exit_code
     scores = api.evaluate(
         args.output / "masks",

@@ -43,13 +43,13 @@ def as_volume(source: Any, channel: int | None, rules: ReadRules) -> Volume:  # 
 
 def _memory_volume(source: Any) -> Volume:  # noqa: ANN401 - see Segmenter
     if isinstance(source, tuple):
-        if len(source) != 2 or any(isinstance(part, str | Path) for part in source):  # noqa: PLR2004 - (array, affine)
+        if len(source) != 2 or any(map(_is_scan, source)):  # noqa: PLR2004 - (array, affine)
             msg = (
                 "cannot segment this tuple: it stands for (array, affine); give channels as a list"
             )
             raise InputError(msg)
         return array_volume(np.asarray(source[0]), np.asarray(source[1]))
-    library = type(source).__module__.partition(".")[0]
+    library = _library_of(source)
     if library == "SimpleITK":
         return from_sitk(source)
     if library == "nibabel":
@@ -62,6 +62,15 @@ def _memory_volume(source: Any) -> Volume:  # noqa: ANN401 - see Segmenter
         "(array, affine), or a list of these, one per channel"
     )
     raise InputError(msg)
+
+
+def _library_of(source: object) -> str:
+    return type(source).__module__.partition(".")[0]
+
+
+def _is_scan(part: object) -> bool:
+    """Whether a part of a tuple is a scan of its own, so that the tuple is meant as channels."""
+    return isinstance(part, str | Path) or _library_of(part) in {"nibabel", "SimpleITK"}
 
 
 def check_channels(volume: Volume, recipe: Recipe) -> None:
