@@ -32,8 +32,9 @@ from unet_med.reporting.evaluated import evaluation_report
 from unet_med.reporting.pages import write_report
 from unet_med.reporting.pictures import CaseVolumes, case_pictures
 from unet_med.reporting.store import PictureStore
+from unet_med.transforms.reading import open_loaded
 from unet_med.transforms.world import ras_affine
-from unet_med.volumes import ArrayVolume, Volume, array_volume, open_volume
+from unet_med.volumes import ArrayVolume, Volume, array_volume
 from unet_med.weights import load_weights
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _scan(image: Any) -> tuple[Volume | None, str]:  # noqa: ANN401 - a MetaTens
     if not path:
         return None, "The scan has no file name in its metadata, so the masks stand alone."
     try:
-        return open_volume(path), ""
+        return open_loaded(_meta(image)), ""
     except UnetMedError as exc:
         return None, f"The scan cannot be shown: {exc}."
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import nibabel as nib
 import numpy as np
@@ -19,10 +19,12 @@ from tests.batches import (
     write_bundle,
     write_scan,
 )
-from unet_med.batch import BatchSettings, Destination, find_cases, run_batch
+from tests.volumes.dicoms import noise, orthonormal, write_series
+from unet_med.batch import BatchSettings, Destination, find_cases, run_batch, split_frames
+from unet_med.cases import Case
 from unet_med.errors import InputError
 from unet_med.segmenter import Segmenter
-from unet_med.volumes import verify_mask
+from unet_med.volumes import Limits, ReadRules, SeriesRule, verify_mask
 
 GARBAGE = b"this is no scan"
 
@@ -144,6 +146,19 @@ class TestFrames:
             mask = labels_of(tmp_path / "out" / f"a_frame{frame:04d}.nii.gz")
             np.testing.assert_array_equal(mask, slow_labels(scan, frame))
         np.testing.assert_array_equal(labels_of(tmp_path / "out/b.nii.gz"), slow_labels(plain))
+
+    def test_frames_are_read_by_the_rules_of_the_run(self, tmp_path):
+        exam = tmp_path / "exam"
+        exam.mkdir()
+        for number in (1, 2):
+            fields = {"uid": f"1.2.826.{number}", "SeriesNumber": number}
+            for path in write_series(tmp_path / str(number), noise(), orthonormal(), **fields):
+                path.rename(exam / f"{number}{path.name}")
+        case = Case("exam", PurePosixPath(), (exam,))
+        rules = ReadRules(series=SeriesRule("2"))
+        assert split_frames([case], rules) == (case,)
+        (refused,) = split_frames([case], ReadRules(Limits(max_voxels=9), rules.series))
+        assert "the limit is 9" in refused.problem
 
     def test_one_channel_can_be_chosen_and_is_part_of_the_work(self, tmp_path):
         scan = write_scan(tmp_path / "in" / "a.nii.gz", shape=(6, 5, 4, 3))

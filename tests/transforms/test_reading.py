@@ -10,8 +10,9 @@ from monai.data import DataLoader, Dataset, MetaTensor, decollate_batch
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImage
 
 from tests.transforms.scans import OBLIQUE, write_scan
+from tests.volumes.dicoms import noise, orthonormal, write_series
 from unet_med.errors import GeometryError, InputError, VolumeError
-from unet_med.transforms import LoadVolume, LoadVolumed
+from unet_med.transforms import LoadVolume, LoadVolumed, SaveMask
 
 
 def test_voxels_and_affine_are_nibabels(tmp_path):
@@ -94,3 +95,23 @@ def test_dictionary_form_names_a_missing_key(tmp_path):
     with pytest.raises(KeyError, match="image"):
         LoadVolumed("image")({"label": tmp_path})
     assert LoadVolumed("image", allow_missing_keys=True)({}) == {}
+
+
+def test_the_series_of_a_dicom_folder_is_that_of_the_recipes_modality(tmp_path):
+    """As on the command line: or a network for MR would be run on a CT, through this door alone."""
+    exam, ct = tmp_path / "exam", tmp_path / "ct"
+    for folder in (exam, ct):
+        write_series(folder, noise(seed=1), orthonormal(), uid="1.2.826.1")
+    mr = {"Modality": "MR", "uid": "1.2.826.2", "SeriesNumber": 7}
+    for path in write_series(tmp_path / "mr", noise(seed=2), orthonormal(), **mr):
+        path.rename(exam / f"mr{path.name}")
+    load = LoadVolumed("image", modalities=["MR"])
+    image = load({"image": str(exam)})["image"]
+    np.testing.assert_array_equal(image[0].numpy(), noise(seed=2))
+    with pytest.raises(InputError, match="no series for modality MR"):
+        load({"image": str(ct)})
+    with pytest.raises(InputError, match="several series"):
+        LoadVolume()(exam)
+    SaveMask(tmp_path / "out", label_names={1: "one"})((image > 0).to(torch.uint8))
+    mask = nib.load(tmp_path / "out" / "exam.nii.gz")
+    np.testing.assert_array_equal(np.asarray(mask.dataobj), noise(seed=2) > 0)

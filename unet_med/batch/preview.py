@@ -44,7 +44,7 @@ def preview_batch(
         InputError: The destination or the settings cannot be right for these cases.
         OutputError: The ledger cannot be read.
     """
-    todo = choose_frames(cases.cases, n_channels=len(segmenter.recipe.channels), settings=settings)
+    todo = choose_frames(cases.cases, segmenter=segmenter, settings=settings)
     check_destination(destination, todo, maps=settings.save)
     ledger = read_ledger(destination.folder)
     common = common_of(segmenter, settings)

@@ -60,7 +60,7 @@ def run_batch(
         OutputError: The output folder cannot be written, or another run holds it.
         ClusterError: Nobody is left who could make cases.
     """
-    todo = choose_frames(cases.cases, n_channels=len(segmenter.recipe.channels), settings=settings)
+    todo = choose_frames(cases.cases, segmenter=segmenter, settings=settings)
     check_destination(destination, todo, maps=settings.save)
     listener = settings.listener
     workers = crew or crew_here(segmenter, settings)
@@ -128,18 +128,19 @@ def common_of(segmenter: Network, settings: BatchSettings) -> Common:
 
 
 def choose_frames(
-    cases: Sequence[Case], *, n_channels: int, settings: BatchSettings
+    cases: Sequence[Case], *, segmenter: Network, settings: BatchSettings
 ) -> tuple[Case, ...]:
     """Apply ``channel`` and ``frames``, which recipes with one channel know.
 
     Raises:
         InputError: The recipe takes several channels.
     """
+    n_channels = len(segmenter.recipe.channels)
     if n_channels > 1 and (settings.frames or settings.channel is not None):
         msg = f"channel and frames are for recipes with one channel; this one takes {n_channels}"
         raise InputError(msg)
     if settings.frames:
-        return split_frames(cases)
+        return split_frames(cases, segmenter.rules)
     return tuple(replace(case, channel=settings.channel) for case in cases)
 
 

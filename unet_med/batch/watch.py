@@ -180,7 +180,6 @@ def _there(
     settings: BatchSettings,
 ) -> tuple[Case, ...]:
     """Return the cases that are there now, if they can be told apart."""
-    n_channels = len(segmenter.recipe.channels)
-    cases = choose_frames(find().cases, n_channels=n_channels, settings=settings)
+    cases = choose_frames(find().cases, segmenter=segmenter, settings=settings)
     check_destination(destination, cases, maps=settings.save)
     return cases

@@ -11,7 +11,7 @@ from unet_med.errors import InputError
 from unet_med.geometry import grid_difference
 from unet_med.inference import SlicePipeline, VolumeSlices, volume_statistics
 from unet_med.preprocessing import context_indices
-from unet_med.volumes import open_volume, stack_volumes
+from unet_med.volumes import ReadRules, open_volume, stack_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,7 +89,8 @@ def network_inputs(samples: Iterator[Sample], n_outputs: int) -> list[NDArray[np
 
 
 def _samples_of(scan: Scan, recipe: Recipe, n_slices: int) -> Iterator[Sample]:
-    parts = [open_volume(path) for path in scan.paths]
+    series = ReadRules().for_modalities(channel.modality for channel in recipe.channels).series
+    parts = [open_volume(path, series=series) for path in scan.paths]
     volume = parts[0] if len(parts) == 1 else stack_volumes(parts)
     if volume.n_channels != len(recipe.channels):
         msg = f"{volume.name} has {volume.n_channels} channels, the recipe {len(recipe.channels)}"

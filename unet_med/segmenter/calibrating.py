@@ -17,6 +17,7 @@ from unet_med.quality import (
     negative_log_likelihood,
     reliability,
 )
+from unet_med.segmenter.sources import as_volume
 from unet_med.volumes import open_volume
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def calibrate(
     if segmenter.others or not cases:
         msg = "calibration needs labelled scans and one bundle, not an ensemble"
         raise InputError(msg)
-    n_slices = sum(_count_slices(paths[0], segmenter.recipe.slice_axis) for paths, _ in cases)
+    n_slices = sum(_count_slices(paths[0], segmenter) for paths, _ in cases)
     sample = VoxelSample(n_slices, max_voxels=max_voxels)
     for number, (paths, reference) in enumerate(cases):
         if progress is not None:
@@ -121,9 +122,9 @@ def calibrate(
     return _fitted(sample, segmenter, n_cases=len(cases), n_slices=n_slices)
 
 
-def _count_slices(path: Path, slice_axis: str) -> int:
-    geometry = open_volume(path).geometry
-    return slice_layout(geometry, slice_axis).n_slices(geometry)
+def _count_slices(path: Path, segmenter: Segmenter) -> int:
+    geometry = as_volume(path, None, segmenter.read_rules).geometry
+    return slice_layout(geometry, segmenter.recipe.slice_axis).n_slices(geometry)
 
 
 def _add(sample: VoxelSample, case: OpenCase, reference: Path) -> None:

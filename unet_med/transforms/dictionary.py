@@ -31,10 +31,11 @@ class LoadVolumed(MapTransform):  # type: ignore[misc]  # MONAI is untyped
         *,
         channel: int | None = None,
         n_channels: int | None = None,
+        modalities: Sequence[str] = (),
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.transform = LoadVolume(channel=channel, n_channels=n_channels)
+        self.transform = LoadVolume(channel=channel, n_channels=n_channels, modalities=modalities)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Data:
         """Load every key."""

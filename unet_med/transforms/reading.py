@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from os import PathLike
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from monai.data import MetaTensor
@@ -13,15 +13,20 @@ from monai.transforms import Transform
 from monai.utils import MetaKeys, SpaceKeys
 
 from unet_med.errors import InputError
-from unet_med.volumes import open_volume, stack_volumes
+from unet_med.volumes import ReadRules, SeriesRule, open_volume, stack_volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from unet_med.volumes import Volume
 
 logger = logging.getLogger(__name__)
 
 INPUTS_KEY = "unet_med_inputs"
 """Meta data key of all files of a scan, in channel order, as a JSON list."""
+
+MODALITY_KEY = "unet_med_modality"
+"""Meta data key of the modality by which a series was chosen of a DICOM folder; empty = none."""
 
 AnyPath = str | PathLike[str]
 
@@ -37,11 +42,20 @@ class LoadVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
         channel: Take only this channel or frame of a 4D file, counted from 0.
         n_channels: How many channels there must be; ``None`` = any. So a 4D file cannot pass
             its frames off as channels.
+        modalities: Of the recipe's channels: of a DICOM folder the series of that modality is
+            taken, and any other refused, as on the command line.
     """
 
-    def __init__(self, *, channel: int | None = None, n_channels: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        channel: int | None = None,
+        n_channels: int | None = None,
+        modalities: Sequence[str] = (),
+    ) -> None:
         self.channel = channel
         self.n_channels = n_channels
+        self.series = ReadRules().for_modalities(modalities).series
 
     def __call__(self, source: AnyPath | Sequence[AnyPath]) -> MetaTensor:
         """Load a file, or one file per channel.
@@ -52,7 +66,9 @@ class LoadVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
             InputError: The number of channels is not the one expected.
         """
         paths = [source] if isinstance(source, str | PathLike) else source
-        volume = stack_volumes([open_volume(path, channel=self.channel) for path in paths])
+        volume = stack_volumes(
+            [open_volume(path, channel=self.channel, series=self.series) for path in paths]
+        )
         if self.n_channels not in (None, volume.n_channels):
             msg = (
                 f"{volume.name} has {volume.n_channels} channels, expected {self.n_channels}: "
@@ -70,6 +86,20 @@ class LoadVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
             MetaKeys.SPATIAL_SHAPE: torch.tensor(shape),
             "filename_or_obj": str(paths[0]),
             INPUTS_KEY: json.dumps([str(path) for path in paths]),
+            MODALITY_KEY: self.series.modality or "",
         }
         voxels = torch.from_numpy(volume.read(0, shape[2], axis=2))
         return MetaTensor(voxels, affine=affine, meta=meta)
+
+
+def open_loaded(meta: Mapping[str, Any]) -> Volume:
+    """Open the file that `LoadVolume` took its header of, once more.
+
+    Args:
+        meta: Meta data with ``filename_or_obj``.
+
+    Raises:
+        VolumeError: It cannot be read.
+    """
+    rule = SeriesRule(modality=meta.get(MODALITY_KEY) or None)
+    return open_volume(str(meta["filename_or_obj"]), series=rule)

@@ -14,9 +14,9 @@ from unet_med._files import real_path
 from unet_med._switch import is_on
 from unet_med.errors import GeometryError, InputError, LabelError, OutputError
 from unet_med.geometry import Geometry, grid_difference
-from unet_med.transforms.reading import INPUTS_KEY
+from unet_med.transforms.reading import INPUTS_KEY, open_loaded
 from unet_med.transforms.world import ras_affine
-from unet_med.volumes import files_of, open_volume, volume_ending, write_mask
+from unet_med.volumes import files_of, volume_ending, write_mask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,11 +74,12 @@ class SaveMask(Transform):  # type: ignore[misc]  # MONAI is untyped
             GeometryError: The labels are not on the scan's grid.
             OutputError: The mask exists, or cannot be written.
         """
-        scan = str(getattr(labels, "meta", {}).get("filename_or_obj", ""))
+        meta = getattr(labels, "meta", {})
+        scan = str(meta.get("filename_or_obj", ""))
         if not scan:
             msg = "the labels carry no filename_or_obj: load the scan with LoadVolume(d)"
             raise InputError(msg)
-        like = open_volume(scan)
+        like = open_loaded(meta)
         voxels = _label_map(labels)
         _check_grid(labels, voxels, like)
         write_mask(
