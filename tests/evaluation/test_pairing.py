@@ -73,6 +73,21 @@ def test_hidden_files_sidecars_and_headers_of_pairs_are_no_cases(tmp_path):
     assert pairing.extra == pairing.failed == ()
 
 
+def test_nothing_behind_a_link_is_lost(tmp_path):
+    """Cases that silently leave a cohort can flatter its means."""
+    make_folder(tmp_path / "elsewhere", "c.nii")
+    for side in "pr":
+        make_folder(tmp_path / side, "a.nii", "b.nii")
+        (tmp_path / side / "site").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / side / "site loop").symlink_to(tmp_path / side)
+    (tmp_path / "p/b.nii").unlink()
+    (tmp_path / "p/b.nii").symlink_to("not fetched")
+    (tmp_path / "r/d.nii").symlink_to("not fetched")
+    pairing = pair_cases(tmp_path / "p", tmp_path / "r")
+    found = {pair.case: (pair.prediction is not None) for pair in pairing.pairs}
+    assert found == {"a": True, "b": False, "d": False, "site/c": True}
+
+
 def test_two_files_are_a_pair_whatever_their_names(tmp_path):
     folder = make_folder(tmp_path, "out.nii.gz", "truth.nii")
     pairing = pair_cases(folder / "out.nii.gz", folder / "truth.nii")

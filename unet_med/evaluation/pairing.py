@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from unet_med.cases.near import nearest_ids
+from unet_med.cases.walk import find_files
 from unet_med.errors import InputError
 from unet_med.evaluation.records import ExtraPrediction, FailedCase
-from unet_med.volumes import OPENERS, is_map, volume_ending
+from unet_med.volumes import OPENERS, volume_ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,7 +70,8 @@ def pair_cases(predictions: Path, references: Path) -> Pairing:
     if predictions.is_file() and references.is_file():
         return Pairing((Pair(case_id(references.name), predictions, references),))
     true = find_masks(references)
-    predicted = as_references(find_masks(predictions), true)
+    there = {case: _existing(paths) for case, paths in find_masks(predictions).items()}
+    predicted = as_references({case: paths for case, paths in there.items() if paths}, true)
     both = predicted.keys() & true.keys()
     if not both:
         raise InputError(_nothing_fits(predicted, true))
@@ -114,34 +116,31 @@ def case_id(name: str) -> str:
 def find_masks(root: Path) -> dict[str, list[Path]]:
     """Return the mask files below a folder by case id; hidden files and maps are left out.
 
-    A case with more than one file keeps them all. A path to a file gives that file.
+    Folders are searched as those of scans are: linked ones too, and a link to nothing is a file
+    that cannot be read. A case with more than one file keeps them all. A path to a file gives
+    that file.
 
     Raises:
-        InputError: The path does not exist or holds no mask.
+        InputError: The path does not exist or holds no mask, or a folder cannot be read.
     """
     if root.is_file():
         return {case_id(root.name): [root]}
     if not root.is_dir():
         msg = f"{root} does not exist; give a mask file or a folder of masks"
         raise InputError(msg)
+    files, nothing = find_files(str(root))
     found: dict[str, list[Path]] = {}
-    for path in sorted(root.rglob("*")):
-        inside = path.relative_to(root)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if hidden or volume_ending(path) is None or not path.is_file() or _is_header(path):
-            continue
-        if is_map(path):
-            continue
-        found.setdefault(inside.with_name(case_id(path.name)).as_posix(), []).append(path)
+    for file in files:
+        if volume_ending(file.path) is not None:  # which folders of DICOM files have not
+            name = (file.relative_folder / case_id(file.path.name)).as_posix()
+            found.setdefault(name, []).append(file.path)
     if not found:
         msg = f"{root} holds no mask ({' '.join(OPENERS)}); give a folder of masks"
         raise InputError(msg)
+    if nothing:
+        msg = f"not all of {root} can be searched: {nothing[0].name}: {nothing[0].why}"
+        raise InputError(msg)
     return found
-
-
-def _is_header(path: Path) -> bool:
-    """Whether the file is the header of a pair; the pair counts once, as its .img file."""
-    return path.suffix.lower() == ".hdr" and path.with_suffix(".img").exists()
 
 
 def _paired(predicted: Mapping[str, list[Path]], true: Mapping[str, list[Path]]) -> Pairing:
@@ -159,6 +158,11 @@ def _paired(predicted: Mapping[str, list[Path]], true: Mapping[str, list[Path]])
         if case not in true
     )
     return Pairing(tuple(pairs), extra, tuple(failed))
+
+
+def _existing(paths: Iterable[Path]) -> list[Path]:
+    """Leave out links to nothing: such a prediction is missing."""
+    return [path for path in paths if path.exists()]
 
 
 def _only(masks: Mapping[str, list[Path]], ids: set[str]) -> dict[str, list[Path]]:
