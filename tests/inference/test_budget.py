@@ -68,7 +68,7 @@ def test_without_a_budget_one_slice_is_always_run():
     assert batch_for(None, recipe=huge) == 1
 
 
-@pytest.mark.parametrize("memory_gb", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("memory_gb", [0.0, -1.0, float("nan"), float("inf"), "2"])
 def test_budgets_that_are_no_amount_are_refused(memory_gb):
     with pytest.raises(InputError, match="above 0"):
         load_segmenter(memory_gb=memory_gb)

@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from tests.bundles import make_bundle
 from unet_med.backends.torch_backend import build_network
 from unet_med.bundle import open_bundle
+from unet_med.errors import RecipeError
 from unet_med.geometry import Geometry, slice_layout
 from unet_med.inference import SlicePipeline, SlicewiseInferer
 from unet_med.inference.mirrors import slice_mirrors
@@ -110,6 +111,12 @@ def test_slices_windows_and_mirrors_share_a_call(tmp_path, window):
     plain = replace(pipeline, mirrors=((False, False),)).run_network(slices, Recorder())
     np.testing.assert_allclose(logits[:, 0] - logits[:, 1], 2 * slices[:, 0], atol=1e-4)
     np.testing.assert_allclose(plain[:, 0], slices[:, 0], atol=1e-5)
+
+
+def test_axes_that_are_no_text_are_refused(tmp_path):
+    recipe = open_bundle(make_bundle(tmp_path)).recipe
+    with pytest.raises(RecipeError, match="axes joined by commas"):
+        recipe.with_tta(["left-right"])
 
 
 def test_more_mirrors_than_a_call_holds_are_run_in_turns(tmp_path):

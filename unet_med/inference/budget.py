@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from unet_med.errors import InputError
@@ -67,11 +68,15 @@ def check_memory(memory_gb: float | None) -> None:
     """Refuse budgets that are no amount of memory.
 
     Raises:
-        InputError: It is not above 0, or not finite.
+        InputError: It is no number, not above 0, or not finite.
     """
-    if memory_gb is not None and not (math.isfinite(memory_gb) and memory_gb > 0):
-        msg = f"memory must be a number of gigabytes above 0, got {memory_gb:g}"
+    if memory_gb is not None and not _is_amount(memory_gb):
+        msg = f"memory must be a number of gigabytes above 0, got {memory_gb!r}"
         raise InputError(msg)
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, Real) and 0 < float(value) < math.inf
 
 
 def _needed_bytes(pipeline: SlicePipeline, recipe: Recipe) -> tuple[int, int]:

@@ -18,7 +18,7 @@ _ACROSS = {"sagittal": "left-right", "coronal": "anterior-posterior", "axial": "
 """The axis that slices of each name are stacked along, which they cannot be mirrored on."""
 
 
-def parse_tta(text: str, recipe_tta: Sequence[MirrorAxis]) -> tuple[MirrorAxis, ...]:
+def parse_tta(text: object, recipe_tta: Sequence[MirrorAxis]) -> tuple[MirrorAxis, ...]:
     """Turn what a user asks for into mirror axes.
 
     Args:
@@ -26,7 +26,7 @@ def parse_tta(text: str, recipe_tta: Sequence[MirrorAxis]) -> tuple[MirrorAxis, 
         recipe_tta: What the recipe says.
 
     Raises:
-        RecipeError: An axis is unknown.
+        RecipeError: An axis is unknown, or it is no text.
 
     Example:
         >>> parse_tta("left-right,anterior-posterior", ())
@@ -34,6 +34,9 @@ def parse_tta(text: str, recipe_tta: Sequence[MirrorAxis]) -> tuple[MirrorAxis, 
         >>> parse_tta("none", ("left-right",))
         ()
     """
+    if not isinstance(text, str):  # such as a list in a bundle config
+        msg = f"tta must be recipe, none, or axes joined by commas, got {text!r}"
+        raise RecipeError(msg)
     if text == "recipe":
         return tuple(recipe_tta)
     if text == "none":
