@@ -80,7 +80,9 @@ def test_perfect_slices_are_not_called_the_worst(folder, capsys):
 
 def test_json_is_the_summary_and_nothing_else(folder, capsys):
     assert run(folder, "--json", "--empty", "one", "--labels", "2") == 0
-    printed = json.loads(capsys.readouterr().out)
+    out = capsys.readouterr().out
+    assert out.isascii()  # so that it is JSON in any terminal and log
+    printed = json.loads(out)
     assert printed == json.loads((folder / "out" / "summary.json").read_text())
     assert [one["label"] for one in printed["labels"]] == [2]
     assert printed["settings"] == {

@@ -174,7 +174,9 @@ def test_the_command_prints_tables_and_writes_the_plan(tmp_path, capsys):
     plan = TrainingPlan.load(out / "configs/plan.json")
     assert (plan.epochs, plan.mirror) == (2, ())
     assert run(*folders, "--steps", 1, "--output", tmp_path / "all.json", "--json") == 0
-    content = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert printed.isascii()  # so that it is JSON in any terminal and log
+    content = json.loads(printed)
     assert content == json.loads((tmp_path / "all.json").read_text())
     assert content["ok"]
     assert [case["id"] for case in content["data"]["cases"]] == ["p0", "p1", "p2", "p3"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import TYPE_CHECKING
 
 from unet_med.cli.evaluate_options import add_cohort, add_metrics, add_report, scoring_of
@@ -60,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
         # A log has a line per case already; a bar begins anew.
         written = _write_report(args, scores, bar)
     if args.json:
-        print((args.output / "summary.json").read_text(encoding="utf-8"), end="")
+        content = json.loads((args.output / "summary.json").read_text(encoding="utf-8"))
+        print(json.dumps(content, indent=2))  # in ASCII: not every terminal or log is UTF-8
     else:
         print_scores(scores)
         if comparison is not None:

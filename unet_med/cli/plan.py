@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
     if args.json:
-        print(json.dumps(planned.as_dict(), indent=2, ensure_ascii=False))
+        print(json.dumps(planned.as_dict(), indent=2))
     else:
         print_planned(planned)
         if args.output is not None and planned.plan is not None:
