@@ -38,6 +38,20 @@ def train(data, output, *more):
     return main(["train", *folders, f"--output={output}", "--threads=1", *more])
 
 
+def test_what_is_doubtful_about_the_data_is_said_once(data, tmp_path, capsys):
+    for path in sorted(data.rglob("*.nii.gz")):
+        image = nib.load(path)
+        voxels, affine = np.asanyarray(image.dataobj), image.affine
+        doubtful = nib.Nifti1Image(voxels, affine)
+        doubtful.set_sform(affine, 1)
+        doubtful.set_qform(np.diag([9.0, 9, 9, 1]), 1)
+        nib.save(doubtful, path)
+    assert train(data, tmp_path / "b", "--steps=2", "--sizes=4,8") == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "disagree" in line]
+    named = [line.split("warning: ")[1].split(":")[0] for line in said]
+    assert sorted(", ".join(named).split(", ")) == ["a", "b", "c"], said
+
+
 def test_folders_in_a_bundle_out(data, tmp_path, capsys):
     code = train(data, tmp_path / "b", "--steps=2", "--sizes=4,8", "--json")
     out, err = capsys.readouterr()

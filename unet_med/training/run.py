@@ -29,6 +29,8 @@ RUN = Path("runs/train")
 
 _NETWORK_WORDS = ("gloo", "connection", "closed by peer", "nccl", "timed out", "socket")
 
+_QUIET = ("monai.bundle.workflows", "unet_med.transforms.reading")
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -171,16 +173,22 @@ def run_bundle(root: Path, options: RunOptions) -> TrainingResult:
 
 @contextmanager
 def _own_config() -> Iterator[None]:
-    """Leave out MONAI's warnings that a config may run code: this one is ours."""
-    monai = logging.getLogger("monai.bundle.workflows")
-    level = monai.level
-    monai.setLevel(logging.ERROR)
+    """Leave out what need not be said here.
+
+    MONAI warns that a config may run code: this one is ours. What is doubtful about a file was
+    said when the data were checked.
+    """
+    loggers = [logging.getLogger(name) for name in _QUIET]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="parsing config_file")
             yield
     finally:
-        monai.setLevel(level)
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
 
 
 @contextmanager
