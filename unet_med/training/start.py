@@ -11,7 +11,7 @@ import torch.distributed as dist
 from unet_med.bundle import WEIGHTS
 from unet_med.errors import InputError, UnetMedError
 from unet_med.training.bundle_files import refuse_used_folder, write_bundle
-from unet_med.training.plan import PLAN, TrainingPlan
+from unet_med.training.plan import FOLDS_PLAN, PLAN, TrainingPlan
 from unet_med.training.processes import agreed, is_distributed, is_first, under_torchrun
 from unet_med.training.run import RUN, RunOptions, TrainingResult, run_bundle
 
@@ -51,6 +51,13 @@ def train_bundle(output: Path, planner: Planner, options: RunOptions) -> Trainin
 def _prepare(output: Path, planner: Planner, options: RunOptions) -> UnetMedError | None:
     """Write the bundle if it is new; return what went wrong, so that all processes stop."""
     try:
+        if options.resume and (output / FOLDS_PLAN).is_file():
+            n_folds = TrainingPlan.load(output / FOLDS_PLAN).n_folds
+            msg = (
+                f"{output} was begun with {n_folds} folds: go on with --folds {n_folds} --resume, "
+                "or name a new folder"
+            )
+            raise InputError(msg)
         if options.resume and (output / PLAN).is_file():
             return None
         if options.resume and any((output / part).exists() for part in (RUN, WEIGHTS)):
