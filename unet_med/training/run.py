@@ -107,15 +107,16 @@ class TrainingResult:
 
     def summary(self) -> str:
         """Return one line for a reader."""
+        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
         if self.dice is None:
             why = "no case was held out to score it"
             if self.n_held_out:
                 why = f"the {self.n_held_out} held out could not be scored: no time, or no label"
-            return f"{self.root}: trained for {self.steps} steps; {why}"
+            return f"{self.root}: trained for {steps}; {why}"
         n = len(self.cases)
         what = f"{n} held-out case{'s' if n > 1 else ''}"
         what += ", before they were trained on, too" if self.joined else ""
-        return f"{self.root}: trained for {self.steps} steps, mean Dice {self.dice:.3f} on {what}"
+        return f"{self.root}: trained for {steps}, mean Dice {self.dice:.3f} on {what}"
 
 
 def run_bundle(root: Path, options: RunOptions) -> TrainingResult:

@@ -59,6 +59,7 @@ def _prepare(output: Path, planner: Planner, options: RunOptions) -> UnetMedErro
             )
             raise InputError(msg)
         if options.resume and (output / PLAN).is_file():
+            logger.info("cases, budget and network are those of %s", output / PLAN)
             return None
         if options.resume and any((output / part).exists() for part in (RUN, WEIGHTS)):
             msg = f"{output} has no {PLAN}: its training cannot go on; name a new folder"
