@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unet_med.training.rounds import Rounds
 
 RUN = Path("runs/train")
+TRAIN = Path("configs/train.yaml")
 
 _NETWORK_WORDS = ("gloo", "connection", "closed by peer", "nccl", "timed out", "socket")
 
@@ -133,7 +134,7 @@ def run_bundle(root: Path, options: RunOptions) -> TrainingResult:
         BundleError: The folder has no plan or no train.yaml.
         UnetMedError: What went wrong inside, as it was raised there.
     """
-    configs = [root / "configs" / "train.yaml"]
+    configs = [root / TRAIN]
     if under_torchrun():
         configs.append(root / "configs" / "multi_gpu_train.yaml")
     missing = [path for path in (*configs, root / PLAN) if not path.is_file()]
