@@ -186,6 +186,31 @@ def test_evaluate_reports_the_volume_dice(bundle, data, tmp_path):
     assert measured == pytest.approx(np.mean(dice), abs=1e-6)
 
 
+def test_evaluate_scores_the_others_when_cases_do_not_fit(bundle, data, tmp_path):
+    def add(name, voxels, shift=0):
+        affine = nib.load(write_scan(data / f"images/{name}.nii.gz", shape=(19, 23, 5))).affine
+        affine[0, 3] += shift
+        nib.save(nib.Nifti1Image(voxels, affine), data / f"labels/{name}.nii.gz")
+
+    voxels = np.zeros((19, 23, 5), np.uint8)
+    voxels[3:9, 3:9] = 1
+    add("odd", voxels, shift=7)
+    add("half", voxels * np.float32(0.6))
+    voxels[5:7] = 4  # no label of the recipe
+    add("more", voxels)
+    add("other", voxels // 4 * 9)
+    with pytest.raises(RuntimeError) as caught:
+        run(bundle, "evaluate.yaml", dataset_dir=str(data), output_dir=str(tmp_path / "scores"))
+    assert "3 of 6 cases could not be scored" in str(root_cause(caught.value))
+    summary = json.loads((tmp_path / "scores/summary.json").read_text())
+    assert summary["cases"]["scored"] == ["a", "more", "ward 3/b"]
+    failed = {one["case"]: one["error"] for one in summary["cases"]["failed"]}
+    assert "different grids" in failed["odd"]
+    assert "no label" in failed["half"]
+    assert "share none" in failed["other"]
+    assert (tmp_path / "scores/report.html").exists()
+
+
 def test_a_case_without_reference_is_named(bundle, data, tmp_path):
     (data / "labels/a.nii.gz").unlink()
     with pytest.raises(RuntimeError) as caught:

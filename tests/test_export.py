@@ -170,6 +170,24 @@ def test_a_failed_export_leaves_the_old_one(bundle, monkeypatch):
     assert not leftovers(bundle)
 
 
+@pytest.mark.parametrize("at", ["measure", "replace"])
+def test_a_failed_export_leaves_the_verdicts_of_the_old_one(bundle, scan, monkeypatch, at):
+    export(bundle, scans=(Scan((scan,)),), n_slices=2)
+    before = (bundle / "configs/recipe.json").read_bytes()
+    seen = []
+
+    def fail(*_args, **_kwargs):
+        seen.append(open_bundle(bundle).recipe.precisions)
+        raise OSError(28, "No space left on device")
+
+    place = {"measure": "bundle.measure", "replace": "folders._replace"}[at]
+    monkeypatch.setattr(f"unet_med.export.{place}", fail)
+    with pytest.raises(OutputError, match="No space left"):
+        export(bundle, scans=(Scan((scan,)),), n_slices=2)
+    assert (bundle / "configs/recipe.json").read_bytes() == before
+    assert bool(seen[0]) == (at == "measure"), "a kill would leave verdicts beside other models"
+
+
 def fill_and_fail(target):
     with whole_folder(target) as partial:
         (partial / "file").write_text("half")

@@ -15,7 +15,7 @@ from ignite.engine import Events
 from monai.data import decollate_batch
 from monai.utils import convert_to_numpy
 
-from unet_med.errors import GeometryError, LabelError, UnetMedError
+from unet_med.errors import GeometryError, InputError, LabelError, UnetMedError
 from unet_med.evaluation import (
     CaseScores,
     CohortScores,
@@ -65,9 +65,13 @@ class SliceScoresWriter:
             `EvaluationSettings` has them.
         scan_key: Key of the scans, whose files report.html shows; None writes no report.html, which
             spares a validation that runs after every epoch of a training the time.
+        failed: Reference file → why its case was left out of the run; listed as failed.
+
+    As ``key_val_metric`` it also puts the volume Dice, mean over labels, then cases, into the
+    engine's metrics.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a config can state
         self,
         output_dir: str | Path,
         *,
@@ -76,6 +80,7 @@ class SliceScoresWriter:
         references: str | Path | None = None,
         settings: EvaluationSettings | Mapping[str, Any] | None = None,
         scan_key: str | None = None,
+        failed: Mapping[str, str] | None = None,
     ) -> None:
         self.scan_key = scan_key
         self.output_dir = Path(output_dir)
@@ -83,24 +88,36 @@ class SliceScoresWriter:
         self.reference_key = reference_key
         self.references = None if references is None else Path(references).resolve()
         self.settings = _settings(settings)
+        self.failed = dict(failed or {})
+        self._metric: str | None = None
         self._results: dict[str, CaseScores | FailedCase] = {}
         self._files: dict[str, str] = {}
         self._new_store()
 
-    def attach(self, engine: Engine) -> None:
-        """Collect during an epoch of the engine and write at its end."""
+    def attach(self, engine: Engine, name: str | None = None) -> None:
+        """Collect during an epoch of the engine and write at its end.
+
+        Args:
+            engine: MONAI's evaluator.
+            name: Name of the metric, when it is attached as one.
+        """
+        self._metric = name
         engine.add_event_handler(Events.EPOCH_STARTED, self._reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
-    def __call__(self, _engine: Engine) -> None:
+    def __call__(self, engine: Engine) -> None:
         """Write the files; of several processes the first one writes for all."""
         cohort = self.cohort()
+        if self._metric is not None:
+            engine.state.metrics[self._metric] = _mean_dice(cohort)
         if self.scan_key is not None and idist.get_world_size() > 1:
             self._gather_pictures()
         if idist.get_rank() == 0:
             cohort.write(self.output_dir)
             if self.scan_key is not None:
+                for case in cohort.failed:  # its labels may have shown to be others at the end
+                    self._pictures.discard(case.case)
                 write_report(evaluation_report(cohort), self._pictures, self.output_dir)
 
     def cohort(self) -> CohortScores:
@@ -116,8 +133,26 @@ class SliceScoresWriter:
             settings=self.settings,
         )
 
+    def refuse_failures(self) -> None:
+        """End a run whose tables are written, but not of every case.
+
+        Raises:
+            InputError: A case has failed.
+        """
+        failed = self.cohort().failed
+        if failed:
+            n_cases = len(self._results)
+            msg = (
+                f"{len(failed)} of {n_cases} cases could not be scored, first {failed[0].case}: "
+                f"{failed[0].error}; the others are in {self.output_dir}"
+            )
+            raise InputError(msg)
+
     def _reset(self, _engine: Engine) -> None:
         self._results.clear()
+        for file, why in self.failed.items():
+            case = self._case_id(file)
+            self._results[case] = FailedCase(case, why)
         self._files.clear()
         self._new_store()
 
@@ -178,6 +213,16 @@ class SliceScoresWriter:
             logger.error("%s: %s", case, exc)  # noqa: TRY400 - the text says all
             return FailedCase(case, str(exc))
         return with_carried_names(scores, Path(file))
+
+
+def _mean_dice(cohort: CohortScores) -> float:
+    """Return the volume Dice, mean over labels, then cases; NaN when nothing was scored."""
+    by_case: dict[object, list[float]] = {}
+    for row in cohort.cases:
+        if row["volume_dice"] is not None:
+            by_case.setdefault(row["case"], []).append(float(row["volume_dice"]))
+    means = [np.mean(values) for values in by_case.values()]
+    return float(np.mean(means)) if means else float("nan")
 
 
 def _scan(image: Any) -> tuple[Volume | None, str]:  # noqa: ANN401 - a MetaTensor or a plain tensor

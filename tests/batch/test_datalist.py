@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
-from unet_med.batch.datalist import datalist, labelled_datalist
+from unet_med.batch.datalist import datalist, labelled_datalist, parted
 from unet_med.errors import InputError, OutputError
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 
@@ -28,6 +30,28 @@ def touch(tmp_path):
         return tmp_path / folder
 
     return make
+
+
+def test_cases_that_do_not_fit_are_parted_from_the_others(tmp_path):
+    affine = np.diag([1.0, 1, 3, 1])
+    for name, shape in (("a", (5, 6, 4)), ("b", (5, 6, 4)), ("c", (5, 6, 4, 2))):
+        for folder in ("images", "labels"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            size = (5, 6, 9) if (folder, name) == ("labels", "b") else shape
+            nib.save(
+                nib.Nifti1Image(np.zeros(size, np.uint8), affine), tmp_path / folder / f"{name}.nii"
+            )
+    (tmp_path / "images/d.nii").write_bytes(b"no scan")
+    (tmp_path / "labels/d.nii").write_bytes(b"no mask")
+    cases = labelled_datalist(tmp_path / "images", tmp_path / "labels", recipe=recipe())
+    fitting, failed = parted(cases, recipe=recipe())
+    assert fitting == [cases[0]]
+    reasons = {Path(path).stem: why for path, why in failed.items()}
+    assert sorted(reasons) == ["b", "c", "d"]
+    assert "shape (5, 6, 4) vs (5, 6, 9)" in reasons["b"]
+    assert "has 2 channels, expected 1" in reasons["c"]
+    with pytest.raises(InputError, match=r"none of 3 cases can be scored, first .*b.nii"):
+        parted(cases[1:], recipe=recipe())
 
 
 def test_one_channel_is_one_file_per_case(touch, tmp_path):

@@ -184,6 +184,27 @@ class TestChannels:
         assert [path.name for path in found.cases[0].paths] == ["p-T1.nii", "p_flair.nii"]
         assert "the channel names" in found.rule
 
+    def test_folders_named_as_the_channels_hold_one_channel_each(self, tmp_path):
+        """With as many cases as channels each folder could pass for a case of its own."""
+        for name in ("T2/a.nii", "T2/w/b.nii", "t1/a.nii.gz", "t1/w/b.nii", "t1/c.nii"):
+            touch(tmp_path / name)
+        touch(tmp_path / "T2/c.nii")
+        touch(tmp_path / "T2/c.nii.gz")
+        touch(tmp_path / "T2/d.nii")
+        found = find_cases([tmp_path], n_channels=2, output=None, channel_names=("T1", "T2"))
+        cases = {case.key: case for case in found.cases}
+        assert cases["a"].paths == (tmp_path / "t1/a.nii.gz", tmp_path / "T2/a.nii")
+        assert cases["w/b"].paths == (tmp_path / "t1/w/b.nii", tmp_path / "T2/w/b.nii")
+        assert "has a channel twice" in cases["c"].problem
+        assert "channel T1 of case d is missing" in cases["d"].problem
+        assert found.rule == "4 by one sub-folder per channel (T1, T2)"
+
+    def test_files_of_one_channels_folder_are_never_the_channels_of_a_case(self, tmp_path):
+        for name in ("T1/a.nii", "T1/b.nii", "more/T2/a.nii", "more/T2/b.nii"):
+            write_scan(tmp_path / name)
+        found = find_cases([tmp_path], n_channels=2, output=None, channel_names=("T1", "T2"))
+        assert [case.key for case in found.cases] == ["T1/a", "T1/b", "more/T2/a", "more/T2/b"]
+
     def test_other_files_are_4d_cases(self, tmp_path):
         for name in ("sub/a.nii", "sub/b.nii"):  # two of them, but 4D: two cases, not one
             write_scan(tmp_path / name, shape=(4, 3, 2, 2))

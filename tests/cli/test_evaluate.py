@@ -41,6 +41,21 @@ def run(folder, *more):
     return main(["evaluate", *map(str, paths), *more])
 
 
+def test_a_doubt_about_a_case_is_said_once(folder, capfd):
+    for side in "pr":
+        image = nib.load(folder / side / "a.nii.gz")
+        image.set_qform(np.diag([9.0, 9, 9, 1]), 1)
+        image.set_sform(image.affine, 1)
+        nib.save(
+            nib.Nifti1Image(np.asanyarray(image.dataobj), None, image.header),
+            folder / side / "a.nii.gz",
+        )
+    assert run(folder) == 0
+    err = capfd.readouterr().err
+    assert err.count("disagree") == 1
+    assert "warning: a: sform and qform disagree" in err
+
+
 def test_a_good_cohort_prints_a_table_and_writes_the_files(folder, capsys):
     assert run(folder, "--label-names", "1=csf,2=grey matter") == 0
     out, err = capsys.readouterr()

@@ -40,7 +40,7 @@ def test_a_folder_with_a_bad_file(tmp_path, bundle, capsys):
     assert out == f"1 done, 1 failed; ledger {tmp_path}/out/ledger.jsonl\n"
     lines = err.splitlines()
     assert lines[0] == "2 cases: one per file"
-    assert lines[1].startswith("torch fp32 on cpu, 1 threads: ")
+    assert lines[1].startswith("torch fp32 on cpu, 1 thread: ")
     assert lines[2].startswith("[1/2] bad: FAILED: ")
     assert lines[3].startswith("[2/2] sub/a: done in ")
     assert len(lines) == 4
@@ -51,6 +51,18 @@ def test_a_folder_with_a_bad_file(tmp_path, bundle, capsys):
     (tmp_path / "in" / "bad.nii.gz").unlink()
     assert segment(tmp_path) == 0
     assert "[1/1] sub/a: up to date" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("bundle")
+def test_a_doubt_about_a_scan_is_said_once(tmp_path, capsys):
+    scan = write_scan(tmp_path / "in" / "a.nii.gz")
+    image = nib.load(scan)
+    image.set_qform(np.diag([9.0, 9, 9, 1]), 1)
+    nib.save(image, tmp_path / "in" / "a.nii.gz")
+    assert segment(tmp_path) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "disagree" in line]
+    assert len(said) == 1
+    assert said[0].startswith("[1/1] a: warning: sform and qform disagree by up to")
 
 
 @pytest.mark.usefixtures("bundle")

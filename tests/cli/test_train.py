@@ -38,6 +38,33 @@ def train(data, output, *more):
     return main(["train", *folders, f"--output={output}", "--threads=1", *more])
 
 
+def test_what_is_doubtful_about_the_data_is_said_once(data, tmp_path, capsys):
+    for path in sorted(data.rglob("*.nii.gz")):
+        image = nib.load(path)
+        voxels, affine = np.asanyarray(image.dataobj), image.affine
+        doubtful = nib.Nifti1Image(voxels, affine)
+        doubtful.set_sform(affine, 1)
+        doubtful.set_qform(np.diag([9.0, 9, 9, 1]), 1)
+        nib.save(doubtful, path)
+    assert train(data, tmp_path / "b", "--steps=2", "--sizes=4,8") == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "disagree" in line]
+    named = [line.split("warning: ")[1].split(":")[0] for line in said]
+    assert sorted(", ".join(named).split(", ")) == ["a", "b", "c"], said
+
+
+def test_a_plan_that_was_written_is_carried_out_as_it_was_edited(data, tmp_path, capsys):
+    folders = [f"--images={data / 'images'}", f"--labels={data / 'labels'}"]
+    out = tmp_path / "b"
+    assert main(["plan", *folders, "--steps=5", "--sizes=4,8", f"--output={out}"]) == 0
+    path = out / "configs/plan.json"
+    path.write_text(path.read_text().replace('"steps": 5', '"steps": 2'))
+    assert train(data, out, "--steps=5") == 2  # what is there is not written over
+    assert "--resume" in capsys.readouterr().err
+    assert main(["train", "--resume", f"--output={out}"]) == 0
+    assert "trained for 2 steps" in capsys.readouterr().out
+    assert "unet-med train --resume" in (out / "docs/model_card.md").read_text()
+
+
 def test_folders_in_a_bundle_out(data, tmp_path, capsys):
     code = train(data, tmp_path / "b", "--steps=2", "--sizes=4,8", "--json")
     out, err = capsys.readouterr()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 
 import nibabel as nib
 import numpy as np
@@ -133,7 +134,7 @@ def test_a_channel_on_another_grid_is_an_error(tmp_path):
     ("change", "kind", "text"),
     [
         (lambda v: np.where(v == 4, 255, v), "value_255", "--ignore 255"),
-        (lambda v: v, "gaps", "values 1, 4 have gaps"),
+        (lambda v: v, "gaps", "values are 1, 4, not 1 to 2"),
         (lambda v: v.astype(np.float32) * 0.5, "unusable", "which is no label"),
         (lambda v: np.where(v == 4, np.nan, v).astype(np.float32), "unusable", "nan"),
         (lambda v: -v.astype(np.int16), "unusable", "0 or more"),
@@ -234,6 +235,24 @@ def test_cases_with_other_channels_are_named(tmp_path):
     save(tmp_path / "images/case1.nii.gz", scan())
     checked = check(tmp_path)
     assert [f.cases for f in checked.errors] == [("case1",)]
+
+
+def test_a_label_that_only_held_out_cases_have_is_named(tmp_path):
+    write_cases(tmp_path, 3, values=(1,))
+    save(tmp_path / "labels/case2.nii.gz", labels(2, values=(1, 6)))
+    names = [f"case{number}.nii.gz" for number in range(3)]
+    rows = [f"images/{name},labels/{name},{'val' * ('2' in name)}" for name in names]
+    (tmp_path / "list.csv").write_text("\n".join(["image,label,split", *rows]))
+    checked = check_cases(find_training_cases(list_file=tmp_path / "list.csv"))
+    (untaught,) = [finding for finding in checked.findings if finding.kind == "untaught_label"]
+    assert untaught.text.startswith("label values 6 occur in cases held out alone")
+    assert (untaught.severity, untaught.cases) == ("warning", ("case2",))
+
+
+def test_systems_that_cannot_tell_their_processors_check_too(tmp_path, monkeypatch):
+    write_cases(tmp_path, 2)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert not check(tmp_path).errors
 
 
 def test_a_patient_in_two_folds_is_an_error(tmp_path):

@@ -78,6 +78,38 @@ def test_channels_in_sub_folders_take_the_words_that_tell_them_apart(tmp_path):
     )
 
 
+def test_one_folder_per_channel(tmp_path):
+    touch(tmp_path, *(f"i/{channel}/p{n}.nii.gz" for channel in ("T2", "T1") for n in (1, 2, 3)))
+    touch(tmp_path, *(f"l/p{n}.nii.gz" for n in (1, 2, 3)))
+    found = find_training_cases(tmp_path / "i", tmp_path / "l")
+    assert found.naming.channels == ("T1", "T2")
+    assert summary(found, tmp_path) == {
+        f"p{n}": ([f"i/T1/p{n}.nii.gz", f"i/T2/p{n}.nii.gz"], f"l/p{n}.nii.gz") for n in (1, 2, 3)
+    }
+    assert "one sub-folder per channel (T1, T2); its label has the same name" in found.rule
+    other = find_training_cases(
+        tmp_path / "i", tmp_path / "l", naming=Naming(channels=("t2", "t1"))
+    )
+    assert other.cases[0].images == (tmp_path / "i/T2/p1.nii.gz", tmp_path / "i/T1/p1.nii.gz")
+    assert other.naming.channels == ("t2", "t1")
+    with pytest.raises(InputError, match="channels are named T1, CT: name them as the folders"):
+        find_training_cases(tmp_path / "i", tmp_path / "l", naming=Naming(channels=("T1", "CT")))
+
+
+def test_folders_that_hold_other_names_are_no_channels(tmp_path):
+    """Two sites may use one number for two people."""
+    touch(tmp_path, "i/a/p1.nii", "i/b/p1.nii", "i/b/p2.nii", "l/p1.nii", "l/p2.nii")
+    found = find_training_cases(tmp_path / "i", tmp_path / "l")
+    assert [case.id for case in found.cases] == ["p2"]
+    assert "if their folders are its channels, all must hold the same" in found.unpaired[0].why
+
+
+def test_folders_that_could_be_cases_or_channels_are_refused(tmp_path):
+    touch(tmp_path, "i/a/a.nii", "i/a/b.nii", "i/b/a.nii", "i/b/b.nii", "l/a.nii", "l/b.nii")
+    with pytest.raises(InputError, match="could be a case or a channel"):
+        find_training_cases(tmp_path / "i", tmp_path / "l")
+
+
 def test_what_has_no_other_half_is_named_with_what_looks_like_it(tmp_path):
     touch(tmp_path, "i/anna.nii", "i/bert.nii", "i/carl.nii", "l/anna.nii", "l/brt.nii")
     found = find_training_cases(tmp_path / "i", tmp_path / "l")

@@ -105,6 +105,14 @@ def test_all_bundles_agree_and_make_an_ensemble(result):
     assert not (root / "runs").exists()
 
 
+def test_a_model_of_another_fold_does_not_stay_at_the_top(tmp_path):
+    recipe, plan = planned(tmp_path / "data", n=3)
+    (tmp_path / "out/models").mkdir(parents=True)
+    (tmp_path / "out/models/model.onnx").write_bytes(b"of another fold")
+    cross_validate(tmp_path / "out", recipe, plan, train=written([]))
+    assert [path.name for path in (tmp_path / "out/models").iterdir()] == ["model.pt"]
+
+
 def test_the_card_tells_how_the_scores_came_about(result):
     root, _, _, _, found = result
     card = (root / "docs/model_card.md").read_text()

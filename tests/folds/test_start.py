@@ -18,7 +18,7 @@ from unet_med.folds import plan_folds, train_folds
 from unet_med.folds.run import SCORES
 from unet_med.planning import PlanSettings, Source, plan_training
 from unet_med.recipe import Recipe
-from unet_med.training import RunOptions, TrainingPlan
+from unet_med.training import RunOptions, TrainingPlan, train_bundle
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,20 @@ def test_a_run_is_resumed_with_as_many_folds_as_it_was_begun_with(data, tmp_path
     plan.save(tmp_path / "folds/plan.json")
     with pytest.raises(InputError, match="begun with 2 folds: go on with --folds 2"):
         train_folds(tmp_path, lambda: planned, 3, RunOptions(resume=True))
+
+
+def test_folds_are_not_resumed_as_one_run_nor_the_reverse(data, tmp_path):
+    planned = plan_training(source_of(data), PlanSettings(steps=1, sizes=(2, 4)))
+    recipe, plan = plan_folds(planned, 2)
+    plan.save(tmp_path / "a/folds/plan.json")
+    for _ in range(2):  # before the best fold was copied to the top, and after
+        with pytest.raises(InputError, match="with 2 folds: go on with --folds 2 --resume"):
+            train_bundle(tmp_path / "a", lambda: (recipe, plan), RunOptions(resume=True))
+        assert not (tmp_path / "a/runs").exists()
+        plan.save(tmp_path / "a/configs/plan.json")
+    plan.save(tmp_path / "b/configs/plan.json")
+    with pytest.raises(InputError, match="begun without --folds: go on without"):
+        train_folds(tmp_path / "b", lambda: planned, 2, RunOptions(resume=True))
 
 
 def test_a_run_that_was_stopped_before_its_plan_was_written_starts_again(data, tmp_path):

@@ -167,7 +167,7 @@ def test_the_command_prints_tables_and_writes_the_plan(tmp_path, capsys):
     printed = capsys.readouterr().out
     for text in (
         "4 cases: one file per case; its label has the same name", "26 × 34 × 18",
-        "values 1, 7 have gaps", "mirrored along no axis, as asked", "written to",
+        "values are 1, 7, not 1 to 2", "mirrored along no axis, as asked", "written to",
     ):  # fmt: skip
         assert text in printed
     assert Recipe.load(out / "configs/recipe.json").name == "made"

@@ -94,6 +94,11 @@ def test_stated_folds_are_kept():
         share_into_folds(cases_of(*"abcd", folds=(1, 0, None, 0)), 2)
 
 
+def test_cases_that_a_list_holds_out_are_not_dealt_to_folds():
+    with pytest.raises(InputError, match=r"holds 1 case out for validation \(c02\), but --folds"):
+        share_into_folds(cases_of(*"abcd", held_out=("c02",)), 2)
+
+
 def test_an_ignored_value_may_stand_in_one_fold_only():
     cases = cases_of(*"abcd", labels=[(1,), (1,), (1,), (1, 255)])
     assert len(share_into_folds(cases, 2, ignore=255)) == 4

@@ -10,12 +10,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.dataset.made import save
 from tests.training.bundles import make_plan, make_recipe, write_cases
 from unet_med.errors import GeometryError, InputError, OutputError
 from unet_med.inference import SlicePipeline, VolumeSlices, iter_batches, volume_statistics
+from unet_med.planning import PlanSettings, Source, plan_training
 from unet_med.preprocessing import Context
 from unet_med.recipe import NetworkRecipe
-from unet_med.training import LabelCodes, SliceCache
+from unet_med.training import LabelCodes, SliceCache, TrainingCase
 from unet_med.training.cache import _create, resample_codes
 from unet_med.training.drawing import Place, cut
 from unet_med.volumes import open_volume
@@ -59,6 +61,49 @@ def test_labels_lie_where_the_scan_says(tmp_path):
     np.testing.assert_array_equal(cached.codes, labels.transpose(2, 1, 0))
     expected = [[(plane == code).sum() for code in range(4)] for plane in cached.codes]
     np.testing.assert_array_equal(cached.counts, expected)
+
+
+def test_scans_in_two_files_with_equal_headers_are_told_apart(tmp_path):
+    """Headers of Analyze pairs say nothing of their voxels."""
+    affine = np.diag([1.0, 1, 4, 1])
+    cases = []
+    for number in range(2):
+        rng = np.random.default_rng(number)
+        paths = [tmp_path / f"{kind}{number}.img" for kind in ("scan", "label")]
+        voxels = rng.integers(1, 500, (20, 24, 5)).astype(np.int16)
+        nib.save(nib.Nifti1Pair(voxels, affine), paths[0])
+        nib.save(nib.Nifti1Pair(np.full((20, 24, 5), 1 + number, np.uint8), affine), paths[1])
+        image, label = (str(path.with_suffix(".hdr")) for path in paths)
+        cases.append(TrainingCase(f"c{number}", (image,), label, f"c{number}"))
+    cache = open_cache(tmp_path / "cache", cases)
+    first, second = (cache.open(case, root=ROOT) for case in cases)
+    assert not np.array_equal(first.images, second.images)
+    assert (first.codes.max(), second.codes.max()) == (1, 2)
+
+
+def test_a_dicom_series_is_trained_on(tmp_path):
+    pytest.importorskip("pydicom")
+    from tests.volumes.dicoms import noise, orthonormal, write_series
+
+    affine = orthonormal()
+    for name in ("a", "b"):
+        write_series(tmp_path / "images" / name, noise((20, 24, 5), seed=ord(name)), affine)
+        labels = np.zeros((20, 24, 5), np.uint8)
+        labels[5:12, 6:15, 1:4] = 1
+        save(tmp_path / "labels" / f"{name}.nii.gz", labels, affine)
+    rows = [f"images/{name},labels/{name}.nii.gz" for name in ("a", "b")]
+    (tmp_path / "list.csv").write_text("\n".join(["image,label", *rows]))
+    for source in (
+        Source(images=tmp_path / "images", labels=tmp_path / "labels"),
+        Source(list_file=tmp_path / "list.csv"),
+    ):
+        planned = plan_training(source, PlanSettings(steps=1, sizes=(2, 4)))
+        assert not planned.checked.errors
+        codes = LabelCodes.of(planned.recipe, planned.plan)
+        cache = SliceCache(tmp_path / "cache", planned.recipe, codes)
+        opened = [cache.open(case, root=ROOT) for case in planned.plan.cases]
+        assert [case.n_slices for case in opened] == [5, 5]
+        assert opened[0].codes.max() == 1
 
 
 def test_what_most_of_a_coarse_pixel_is():

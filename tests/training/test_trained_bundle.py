@@ -19,7 +19,7 @@ from unet_med._files import sha256_file
 from unet_med.cli import main
 from unet_med.errors import InputError
 from unet_med.recipe import Channel
-from unet_med.training import RunOptions, train_bundle, unseen_data
+from unet_med.training import RunOptions, TrainingPlan, train_bundle, unseen_data
 from unet_med.training.bundle_files import write_bundle
 from unet_med.training.run import run_bundle
 from unet_med.training.usage import how_to_use
@@ -131,8 +131,22 @@ def test_evaluate_asks_for_data_where_its_own_would_flatter(cases, tmp_path, cha
 def test_train_runs_again_unedited(trained, tmp_path):
     folder = shutil.copytree(trained[0], tmp_path / "bundle")
     (folder / "models/model.pt").unlink()
+    (folder / "models/model.onnx").write_bytes(b"of the same weights")
     run_bundle(folder, RunOptions())
+    assert (folder / "models/model.onnx").exists()
     assert sha256_file(folder / "models/model.pt") == sha256_file(trained[0] / "models/model.pt")
+
+
+def test_an_onnx_model_of_other_weights_does_not_stay(trained, tmp_path, messages_of):
+    messages = messages_of("unet_med.training.ending")
+    folder = shutil.copytree(trained[0], tmp_path / "bundle")
+    (folder / "models/model.onnx").write_bytes(b"of the weights before")
+    plan = TrainingPlan.load(folder / "configs/plan.json")
+    replace(plan, seed=5).save(folder / "configs/plan.json")
+    run_bundle(folder, RunOptions())
+    assert sha256_file(folder / "models/model.pt") != sha256_file(trained[0] / "models/model.pt")
+    assert not (folder / "models/model.onnx").exists()
+    assert any("was of the weights before and is removed" in text for text in messages)
 
 
 def test_the_card_says_what_to_type(trained, cases, tmp_path, monkeypatch):

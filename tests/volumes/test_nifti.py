@@ -222,8 +222,7 @@ def test_a_single_slice_without_a_third_column_gets_a_normal(write_nifti):
     assert affine.tolist() == [[0, 2, 0, 1], [2, 0, 0, 1], [0, 0, -1, 5], [0, 0, 0, 1]]
 
 
-def test_forms_are_chosen_by_code_and_conflicts_are_named(write_nifti, messages_of):
-    messages = messages_of("unet_med.volumes.nifti")
+def test_forms_are_chosen_by_code_and_conflicts_are_named(write_nifti):
     header = nib.Nifti1Header()
     header.set_qform(np.diag([2, 2, 2, 1]), code=1)
     qform = {
@@ -238,12 +237,11 @@ def test_forms_are_chosen_by_code_and_conflicts_are_named(write_nifti, messages_
         np.testing.assert_array_equal(
             open_volume(path).geometry.voxel_to_world, nib.load(path).affine
         )
-    first, second = messages
-    assert "both.nii: sform and qform disagree by up to" in first
-    assert first.endswith("mm; the sform is used")
-    assert "none.nii: neither sform nor qform is coded" in second
     (carried,) = open_volume(both).warnings
-    assert first.endswith(carried)
+    assert carried.startswith("sform and qform disagree by up to")
+    assert carried.endswith("mm; the sform is used")
+    (guessed,) = open_volume(none).warnings
+    assert guessed.startswith("neither sform nor qform is coded")
     assert open_volume(only_q).warnings == ()
     assert from_nibabel(nib.load(both)).warnings == (carried,)
     stacked = stack_volumes([open_volume(both), open_volume(both)])
@@ -276,9 +274,8 @@ def test_lengths_in_other_units_become_millimetres(tmp_path, unit, per_mm, said,
     assert verify_mask(tmp_path / "scan.nii", mask) == []
 
 
-def test_the_rounding_of_a_half_turn_is_no_conflict(tmp_path, messages_of):
+def test_the_rounding_of_a_half_turn_is_no_conflict(tmp_path):
     """nibabel's float32 quaternion loses its first part; ordinary files must not warn of it."""
-    messages = messages_of("unet_med.volumes.nifti")
     for degrees in (179.9, 179.97, 180, 90, 33):
         angle = np.deg2rad(degrees)
         affine = np.diag([0.5, 0.5, 0.8, 1.0])
@@ -288,8 +285,7 @@ def test_the_rounding_of_a_half_turn_is_no_conflict(tmp_path, messages_of):
         image.set_qform(affine, 1)
         image.set_sform(affine, 1)
         nib.save(image, tmp_path / "scan.nii")
-        open_volume(tmp_path / "scan.nii")
-    assert messages == []
+        assert open_volume(tmp_path / "scan.nii").warnings == ()
 
 
 @pytest.mark.parametrize("name", ["anatomical.nii", "functional.nii", "example4d.nii.gz"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import logging
 import random
 import shutil
 from dataclasses import dataclass
@@ -156,16 +155,15 @@ def check_with_simpleitk(scan_path, mask_path, *, needed: bool) -> None:
     assert np.array_equal(sitk.GetArrayFromImage(mask).ravel(), ranks + 1)
 
 
-def check_cell(cell: Cell, folder, caplog) -> None:
+def check_cell(cell: Cell, folder) -> None:
     scan_path, header = write_scan(cell, folder)
     mask_path = folder / f"mask{''.join(scan_path.suffixes)}"
-    caplog.clear()
     volume = open_volume(scan_path)
     expected_warning = {"conflicting": "disagree", "neither": "pixdim alone"}.get(cell.form)
-    assert [expected_warning] * len(caplog.messages) == [
-        word for word in ("disagree", "pixdim alone") for text in caplog.messages if word in text
+    assert [expected_warning] * len(volume.warnings) == [
+        word for word in ("disagree", "pixdim alone") for text in volume.warnings if word in text
     ]
-    assert bool(caplog.messages) == bool(expected_warning)
+    assert bool(volume.warnings) == bool(expected_warning)
 
     layout = slice_layout(volume.geometry, "coronal")
     voxels = volume.read(0, SHAPE[1], axis=1)
@@ -196,24 +194,18 @@ def check_cell(cell: Cell, folder, caplog) -> None:
         check_with_simpleitk(scan_path, mask_path, needed=needed)
 
 
-@pytest.fixture
-def warnings_of_volumes(caplog):
-    caplog.set_level(logging.WARNING, logger="unet_med")
-    return caplog
-
-
 @pytest.mark.parametrize("cell", COVERING, ids=str)
-def test_a_mask_lies_where_its_scan_lies(cell, tmp_path, warnings_of_volumes):
-    check_cell(cell, tmp_path, warnings_of_volumes)
+def test_a_mask_lies_where_its_scan_lies(cell, tmp_path):
+    check_cell(cell, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_mask_lies_where_its_scan_lies_full(orientation, tmp_path, warnings_of_volumes):
+def test_a_mask_lies_where_its_scan_lies_full(orientation, tmp_path):
     for cell in cells_of(orientation):
         folder = tmp_path / str(cell)  # ITK reads scan.nii for scan.nii.gz when both are there
         folder.mkdir()
-        check_cell(cell, folder, warnings_of_volumes)
+        check_cell(cell, folder)
         shutil.rmtree(folder)
 
 

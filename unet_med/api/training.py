@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from unet_med.planning import Planned, PlanSettings, Source
     from unet_med.recipe import Recipe
     from unet_med.training import TrainingPlan, TrainingResult
+
+logger = logging.getLogger(__name__)
 
 
 class TrainOptions(TypedDict, total=False):
@@ -77,9 +80,13 @@ def train(
     folds = options.get("folds")
 
     def planned() -> Planned:
-        return plan(
+        found = plan(
             images, labels, source=source, settings=settings, progress=options.get("progress")
         )
+        for finding in found.checked.findings:
+            if finding.severity == "warning":
+                logger.warning("%s", finding.text)
+        return found
 
     if folds is None:
         return train_bundle(Path(output), lambda: _for_training(planned()), how)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from unet_med._files import read_json, sha256_file, write_json
 from unet_med.errors import BundleError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 FOLDER = "openvino"
 """Name of the folder beside ``model.pt``."""
+
+ONNX = Path("models/model.onnx")
+"""Where a bundle's ONNX model lies; nothing here reads it, other programs do."""
 
 RECEIPT = "receipt.json"
 MODELS = {"fp32": "model", "bf16": "model", "int8": "model_int8"}

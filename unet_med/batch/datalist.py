@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from unet_med._switch import is_on
 from unet_med.batch.destination import Destination, check_destination
 from unet_med.cases.find import find_cases
-from unet_med.errors import InputError, OutputError
+from unet_med.errors import InputError, OutputError, UnetMedError
 from unet_med.evaluation.pairing import as_references, find_masks
+from unet_med.geometry import grid_difference
+from unet_med.volumes import ReadRules, open_volume, stack_volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from unet_med.cases.case import Case
     from unet_med.recipe import Recipe
@@ -88,6 +90,46 @@ def labelled_datalist(images: AnyPath, labels: AnyPath, *, recipe: Recipe) -> li
         )
         raise InputError(msg)
     return [{**_item(case), "label": str(references[key][0])} for key, case in cases.items()]
+
+
+def parted(
+    cases: Sequence[Mapping[str, Any]], *, recipe: Recipe
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Part the cases that fit from those that do not, as far as files' headers tell.
+
+    Args:
+        cases: As `labelled_datalist` lists them.
+        recipe: States the channels.
+
+    Returns:
+        The cases that fit, and for the others their reference's path and why.
+
+    Raises:
+        InputError: None fits.
+    """
+    faults = {str(case["label"]): _fault(case, recipe) for case in cases}
+    fitting = [dict(case) for case in cases if not faults[str(case["label"])]]
+    failed = {path: fault for path, fault in faults.items() if fault}
+    if not fitting:
+        path, fault = next(iter(failed.items()))
+        msg = f"none of {len(failed)} cases can be scored, first {path}: {fault}"
+        raise InputError(msg)
+    return fitting, failed
+
+
+def _fault(case: Mapping[str, Any], recipe: Recipe) -> str:
+    """Return why a scan and its reference cannot be scored; empty = they can."""
+    rules = ReadRules().for_modalities(channel.modality for channel in recipe.channels)
+    try:
+        scan = stack_volumes([open_volume(p, series=rules.series) for p in case["image"]])
+        reference = open_volume(case["label"])
+    except (UnetMedError, OSError) as exc:
+        return " ".join(str(exc).split())
+    for volume, expected in ((scan, len(recipe.channels)), (reference, 1)):
+        if volume.n_channels != expected:
+            return f"{volume.name} has {volume.n_channels} channels, expected {expected}"
+    apart = grid_difference(scan.geometry, reference.geometry)
+    return f"scan and reference are on different grids: {apart}; resample one" if apart else ""
 
 
 def must_be_given(what: str) -> NoReturn:

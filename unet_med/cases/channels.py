@@ -1,7 +1,8 @@
 """Which files form one case when a recipe takes several channels.
 
-Three rules, tried in this order on the files of one folder: names that end in ``_0000``,
-``_0001``, …; a sub-folder that holds exactly one file per channel; one 4D file.
+Folders that are named as the channels hold one channel each. Else three rules, tried in this order
+on the files of one folder: names that end in ``_0000``, ``_0001``, …; a sub-folder that holds
+exactly one file per channel; one 4D file.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from unet_med.cases.case import Case
+from unet_med.cases.channel_folders import group_channel_folders
 from unet_med.cases.walk import stem_of
 from unet_med.errors import UnetMedError
 from unet_med.volumes import open_volume
@@ -49,6 +51,10 @@ def group_channels(
     Returns:
         The cases, and how many were found by each rule (the rule as text).
     """
+    by_channel = group_channel_folders(files, rule.channel_names)
+    if by_channel is not None:
+        named = ", ".join(rule.channel_names)
+        return by_channel, {f"by one sub-folder per channel ({named})": len(by_channel)}
     folders: dict[tuple[PurePosixPath, Path, bool], list[FoundFile]] = defaultdict(list)
     for file in files:
         folders[file.relative_folder, file.path.parent, file.in_subfolder].append(file)
@@ -58,7 +64,7 @@ def group_channels(
         suffixed, plain = _by_suffix(members)
         cases += [_suffix_case(key, found, relative, rule) for key, found in suffixed.items()]
         used[f"by suffix _0000 to _{rule.count - 1:04d}"] += len(suffixed)
-        if in_subfolder and not suffixed and _is_case_folder(plain, rule):
+        if in_subfolder and not suffixed and _is_case_folder(plain, rule, parent.name):
             paths, order = _in_channel_order([file.path for file in plain], rule)
             cases.append(Case(parent.name, relative.parent, paths))
             used[f"by sub-folder of {rule.count} files, channels in {order}"] += 1
@@ -106,8 +112,13 @@ def _suffix_case(
     return Case(case_id, relative, paths, problem=problem)
 
 
-def _is_case_folder(files: Sequence[FoundFile], rule: ChannelRule) -> bool:
-    """Exactly one file per channel, none of them 4D (those are cases of their own)."""
+def _is_case_folder(files: Sequence[FoundFile], rule: ChannelRule, name: str) -> bool:
+    """Exactly one file per channel, none of them 4D (those are cases of their own).
+
+    Files in a folder that is named as a channel are of that channel, so of as many cases.
+    """
+    if name.casefold() in {channel.casefold() for channel in rule.channel_names}:
+        return False
     return len(files) == rule.count and not any(_is_4d(file.path) for file in files)
 
 

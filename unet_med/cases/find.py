@@ -30,8 +30,9 @@ def find_cases(
 
     With one channel each file is a case, its id the name without the ending, and so is each
     folder that holds DICOM files. With more, a
-    case is ``<id>_0000…``, a sub-folder of one file per channel, or one 4D file. Relative
-    folders below a folder, or below the first wildcard of a glob, are kept.
+    case is one name in sub-folders that are called as the channels, ``<id>_0000…``, a sub-folder
+    of one file per channel, or one 4D file. Relative folders below a folder, or below the first
+    wildcard of a glob, are kept.
 
     Args:
         inputs: What the user named.

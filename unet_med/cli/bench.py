@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_med.cli.stderr import say
+from unet_med.cli.words import counted
 
 if TYPE_CHECKING:
     from unet_med.bench.run import BenchResult, Row
@@ -74,10 +75,10 @@ def print_table(result: BenchResult) -> None:
     peaks = ", ".join(
         f"{name} {speed:.0f}" for name, speed in result.matrix_gflop_per_second.items()
     )
-    print(f"{result.processor}, {result.threads} threads")
+    print(f"{result.processor}, {counted(result.threads, 'thread')}")
     print(
         f"{height} x {width}, {result.gflop_per_slice:.1f} GFLOP a slice, "
-        f"{result.n_slices} slices, median of {result.rounds} rounds"
+        f"{counted(result.n_slices, 'slice')}, median of {counted(result.rounds, 'round')}"
     )
     print(f"matrix product, GFLOP/s: {peaks}; of peak: against fp32")
     table = [_COLUMNS, *(_cells(row) for row in result.rows)]

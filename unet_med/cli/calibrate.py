@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unet_med.cli.words import counted
+
 if TYPE_CHECKING:
     import argparse
 
@@ -81,7 +83,7 @@ def _text(calibration: Calibration, content: dict[str, Any]) -> str:
     lines.append(
         f"temperature {calibration.temperature_before:g} -> {calibration.temperature:g}, from "
         f"{calibration.n_voxels} voxels of {calibration.n_slices} slices of "
-        f"{calibration.n_cases} {'case' if calibration.n_cases == 1 else 'cases'}"
+        f"{counted(calibration.n_cases, 'case')}"
     )
     return "\n".join(lines)
 

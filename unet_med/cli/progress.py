@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from unet_med.batch import Status
+from unet_med.cli.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,10 +60,10 @@ class PlainLines:
         """Say how many cases there are and how they are run."""
         self._n_cases = n_cases
         self._last.append(time.monotonic())
-        self.say(f"{n_cases} {'case' if n_cases == 1 else 'cases'}: {rule}" if n_cases else rule)
+        self.say(f"{counted(n_cases, 'case')}: {rule}" if n_cases else rule)
         self.say(
             f"{execution.backend} {execution.precision} on {execution.device}, "
-            f"{execution.threads} threads: {execution.reason}"
+            f"{counted(execution.threads, 'thread')}: {execution.reason}"
         )
 
     def case_started(self, case: Case, number: int) -> None:

@@ -87,7 +87,7 @@ def check_cases(
         jobs: Cases read at a time; None = one per processor, at most 8.
         progress: Called with the number done, the number of all and the case's id.
     """
-    workers = jobs or min(_MOST_JOBS, len(os.sched_getaffinity(0)))
+    workers = jobs or min(_MOST_JOBS, _processors())
     surveys: list[CaseSurvey] = []
     foreground: list[IntensityStatistics] = []
     ignore = found.naming.ignore
@@ -104,6 +104,13 @@ def check_cases(
     joined = _joined_patients(found, surveys)
     findings = find_faults(found, surveys, joined=joined.cases)
     return CheckedCases(joined, tuple(surveys), tuple(foreground), findings)
+
+
+def _processors() -> int:
+    """Return how many processors this process may use; Linux alone can tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _as_left_out(finding: Finding) -> Finding:

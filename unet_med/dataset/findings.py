@@ -93,7 +93,8 @@ def _channels(found: FoundCases, surveys: Sequence[CaseSurvey]) -> Iterator[Find
     usual = counts.most_common(1)[0][0]
     for survey in surveys:
         if len(survey.channels) != usual:
-            text = f"{survey.id}: has {len(survey.channels)} channels, most cases have {usual}"
+            has = "1 channel" if len(survey.channels) == 1 else f"{len(survey.channels)} channels"
+            text = f"{survey.id}: has {has}, most cases have {usual}"
             yield Finding("error", "channels", text, (survey.id,))
     named = len(found.naming.channels)
     if named and named != usual:
@@ -139,6 +140,13 @@ def _label_values(found: FoundCases, surveys: Sequence[CaseSurvey]) -> Iterator[
         text = f"label value {value} is named but occurs nowhere; it is left out"
         yield Finding("warning", "absent_label", text)
     yield from _odd_values(values, holders, n_cases=len(surveys))
+    held = {case.id for case in found.cases if case.held_out}
+    untaught = [value for value in sorted(values) if held.issuperset(holders[value])]
+    if untaught:
+        shown = _some([str(value) for value in untaught])
+        text = f"label values {shown} occur in cases held out alone: no other case can teach them"
+        concerned = tuple(dict.fromkeys(name for value in untaught for name in holders[value]))
+        yield Finding("warning", "untaught_label", text, concerned)
 
 
 def _odd_values(
@@ -152,7 +160,8 @@ def _odd_values(
         yield Finding("warning", "value_255", text, tuple(holders[NOBODY_LABELLED]))
     if values and sorted(values) != list(range(1, len(values) + 1)):
         shown = ", ".join(map(str, sorted(values)[:12])) + (", …" if len(values) > 12 else "")  # noqa: PLR2004 - fits a line
-        yield Finding("note", "gaps", f"label values {shown} have gaps; they are kept as they are")
+        text = f"label values are {shown}, not 1 to {len(values)}; they are kept as they are"
+        yield Finding("note", "gaps", text)
     if rare := [value for value in sorted(values) if len(holders[value]) == 1 and n_cases > 1]:
         named = _some([f"{value} ({holders[value][0]})" for value in rare])
         text = f"label values that occur in one case only: {named}; their Dice cannot be estimated"

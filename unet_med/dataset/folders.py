@@ -67,6 +67,8 @@ def pair_folders(images: Path, labels: Path, *, naming: Naming | None = None) ->
         raise InputError(msg)
     rule = _best_rule(image_files, label_files)
     known = naming or Naming()
+    if rule.layout.channel_folders:
+        _refuse_other_names(known.channels, rule.layout.channel_names)
     names = known.channels if len(known.channels) == len(rule.layout.channel_names) else ()
     names = names or rule.layout.channel_names
     found = find_cases(
@@ -108,6 +110,7 @@ def _separate(
 def _best_rule(images: Sequence[FoundFile], labels: Sequence[FoundFile]) -> _Rule:
     label_keys = [key_of(file) for file in labels]
     best, best_score = None, (0, 0)
+    doubtful = False
     for layout in layouts_of(images):
         for image in IMAGE_READERS:
             read_images = _unique(layout.keys, image)
@@ -115,10 +118,28 @@ def _best_rule(images: Sequence[FoundFile], labels: Sequence[FoundFile]) -> _Rul
                 n_pairs = len(read_images & _unique(label_keys, label))
                 score = (n_pairs, -len(layout.keys))
                 if n_pairs and score > best_score:
-                    best, best_score = _Rule(layout, image, label), score
+                    best, best_score, doubtful = _Rule(layout, image, label), score, False
+                elif best is not None and score == best_score:
+                    doubtful |= layout.channel_folders != best.layout.channel_folders
     if best is None:
         raise InputError(_nothing_fits([key_of(file) for file in images], label_keys))
+    if doubtful:
+        msg = (
+            "each sub-folder of the scans could be a case or a channel, label maps have the names "
+            "of both: give a --list"
+        )
+        raise InputError(msg)
     return best
+
+
+def _refuse_other_names(stated: Sequence[str], folders: Sequence[str]) -> None:
+    """Refuse channel names of which nobody can say which folder each is."""
+    if stated and {name.casefold() for name in stated} != {name.casefold() for name in folders}:
+        msg = (
+            f"each sub-folder of the scans is a channel ({', '.join(folders)}), but channels are "
+            f"named {', '.join(stated)}: name them as the folders, in the order you want"
+        )
+        raise InputError(msg)
 
 
 def _unique(keys: Sequence[str], reader: Reader) -> set[str]:
@@ -178,7 +199,10 @@ def _why_lonely(problems: Sequence[str | None], what: str, labels: Sequence[Path
     if problems[0] is not None:
         return problems[0]
     if len(problems) > 1:
-        return f"{len(problems)} {what} are read as this case"
+        return (
+            f"{len(problems)} {what} are read as this case; if their folders are its channels, "
+            "all must hold the same names"
+        )
     if len(labels) > 1:
         return "has more than one label map: " + ", ".join(path.name for path in labels[:_SHOWN])
     return None

@@ -1,4 +1,7 @@
-"""How the scans of a folder make up cases: one file each, numbered channels, or sub-folders."""
+"""How the scans of a folder make up cases: one file each, numbered channels, or sub-folders.
+
+A sub-folder is a case, or a channel.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unet_med.cases.channel_folders import parted_key
 from unet_med.cases.walk import stem_of
 from unet_med.dataset.names import channel_of
 
@@ -26,12 +30,14 @@ class Layout:
         keys: Key of each case, ``folder/name``.
         channel_names: One name per file of a case; one file may yet hold several channels.
         numbered: Whether names end in ``_0000``.
+        channel_folders: Whether each sub-folder is a channel.
     """
 
     text: str
     keys: tuple[str, ...]
     channel_names: tuple[str, ...]
     numbered: bool = False
+    channel_folders: bool = False
 
 
 def key_of(file: FoundFile) -> str:
@@ -44,6 +50,7 @@ def layouts_of(files: Sequence[FoundFile]) -> list[Layout]:
     layouts = [Layout("one file per case", tuple(key_of(file) for file in files), ("image",))]
     layouts += _numbered(files)
     layouts += _by_folder(files)
+    layouts += _by_channel(files)
     return layouts
 
 
@@ -79,6 +86,23 @@ def _by_folder(files: Sequence[FoundFile]) -> list[Layout]:
     keys = tuple(folder.as_posix() for folder in folders)
     shown = ", ".join(names)
     return [Layout(f"one sub-folder per case with {count} files ({shown})", keys, names)]
+
+
+def _by_channel(files: Sequence[FoundFile]) -> list[Layout]:
+    """See each sub-folder as a channel; all of them must hold the same names, each once."""
+    folders: dict[str, list[str]] = defaultdict(list)
+    for file in files:
+        parts = parted_key(file)
+        if parts is None:
+            return []
+        folders[parts[0]].append(parts[1])
+    names = tuple(sorted(folders))
+    keys = sorted(folders[names[0]]) if names else []
+    once = len(set(keys)) == len(keys) and len({name.casefold() for name in names}) == len(names)
+    if len(names) == 1 or not once or any(sorted(found) != keys for found in folders.values()):
+        return []
+    text = f"one sub-folder per channel ({', '.join(names)})"
+    return [Layout(text, tuple(keys), names, channel_folders=True)]
 
 
 def _channel_words(folders: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -114,16 +114,16 @@ def _inside(text: str, folder: Path, where: str) -> Path:
 
 
 def _refuse_missing(cases: Sequence[LabelledCase], path: Path) -> None:
-    missing = [file for case in cases for file in (*case.images, case.label) if not _is_file(file)]
+    missing = [file for case in cases for file in (*case.images, case.label) if not _exists(file)]
     if missing:
         shown = ", ".join(str(file)[-200:] for file in missing[:_SHOWN])
         msg = f"{path}: {len(missing)} files of the list do not exist: {shown}"
         raise InputError(msg)
 
 
-def _is_file(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
-        return path.is_file()
+        return path.exists()  # a folder may be a DICOM series
     except OSError:  # a name that no file system can hold
         return False
 

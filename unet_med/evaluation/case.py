@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from unet_med.evaluation.settings import LabelKey
     from unet_med.metrics.values import LabelArray
     from unet_med.volumes import Volume
+
+logger = logging.getLogger(__name__)
 
 SLOWEST_AXIS = 2
 """Array axis k: neighbours along it lie farthest apart in a file, so planes across it are read."""
@@ -71,12 +74,16 @@ def evaluate_case(
         LabelError: A file holds no labels: several channels, NaN, fractions, too many values.
         GeometryError: The grids differ.
     """
+    masks = [open_volume(path) for path in (reference, prediction) if path is not None]
+    name = case or reference.name
+    for doubt in dict.fromkeys(text for mask in masks for text in mask.warnings):
+        logger.warning("%s: %s", name, doubt)
     scores = score_volumes(
-        None if prediction is None else open_volume(prediction),
-        open_volume(reference),
+        None if prediction is None else masks[1],
+        masks[0],
         labels=labels,
         slice_axis=slice_axis,
-        case=case or reference.name,
+        case=name,
         metrics=metrics,
     )
     return with_carried_names(scores, reference, prediction)

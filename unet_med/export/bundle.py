@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unet_med import __version__
 from unet_med._files import sha256_file
 from unet_med.backends import Execution, available_threads
-from unet_med.backends.exported import MODELS, Receipt, export_folder, model_files
+from unet_med.backends.exported import MODELS, ONNX, Receipt, export_folder, model_files
 from unet_med.backends.openvino_backend import OpenVINOPredictor
 from unet_med.backends.processor import processor_name
 from unet_med.backends.torch_backend import build_network, wrap_network
@@ -22,10 +22,11 @@ from unet_med.export.folders import copy_bundle, whole_folder
 from unet_med.export.measurement import REFERENCE_WAY, Tally, Way, measure
 from unet_med.export.quantisation import CALIBRATION_SLICES, quantise
 from unet_med.export.scans import Scan, iter_samples, network_inputs
+from unet_med.recipe import Recipe
 from unet_med.weights import load_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torch import nn
@@ -150,7 +151,7 @@ def _export_into(
     precisions = bundle.recipe.precisions
     if "onnx" in settings.formats:
         say("converting to ONNX")
-        path = bundle.weights_path.with_name("model.onnx")
+        path = bundle.root / ONNX
         digest = sha256_file(bundle.weights_path)
         save_onnx(
             network, bundle.recipe.network.in_channels, path=path, weights_sha256=digest
@@ -166,8 +167,7 @@ def _export_openvino(
     bundle: Bundle, network: nn.Module, *, settings: ExportSettings, say: Callable[[str], None]
 ) -> tuple[list[str], tuple[VerifiedPrecision, ...]]:
     target = export_folder(bundle.weights_path)
-    _save_precisions(bundle, ())  # those of an earlier export are not those of this one
-    with whole_folder(target) as folder:
+    with _no_precisions_meanwhile(bundle) as forget, whole_folder(target) as folder:
         _write_models(bundle, network, folder, settings=settings, say=say)
         names = sorted(path.name for path in folder.iterdir())
         digests = {name: sha256_file(folder / name) for name in names}
@@ -186,6 +186,7 @@ def _export_openvino(
             processor=processor_name(),
         )
         receipt.save(folder)
+        forget()
     _save_precisions(bundle, precisions)
     root = target.relative_to(bundle.root)
     return [(root / name).as_posix() for name in names], precisions
@@ -246,8 +247,22 @@ def _predictors(network: nn.Module, folder: Path, threads: int) -> dict[Way, Sli
     return predictors
 
 
+@contextmanager
+def _no_precisions_meanwhile(bundle: Bundle) -> Iterator[Callable[[], None]]:
+    """Yield what empties the recipe's verdicts just before the models are replaced.
+
+    Those of an earlier export are not those of this one, not even if the process is killed in
+    between. When the models are not replaced after all, the earlier verdicts come back.
+    """
+    try:
+        yield partial(_save_precisions, bundle, ())
+    except Exception:
+        _save_precisions(bundle, bundle.recipe.precisions)
+        raise
+
+
 def _save_precisions(bundle: Bundle, precisions: tuple[VerifiedPrecision, ...]) -> None:
-    if precisions or bundle.recipe.precisions:
+    if Recipe.load(bundle.root / RECIPE).precisions != precisions:
         replace(bundle.recipe, precisions=precisions).save(bundle.root / RECIPE)
 
 

@@ -121,7 +121,7 @@ def cross_validate(
     Raises:
         UnetMedError: A fold cannot be trained or a case not be segmented.
     """
-    n_folds = 1 + max(case.fold or 0 for case in plan.cases)
+    n_folds = plan.n_folds
     folders = tuple(root / FOLDS / str(number) for number in range(n_folds))
     for number, folder in enumerate(folders):
         logger.info("fold %d of %d", number + 1, n_folds)
@@ -216,7 +216,11 @@ def _best_fold(scores: CohortScores, plan: TrainingPlan, n_folds: int) -> int:
 
 
 def _copy_bundle(fold: Path, root: Path) -> None:
-    """Copy a fold's bundle, without the files of its run, to the top."""
+    """Copy a fold's bundle, without the files of its run, to the top.
+
+    Models that lie there may have been exported from another fold's weights.
+    """
+    shutil.rmtree(root / "models", ignore_errors=True)
     shutil.copytree(fold, root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("runs"))
 
 

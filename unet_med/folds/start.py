@@ -16,7 +16,7 @@ from unet_med.planning import share_into_folds, training_case
 from unet_med.recipe import Recipe
 from unet_med.training import TrainingPlan
 from unet_med.training.bundle_files import refuse_used_folder, write_bundle
-from unet_med.training.plan import PLAN
+from unet_med.training.plan import FOLDS_PLAN, PLAN
 from unet_med.training.processes import under_torchrun
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ TRAINING_SHARE = 0.9
 """Share of the minutes that the folds train for, together; planning, segmenting every case once
 more and scoring it take the rest."""
 
-_RECIPE, _PLAN = FOLDS / "recipe.json", FOLDS / "plan.json"
+_RECIPE, _PLAN = FOLDS / "recipe.json", FOLDS_PLAN
 
 
 def train_folds(
@@ -60,6 +60,8 @@ def train_folds(
         _refuse_other_folds(root, plan, n_folds)
     else:
         if not (options.resume and (root / _RECIPE).is_file()):  # stopped between the two files
+            if options.resume:
+                _refuse_without_folds(root)
             refuse_used_folder(root)
         recipe, plan = plan_folds(planner(), n_folds)
         recipe.save(root / _RECIPE)
@@ -93,11 +95,17 @@ def plan_folds(planned: Planned, n_folds: int) -> tuple[Recipe, TrainingPlan]:
 
 
 def _refuse_other_folds(root: Path, plan: TrainingPlan, n_folds: int) -> None:
-    begun = len({case.fold for case in plan.cases})
+    begun = plan.n_folds
     if begun != n_folds:
         msg = (
             f"{root} was begun with {begun} folds: go on with --folds {begun}, or name a new folder"
         )
+        raise InputError(msg)
+
+
+def _refuse_without_folds(root: Path) -> None:
+    if (root / PLAN).is_file():
+        msg = f"{root} was begun without --folds: go on without, or name a new folder with --output"
         raise InputError(msg)
 
 

@@ -102,9 +102,11 @@ def share_into_folds(
         The cases with ``fold`` 0 … K - 1, in their order.
 
     Raises:
-        InputError: There are fewer patients than folds, stated folds are not 0 … K - 1 or are
-            stated for some cases only, or a label would have to be learned from no case.
+        InputError: A list holds cases out for good, there are fewer patients than folds, stated
+            folds are not 0 … K - 1 or are stated for some cases only, or a label would have to be
+            learned from no case.
     """
+    _refuse_held_out([case.id for case, _ in cases if case.held_out])
     stated = {case.fold for case, _ in cases}
     if None in stated and len(stated) > 1:
         without = next(case.id for case, _ in cases if case.fold is None)
@@ -121,6 +123,16 @@ def share_into_folds(
         folded = [replace(case, fold=folds[case.patient]) for case, _ in cases]
     _refuse_lonely_labels(folded, cases, ignore)
     return folded
+
+
+def _refuse_held_out(ids: Sequence[str]) -> None:
+    """Refuse what a list sets apart: every fold but one would train on it."""
+    if ids:
+        msg = (
+            f"the list holds {_count(len(ids), 'case')} out for validation ({_listed(ids)}), but "
+            "--folds trains on every case: take them off the list, or leave out --folds"
+        )
+        raise InputError(msg)
 
 
 def _deal(cases: Cases, n_folds: int, seed: int) -> dict[str, int]:

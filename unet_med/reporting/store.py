@@ -37,7 +37,7 @@ class PictureStore:
         self._write(case, json.dumps(pictures, allow_nan=False))
 
     def _write(self, case: str, text: str) -> None:
-        path = self._files.get(case, self.folder / f"{len(self._files)}.json")
+        path = self._files.get(case, self.folder / f"{uuid.uuid4().hex}.json")
         try:
             path.write_text(text, encoding="ascii")
         except OSError as exc:
@@ -49,6 +49,12 @@ class PictureStore:
         """Return the pictures of a case."""
         content: dict[str, Any] = json.loads(self._files[case].read_text(encoding="ascii"))
         return content
+
+    def discard(self, case: str) -> None:
+        """Forget the pictures of a case, if there are any."""
+        if path := self._files.pop(case, None):
+            path.unlink(missing_ok=True)
+            del self._sizes[case]
 
     def __contains__(self, case: object) -> bool:
         """Whether the case has pictures."""

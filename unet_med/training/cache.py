@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_med._files import PARTIAL_PREFIX, sha256_file
+from unet_med._files import PARTIAL_PREFIX
 from unet_med.errors import GeometryError, InputError, OutputError
 from unet_med.geometry import grid_difference
 from unet_med.inference import SlicePipeline, VolumeSlices, volume_statistics
 from unet_med.training.codes import IGNORED, LabelCodes
-from unet_med.volumes import Volume, open_volume, stack_volumes
+from unet_med.volumes import InputFiles, Volume, open_volume, stack_volumes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,8 +98,8 @@ class SliceCache:
         paths = [root / path for path in case.images]
         label = root / case.label
         for path in (*paths, label):
-            if not path.is_file():
-                msg = f"case {case.id}: there is no file {path}; name it anew in the plan"
+            if not path.exists():
+                msg = f"case {case.id}: there is no {path}; name it anew in the plan"
                 raise InputError(msg)
         target = self.folder / self._key(paths, label)
         if not (target / "case.json").is_file():
@@ -109,7 +109,7 @@ class SliceCache:
     def _key(self, paths: list[Path], label: Path) -> str:
         parts = {
             "format": FORMAT,
-            "files": [sha256_file(path) for path in (*paths, label)],
+            "files": InputFiles.digest([*paths, label]).sha256,
             "channels": [asdict(channel.normalisation) for channel in self.recipe.channels],
             "axis": self.recipe.slice_axis,
             "spacing": self.recipe.in_plane_spacing_mm,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet_med._files import PARTIAL_PREFIX
+from unet_med.backends.exported import ONNX
 from unet_med.backends.openvino_runtime import is_installed
 from unet_med.bundle import METADATA, RECIPE, WEIGHTS, open_bundle
 from unet_med.errors import InputError, OutputError, UnetMedError
@@ -75,12 +76,25 @@ def finish(root: Path, rounds: Rounds) -> None:
         network.load_state_dict(read_weights(best))
     digest = save_weights(network, root / WEIGHTS)
     recipe = Recipe.load(root / RECIPE) if (root / RECIPE).is_file() else rounds.recipe
+    if recipe.weights_sha256 != digest:
+        _remove_stale(root / ONNX)
     recipe = replace(recipe, weights_sha256=digest, precisions=())
     recipe.save(root / RECIPE)
     _describe(root, recipe, rounds)
     rounds.history.draw(rounds.folder / CURVE)
     logger.info("%s: sha256 %s", root / WEIGHTS, digest)
     _export(root, rounds.plan)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove an ONNX model: nothing refuses one of other weights, it would give wrong masks."""
+    if path.is_file():
+        path.unlink()
+        logger.warning(
+            "%s was of the weights before and is removed: make a new one with unet-med export "
+            "--formats openvino,onnx",
+            path,
+        )
 
 
 def _describe(root: Path, recipe: Recipe, rounds: Rounds) -> None:

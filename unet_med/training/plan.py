@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PLAN = Path("configs/plan.json")
+FOLDS_PLAN = Path("folds/plan.json")
+"""The plan of all folds of a cross-validation; `PLAN` is then that of the fold that was copied."""
+
 PLAN_VERSION = 1
 """Raised when an older program could misread a newer plan."""
 
@@ -179,6 +182,11 @@ class TrainingPlan:
         """
         refuse_newer(content, PLAN_VERSION, what="plan")
         return decode(cls, content, where="plan")
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds that cases state; 1 = none is stated."""
+        return 1 + max(case.fold or 0 for case in self.cases)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready content; ``from_dict`` gives the plan back."""

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from unet_med.training.rounds import Rounds
 
 RUN = Path("runs/train")
+TRAIN = Path("configs/train.yaml")
 
 _NETWORK_WORDS = ("gloo", "connection", "closed by peer", "nccl", "timed out", "socket")
+
+_QUIET = ("monai.bundle.workflows", "unet_med.transforms.reading")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +108,16 @@ class TrainingResult:
 
     def summary(self) -> str:
         """Return one line for a reader."""
+        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
         if self.dice is None:
             why = "no case was held out to score it"
             if self.n_held_out:
                 why = f"the {self.n_held_out} held out could not be scored: no time, or no label"
-            return f"{self.root}: trained for {self.steps} steps; {why}"
+            return f"{self.root}: trained for {steps}; {why}"
         n = len(self.cases)
         what = f"{n} held-out case{'s' if n > 1 else ''}"
         what += ", before they were trained on, too" if self.joined else ""
-        return f"{self.root}: trained for {self.steps} steps, mean Dice {self.dice:.3f} on {what}"
+        return f"{self.root}: trained for {steps}, mean Dice {self.dice:.3f} on {what}"
 
 
 def run_bundle(root: Path, options: RunOptions) -> TrainingResult:
@@ -130,7 +134,7 @@ def run_bundle(root: Path, options: RunOptions) -> TrainingResult:
         BundleError: The folder has no plan or no train.yaml.
         UnetMedError: What went wrong inside, as it was raised there.
     """
-    configs = [root / "configs" / "train.yaml"]
+    configs = [root / TRAIN]
     if under_torchrun():
         configs.append(root / "configs" / "multi_gpu_train.yaml")
     missing = [path for path in (*configs, root / PLAN) if not path.is_file()]
@@ -171,16 +175,22 @@ def run_bundle(root: Path, options: RunOptions) -> TrainingResult:
 
 @contextmanager
 def _own_config() -> Iterator[None]:
-    """Leave out MONAI's warnings that a config may run code: this one is ours."""
-    monai = logging.getLogger("monai.bundle.workflows")
-    level = monai.level
-    monai.setLevel(logging.ERROR)
+    """Leave out what need not be said here.
+
+    MONAI warns that a config may run code: this one is ours. What is doubtful about a file was
+    said when the data were checked.
+    """
+    loggers = [logging.getLogger(name) for name in _QUIET]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="parsing config_file")
             yield
     finally:
-        monai.setLevel(level)
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
 
 
 @contextmanager

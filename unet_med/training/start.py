@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING
 import torch
 import torch.distributed as dist
 
-from unet_med.bundle import WEIGHTS
+from unet_med.bundle import RECIPE, WEIGHTS
 from unet_med.errors import InputError, UnetMedError
+from unet_med.recipe import Recipe
 from unet_med.training.bundle_files import refuse_used_folder, write_bundle
-from unet_med.training.plan import PLAN, TrainingPlan
+from unet_med.training.plan import FOLDS_PLAN, PLAN, TrainingPlan
 from unet_med.training.processes import agreed, is_distributed, is_first, under_torchrun
-from unet_med.training.run import RUN, RunOptions, TrainingResult, run_bundle
+from unet_med.training.run import RUN, TRAIN, RunOptions, TrainingResult, run_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from unet_med.recipe import Recipe
 
     Planner = Callable[[], tuple[Recipe, TrainingPlan]]
 
@@ -51,7 +50,16 @@ def train_bundle(output: Path, planner: Planner, options: RunOptions) -> Trainin
 def _prepare(output: Path, planner: Planner, options: RunOptions) -> UnetMedError | None:
     """Write the bundle if it is new; return what went wrong, so that all processes stop."""
     try:
+        if options.resume and (output / FOLDS_PLAN).is_file():
+            n_folds = TrainingPlan.load(output / FOLDS_PLAN).n_folds
+            msg = (
+                f"{output} was begun with {n_folds} folds: go on with --folds {n_folds} --resume, "
+                "or name a new folder"
+            )
+            raise InputError(msg)
         if options.resume and (output / PLAN).is_file():
+            logger.info("cases, budget and network are those of %s", output / PLAN)
+            _complete(output, options)
             return None
         if options.resume and any((output / part).exists() for part in (RUN, WEIGHTS)):
             msg = f"{output} has no {PLAN}: its training cannot go on; name a new folder"
@@ -65,3 +73,11 @@ def _prepare(output: Path, planner: Planner, options: RunOptions) -> UnetMedErro
     except UnetMedError as exc:
         return exc
     return None
+
+
+def _complete(output: Path, options: RunOptions) -> None:
+    """Write the rest of a bundle that ``unet-med plan --output`` began; it may have been edited."""
+    if (output / WEIGHTS).exists() or (output / TRAIN).exists():
+        return
+    recipe, plan = Recipe.load(output / RECIPE), TrainingPlan.load(output / PLAN)
+    write_bundle(output, recipe, plan, command_line=options.command_line)

@@ -56,6 +56,7 @@ class LoadVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
         self.channel = channel
         self.n_channels = n_channels
         self.series = ReadRules().for_modalities(modalities).series
+        self._said: set[str] = set()
 
     def __call__(self, source: AnyPath | Sequence[AnyPath]) -> MetaTensor:
         """Load a file, or one file per channel.
@@ -75,8 +76,7 @@ class LoadVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
                 "give one file per channel, or pick one with channel"
             )
             raise InputError(msg)
-        for warning in getattr(volume, "warnings", ()):
-            logger.warning("%s: %s", volume.name, warning)
+        self._warn([f"{volume.name}: {warning}" for warning in volume.warnings])
         shape = volume.geometry.shape
         affine = torch.from_numpy(volume.geometry.voxel_to_world.copy())
         meta = {
@@ -90,6 +90,13 @@ class LoadVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
         }
         voxels = torch.from_numpy(volume.read(0, shape[2], axis=2))
         return MetaTensor(voxels, affine=affine, meta=meta)
+
+    def _warn(self, texts: Sequence[str]) -> None:
+        """Say each doubt once: a validation loads its cases again and again."""
+        for text in texts:
+            if text not in self._said:
+                logger.warning("%s", text)
+        self._said.update(texts)
 
 
 def open_loaded(meta: Mapping[str, Any]) -> Volume:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
     from unet_med.geometry import Geometry
     from unet_med.volumes.volume import Volume
-
-logger = logging.getLogger(__name__)
 
 
 class NiftiVolume:
@@ -141,7 +138,6 @@ def open_nifti(path: Path, *, channel: int | None = None) -> Volume:
     """
     header_path, data_path = header_and_data(path)
     header = read_header(header_path, data_path=data_path)
-    _log_doubts(header, name=str(path))
     if channel is not None and not 0 <= channel < header.n_channels:
         msg = f"{path} has no channel {channel}: it has {header.n_channels}, counted from 0"
         raise VolumeError(msg)
@@ -166,7 +162,6 @@ def from_nibabel(image: nib.spatialimages.SpatialImage) -> Volume:
     with reading(Path(name)):
         header = type(image)(image.dataobj, image.affine, image.header).header
         said = parse_header(header.binaryblock, name=name)
-        _log_doubts(said, name=name)
         proxy = image.dataobj
         if nib.is_proxy(proxy) and _is_read_here(proxy.file_like):
             return _proxy_volume(Path(name), said, proxy=proxy)
@@ -181,11 +176,6 @@ def from_nibabel(image: nib.spatialimages.SpatialImage) -> Volume:
 def _is_read_here(file: object) -> bool:
     """Whether a file is stored plainly or by gzip; nibabel knows bzip2 and zstd as well."""
     return isinstance(file, str) and file.lower().endswith((".nii", ".img", ".gz"))
-
-
-def _log_doubts(header: NiftiHeader, *, name: str) -> None:
-    for doubt in doubts_about_affine(header):
-        logger.warning("%s: %s", name, doubt)
 
 
 def _proxy_volume(path: Path, header: NiftiHeader, *, proxy: nib.arrayproxy.ArrayProxy) -> Volume:
