@@ -219,6 +219,15 @@ def test_a_network_that_gives_several_outputs_is_refused_in_one_line():
         SlicewiseInferer()(torch.zeros(1, 1, 4, 4, 2), lambda batch: (batch, batch))
 
 
+def test_a_network_in_training_mode_is_warned_of(messages_of):
+    messages = messages_of("unet_med.inference.inferer")
+    network = make_network()
+    SlicewiseInferer()(make_volume(), network)
+    assert not messages
+    SlicewiseInferer()(make_volume(), network.train())
+    assert "training mode" in messages[0]
+
+
 def test_oblique_affines_find_the_nearest_axis():
     affine = nib.affines.from_matvec(
         nib.eulerangles.euler2mat(0.2, 0.1, 0.3) @ np.diag([1.0, 1.0, 4.0]), [3, 4, 5]

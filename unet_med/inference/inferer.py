@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from unet_med.backends import Execution, SlicePredictor
     from unet_med.bundle import Bundle
     from unet_med.recipe import Recipe
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_MULTIPLE = 16
 """Padding multiple for networks that do not say theirs: four levels, MONAI's usual U-Net."""
@@ -126,6 +129,11 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
                 "unless it is given track_meta=True and weights_only=False)"
             )
             raise InputError(msg)
+        if self._exported is None and getattr(network, "training", False):
+            logger.warning(
+                "the network is in training mode: its masks depend on the batch, and its batch "
+                "statistics change; call network.eval() first"
+            )
         multiple = self._multiple or int(getattr(network, "multiple", DEFAULT_MULTIPLE))
         predictor = self._predictor(network, inputs.device, args, kwargs)
         results = [
