@@ -128,6 +128,23 @@ def test_a_new_contrast_keeps_mixed_voxels_between_their_tissues(contrast):
         assert (torch.stack([v[0] for v in by_level]).diff() >= 0).all()
 
 
+def test_tissues_moved_apart_leave_gaps_and_keep_their_order():
+    settings = replace(SlabSettings.identity(), contrast=(0.0, 1.0), apart=1.0)
+    source = make_source()
+    for seed in range(5):
+        scan = draw_scan(source, settings, Draw(torch.Generator().manual_seed(seed)))
+        values = [scan.values[0, 0][source.labels == label] for label in (1, 2, 3)]
+        means = [float(value.mean()) for value in values]
+        assert means == sorted(means)
+        # Within a tissue the grey levels are drawn together, by a gain below 0.6.
+        spread = [float(value.max() - value.min()) for value in values]
+        levels = [(source.index % N_LEVELS)[source.labels == label] for label in (1, 2, 3)]
+        assert all(
+            new <= 0.6 * float(old.max() - old.min()) + 1e-3
+            for new, old in zip(spread, levels, strict=True)
+        )
+
+
 def test_mirroring_swaps_columns_of_image_and_labels_alike():
     def one(mirror):
         settings = replace(SlabSettings.identity(), mirror=mirror)

@@ -47,8 +47,9 @@ def draw_table(source: Source, settings: SlabSettings, draw: Draw) -> torch.Tens
         targets[n_labels + 1 :] *= factors
         gain = draw.uniform(0.0, 0.6 if anew else 1.0)
         table[1:] = targets[1:, None] + gain * (levels - means[1:, None])
-        tissue = slice(1, n_labels + 1)
-        table[tissue] = _curve(means[tissue], targets[tissue], levels)
+        if not draw.chance(settings.apart):
+            tissue = slice(1, n_labels + 1)
+            table[tissue] = _curve(means[tissue], targets[tissue], levels)
     if draw.chance(settings.brain_only):
         table[source.class_labels == 0] = 0.0
     return _gamma(table.clamp(min=0.0).flatten(), settings, draw)

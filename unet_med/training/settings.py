@@ -23,6 +23,8 @@ class SlabSettings:
         thick: Probability that slices are as thick as their distance.
         contrast: Probabilities of (the image as it is, tissues pulled to their means and
             shifted, tissues drawn anew); the rest to 1 is left over for the first.
+        apart: Probability that a redrawn contrast moves every tissue on its own, which leaves gaps
+            between them, instead of all by one curve.
         gamma_log: Standard deviation of log gamma.
         brain_only: Probability that everything outside the labels is removed.
         bias_max: Standard deviation of the log bias field.
@@ -42,6 +44,7 @@ class SlabSettings:
     slice_spacing_mm: tuple[float, float] = (0.7, 6.0)
     thick: float = 0.4
     contrast: tuple[float, float] = (0.4, 0.35)
+    apart: float = 0.5
     gamma_log: float = 0.2
     brain_only: float = 0.12
     bias_max: float = 0.3
@@ -58,6 +61,6 @@ class SlabSettings:
         return cls(
             crop=None, rotation_degrees=0.0, scale_log=0.0, shear=0.0,
             elastic_mm_max=(0.0, 0.0, 0.0), mirror=0.0, view=0.0, slice_spacing_mm=(1.0, 1.0),
-            thick=0.0, contrast=(0.0, 0.0), gamma_log=0.0, brain_only=0.0, bias_max=0.0,
+            thick=0.0, contrast=(0.0, 0.0), apart=0.0, gamma_log=0.0, brain_only=0.0, bias_max=0.0,
             noise_max=0.0, blur=0.0, sharpen=0.0, coarse=0.0, jitter=0.0, folded=0.0,
         )  # fmt: skip
