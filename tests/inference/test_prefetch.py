@@ -21,7 +21,8 @@ def test_items_come_in_order(depth):
     assert not workers()
 
 
-def test_the_next_item_is_made_while_one_is_used():
+@pytest.mark.parametrize("depth", [0, 2])
+def test_the_next_item_is_made_while_one_is_used(depth):
     made = threading.Event()
 
     def items():
@@ -29,7 +30,7 @@ def test_the_next_item_is_made_while_one_is_used():
         made.set()
         yield 2
 
-    for item in Prefetch(items()):
+    for item in Prefetch(items(), depth=depth):
         if item == 1:
             assert made.wait(timeout=5)
 
@@ -69,19 +70,6 @@ def test_without_depth_two_items_are_alive_at_a_time():
         del item
     assert len(most) == 20
     assert max(most) == 2
-
-
-def test_without_depth_the_next_item_is_made_while_one_is_used():
-    made = threading.Event()
-
-    def items():
-        yield 1
-        made.set()
-        yield 2
-
-    for item in Prefetch(items(), depth=0):
-        if item == 1:
-            assert made.wait(timeout=5)
 
 
 def test_errors_arrive_after_the_items_before_them():

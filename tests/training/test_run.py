@@ -35,6 +35,9 @@ from unet_med.training.run import run_bundle
 
 ROOT = Path(__file__).parents[2]
 
+FP32 = RunOptions(precision="fp32")
+"""In which every processor learns alike; bfloat16 learns a little less in so few steps."""
+
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory):
@@ -53,7 +56,7 @@ def weights_of(folder):
 @pytest.fixture(scope="module")
 def trained(cases, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "bundle"
-    return folder, train(folder, cases, epochs=4, validation=("c",))
+    return folder, train(folder, cases, epochs=4, validation=("c",), options=FP32)
 
 
 def test_the_bundle_segments_as_well_as_was_said(trained, cases, tmp_path):
@@ -67,12 +70,12 @@ def test_the_bundle_segments_as_well_as_was_said(trained, cases, tmp_path):
     expected = [row["volume_dice"] for row in scores.cases]
     assert list(result.cases["c"].values()) == pytest.approx(expected, abs=1e-6)
     assert result.dice == pytest.approx(np.mean(expected), abs=1e-6)
-    assert result.dice > 0.2  # untrained 0.03; bfloat16 learns a little less in so few steps
+    assert result.dice > 0.3
 
 
 def test_held_out_cases_are_scored_before_they_are_trained_on(trained, cases, tmp_path):
     folder = tmp_path / "joined"
-    result = train(folder, cases, epochs=4, validation=("c",), join_after=0.5)
+    result = train(folder, cases, epochs=4, validation=("c",), join_after=0.5, options=FP32)
     assert result.joined
     assert "before they were trained on, too" in result.summary()
     with (folder / "runs/train/log.csv").open() as stream:
