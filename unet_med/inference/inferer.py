@@ -20,10 +20,10 @@ from unet_med.inference.ensemble import Strand, check_members, in_step, iter_ens
 from unet_med.inference.labels import labels_from_logits
 from unet_med.inference.pipeline import SlicePipeline, batch_size
 from unet_med.inference.postprocessing import postprocess_labels
+from unet_med.inference.roi import window_rule
 from unet_med.inference.slices import ArraySlices
 from unet_med.preprocessing import InPlaneResampler
 from unet_med.transforms.world import ras_affine
-from unet_med.windows import WindowRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,7 +103,7 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         _refuse_counts_below_one(sw_batch_size=sw_batch_size, multiple=multiple)
         self._others = _open_others(recipe, ensemble)
         self._exported = _open_exported(recipe, weights, execution)
-        self._window = _window_rule(roi_size, overlap, mode, recipe)
+        self._window = window_rule(roi_size, overlap, mode, recipe)
         self._batch = sw_batch_size
         self._slice_axis = slice_axis if recipe is None else recipe.slice_axis
         self._multiple = multiple
@@ -263,29 +263,6 @@ def _open_others(
         (bundle.recipe, open_predictor(bundle.recipe, bundle.weights_path, execution))
         for bundle, execution in ensemble
     ]
-
-
-def _window_rule(
-    roi_size: Sequence[int] | None, overlap: float, mode: str, recipe: Recipe | None
-) -> WindowRule:
-    if roi_size is None and recipe is not None:
-        return recipe.window
-    try:
-        rule = WindowRule(overlap=overlap, mode=mode)
-        return rule if roi_size is None else replace(rule, size=_roi(roi_size), max_pixels=0)
-    except InputError:
-        raise
-    except (TypeError, ValueError) as exc:
-        msg = f"these windows cannot be made: {exc}"
-        raise InputError(msg) from exc
-
-
-def _roi(roi_size: Sequence[int]) -> tuple[int, int]:
-    if isinstance(roi_size, int) or len(roi_size) != 2:  # noqa: PLR2004 - rows and columns
-        msg = f"roi_size needs rows and columns of a window, got {roi_size!r}"
-        raise InputError(msg)
-    rows, columns = (int(size) for size in roi_size)
-    return rows, columns
 
 
 def _refuse_counts_below_one(**counts: int | None) -> None:
