@@ -38,6 +38,8 @@ def motion(scan: Scan, random: np.random.Generator, *, shift_mm: float) -> Scan:
 
     Four blocks of twelve slices each: along the phase axis (j) one to three stretches of lines
     come from the head shifted by up to ``shift_mm`` voxels along i and j, which gives ghosts.
+    Shifts count from where the head lay when the middle line was taken: there the picture shows
+    it, and there the clean scan's labels are the truth.
     """
     moved = scan.astype(np.float32)
     n_lines = scan.shape[1]
@@ -46,12 +48,14 @@ def motion(scan: Scan, random: np.random.Generator, *, shift_mm: float) -> Scan:
     for start in random.choice(scan.shape[2] - 12, 4, replace=False):
         block = slice(start, start + 12)
         space = np.fft.fft2(scan[..., block], axes=(0, 1))
+        shifts = np.zeros((2, n_lines))
         for _ in range(random.integers(1, 4)):
-            di, dj = random.uniform(-shift_mm, shift_mm, 2)
+            shift = random.uniform(-shift_mm, shift_mm, 2)
             first = random.integers(0, n_lines)
             taken = np.arange(first, first + random.integers(n_lines // 8, n_lines // 3)) % n_lines
-            phase = np.exp(-2j * np.pi * (di * columns + dj * lines[:, taken]))
-            space[:, taken] *= phase
+            shifts[:, taken] += shift[:, None]
+        di, dj = (shifts - shifts[:, :1])[:, None, :, None]
+        space *= np.exp(-2j * np.pi * (di * columns + dj * lines))
         moved[..., block] = np.abs(np.fft.ifft2(space, axes=(0, 1)))
     return moved
 

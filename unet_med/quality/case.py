@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Table = NDArray[np.float64]
     Sink = Callable[[NDArray[np.float32], NDArray[np.float32], NDArray[np.integer]], None]
 
-LOOK_BELOW = 0.74
+LOOK_BELOW = 0.79
 """A slice whose score is lower is to be looked at, unless the recipe says otherwise.
 
 Fitted on the training templates of the sample weights: ``benchmarks/quality.py --fit``.

@@ -24,13 +24,19 @@ counts. The score was measured at 1 mm (docs/quality.md).
 """
 
 
+WEIGHTS = (4, 2, 1)
+"""Weights of expected Dice, certainty and neighbours in the score's geometric mean.
+
+Chosen among seven on the training templates with planted faults: docs/quality.md."""
+
+
 def score_tables(tally: SliceTally, slice_mm: float) -> dict[str, Table]:
     """Return ``score``, ``expected_dice``, ``entropy`` and ``neighbour_dice``, as in `Quality`.
 
-    The score is the geometric mean of three numbers in 0 … 1: the expected Dice, the certainty
-    1 - entropy, and the Dice with the more similar neighbour, brought to `NEIGHBOUR_MM`. Each fails
-    in its own way (a network can be sure and wrong; noise makes neighbours differ), and the
-    mean needs no fitted weights. A slice inside a gap has score 0.
+    The score is the geometric mean, weighted by `WEIGHTS`, of three numbers in 0 … 1: the expected
+    Dice, the certainty 1 - entropy, and the Dice with the more similar neighbour, brought to
+    `NEIGHBOUR_MM`. Each fails in its own way: a network can be sure and wrong; noise makes
+    neighbours differ. A slice inside a gap has score 0.
 
     Args:
         tally: Sums of all slices.
@@ -43,9 +49,11 @@ def score_tables(tally: SliceTally, slice_mm: float) -> dict[str, Table]:
     neighbour = np.stack([neighbour_dice(*column) for column in columns], axis=1)
     missing = np.stack([gaps(*column) for column in columns], axis=1)
     near = 1.0 - (1.0 - neighbour) * min(1.0, NEIGHBOUR_MM / slice_mm)
-    product = expected * np.clip(1.0 - entropy, 0.0, 1.0) * near
+    numbers = (expected, np.clip(1.0 - entropy, 0.0, 1.0), near)
+    powers = zip(numbers, WEIGHTS, strict=True)
+    product = np.prod([number**weight for number, weight in powers], axis=0)
     return {
-        "score": np.where(missing, 0.0, np.cbrt(product)),
+        "score": np.where(missing, 0.0, product ** (1 / sum(WEIGHTS))),
         "expected_dice": expected,
         "entropy": entropy,
         "neighbour_dice": neighbour,
