@@ -42,8 +42,8 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 _EPILOG = "exit codes: 0 every case done, 1 some case failed, 2 nothing could start"
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser with all commands; no command's libraries are loaded."""
+def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser with all commands, or some; no command's libraries are loaded."""
     parser = argparse.ArgumentParser(
         prog="unet-med",
         description="Segment medical volumes slice by slice with a 2D U-Net, and say how well.",
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"unet-med {__version__}")
     parser.add_argument("--debug", action="store_true", help="show tracebacks and debug messages")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in commands:
         importlib.import_module(f"{__name__}.{name}").add_parser(subparsers)
     for command in subparsers.choices.values():  # --debug may stand before or after the command
         command.add_argument(
@@ -70,11 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 every case done, 1 some case failed, 2 usage or nothing could start, 130 interrupted.
     """
+    words = sys.argv[1:] if argv is None else argv
+    only = [name for name in COMMANDS if name in words[:1]]  # describing the others takes time
     try:
-        args = build_parser().parse_args(argv)
+        args = build_parser(only or COMMANDS).parse_args(words)
     except SystemExit as exc:  # argparse has printed what is wrong, or the help
         return exc.code if isinstance(exc.code, int) else EXIT_NOT_STARTED
-    args.command_line = " ".join(["unet-med", *(sys.argv[1:] if argv is None else argv)])
+    args.command_line = " ".join(["unet-med", *words])
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     with _logging_to_stderr(debug=args.debug), _termination_as_interrupt():
