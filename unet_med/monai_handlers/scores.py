@@ -1,4 +1,4 @@
-"""Ignite handlers for MONAI's engines."""
+"""Scores of an evaluator's run, as ``unet-med evaluate`` writes them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import ignite.distributed as idist
 import numpy as np
 from ignite.engine import Events
 from monai.data import decollate_batch
-from monai.utils import convert_to_numpy
 
-from unet_med.errors import GeometryError, InputError, LabelError, UnetMedError
+from unet_med.errors import InputError, UnetMedError
 from unet_med.evaluation import (
     CaseScores,
     CohortScores,
@@ -26,26 +25,19 @@ from unet_med.evaluation import (
     score_volumes,
     with_carried_names,
 )
-from unet_med.geometry import Geometry, grid_difference
 from unet_med.metrics import EmptyPolicy
+from unet_med.monai_handlers.items import file_of, scan_of, volume_of
 from unet_med.reporting.evaluated import evaluation_report
 from unet_med.reporting.pages import write_report
 from unet_med.reporting.pictures import CaseVolumes, case_pictures
 from unet_med.reporting.store import PictureStore
-from unet_med.transforms.reading import open_loaded
-from unet_med.transforms.world import ras_affine
-from unet_med.volumes import ArrayVolume, Volume, array_volume
-from unet_med.weights import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ignite.engine import Engine
-    from torch import nn
 
 logger = logging.getLogger(__name__)
-
-_CHANNEL_AND_VOLUME_AXES = 4
 
 
 class SliceScoresWriter:
@@ -175,7 +167,7 @@ class SliceScoresWriter:
     def _collect(self, engine: Engine) -> None:
         output = engine.state.output
         for item in decollate_batch(output) if isinstance(output, dict) else output:
-            file = str(_meta(item[self.reference_key]).get("filename_or_obj", ""))
+            file = file_of(item[self.reference_key])
             case = self._case_id(file) or f"case {len(self._results)}"
             if self._files.setdefault(case, file) != file:
                 msg = (
@@ -195,8 +187,8 @@ class SliceScoresWriter:
 
     def _score(self, item: Mapping[str, Any], case: str, *, file: str) -> CaseScores | FailedCase:
         try:
-            prediction = _volume(item[self.prediction_key], "prediction")
-            reference = _volume(item[self.reference_key], "reference")
+            prediction = volume_of(item[self.prediction_key], "prediction")
+            reference = volume_of(item[self.reference_key], "reference")
             scores = score_volumes(
                 prediction,
                 reference,
@@ -206,7 +198,7 @@ class SliceScoresWriter:
                 metrics=self.settings.metrics,
             )
             if self.scan_key is not None:
-                scan, note = _scan(item.get(self.scan_key))
+                scan, note = scan_of(item.get(self.scan_key))
                 volumes = CaseVolumes(prediction, reference, scan, note)
                 self._pictures.add(case, case_pictures(volumes, slice_axis=scores.slice_axis))
         except UnetMedError as exc:
@@ -225,17 +217,6 @@ def _mean_dice(cohort: CohortScores) -> float:
     return float(np.mean(means)) if means else float("nan")
 
 
-def _scan(image: Any) -> tuple[Volume | None, str]:  # noqa: ANN401 - a MetaTensor or a plain tensor
-    """Open the file of a scan as it is stored: the network's input is normalised."""
-    path = str(_meta(image).get("filename_or_obj", ""))
-    if not path:
-        return None, "The scan has no file name in its metadata, so the masks stand alone."
-    try:
-        return open_loaded(_meta(image)), ""
-    except UnetMedError as exc:
-        return None, f"The scan cannot be shown: {exc}."
-
-
 def _settings(settings: EvaluationSettings | Mapping[str, Any] | None) -> EvaluationSettings:
     """Take settings as an object or, from a config file, as a mapping."""
     if isinstance(settings, EvaluationSettings):
@@ -248,68 +229,3 @@ def _settings(settings: EvaluationSettings | Mapping[str, Any] | None) -> Evalua
     names = values.pop("label_names", None) or {}
     named = {int(value): str(name) for value, name in names.items()}
     return EvaluationSettings(label_names=named, **values)
-
-
-def _meta(image: Any) -> Mapping[str, Any]:  # noqa: ANN401 - a MetaTensor or a plain tensor
-    return getattr(image, "meta", {})
-
-
-def _volume(image: Any, role: str) -> ArrayVolume:  # noqa: ANN401 - a MetaTensor
-    """Take (1, i, j, k) labels with their affine out of a MetaTensor."""
-    affine = getattr(image, "affine", None)
-    if affine is None:
-        msg = f"the {role} has no affine: keep MetaTensors through the postprocessing"
-        raise GeometryError(msg)
-    if image.ndim != _CHANNEL_AND_VOLUME_AXES or image.shape[0] != 1:
-        msg = (
-            f"the {role} has shape {tuple(image.shape)}, not (1, i, j, k): make it one label map, "
-            "e.g. by AsDiscreted(argmax=True)"
-        )
-        raise LabelError(msg)
-    world = ras_affine(affine, _meta(image))
-    volume = array_volume(convert_to_numpy(image)[0], world, name=role)
-    if role == "reference":
-        _check_as_stored(volume, _meta(image))
-    return volume
-
-
-def _check_as_stored(reference: ArrayVolume, meta: Mapping[str, Any]) -> None:
-    """Slice numbers mean nothing unless the array is in the file's own order."""
-    if "original_affine" not in meta or "spatial_shape" not in meta:
-        return
-    shape = tuple(int(size) for size in np.atleast_1d(convert_to_numpy(meta["spatial_shape"])))
-    first, second, third = (*shape, 1, 1)[:3]
-    affine = ras_affine(meta["original_affine"], meta)
-    difference = grid_difference(Geometry((first, second, third), affine), reference.geometry)
-    if difference:
-        msg = (
-            f"the reference is no longer on its file's grid: {difference}; load it without "
-            "reorienting or resampling, or invert that before this handler"
-        )
-        raise GeometryError(msg)
-
-
-class WeightsLoader:
-    """Load a bundle's weights when an engine starts, strictly and as plain tensors only.
-
-    Unlike MONAI's ``CheckpointLoader`` it refuses weights that do not fit the recipe, by their
-    digest, keys and shapes, with one line that says what to do.
-
-    Args:
-        network: The module to fill, in place.
-        path: ``models/model.pt``.
-        sha256: Digest that the recipe states; empty = not checked.
-    """
-
-    def __init__(self, network: nn.Module, *, path: str | Path, sha256: str = "") -> None:
-        self.network = network
-        self.path = Path(path)
-        self.sha256 = sha256
-
-    def attach(self, engine: Engine) -> None:
-        """Load at the start of every run of the engine."""
-        engine.add_event_handler(Events.STARTED, self)
-
-    def __call__(self, _engine: Engine) -> None:
-        """Load the weights."""
-        load_weights(self.network, self.path, sha256=self.sha256)
