@@ -113,11 +113,35 @@ def test_logits_do_not_depend_on_how_slices_share_the_threads(bundle, precision)
     lanes = []
     for n in (7, 1, 2, 3, 2, 1, 1, 7, 7):
         np.testing.assert_array_equal(predictor(slices[:n]), expected[:n])
-        lanes.append(len(predictor._lanes))
+        lanes.append(predictor._lanes)
     assert lanes == [3, 3, 1, 1, 1, 1, 1, 1, 3]
     first_is_small = predictor_of(bundle, precision, threads=2)
     np.testing.assert_array_equal(first_is_small(slices[:1]), expected[:1])
-    assert len(first_is_small._lanes) == 1
+    assert first_is_small._lanes == 1
+
+
+@each_precision
+def test_calls_begun_while_others_run_give_the_same_logits(bundle, precision):
+    batches = [noise(n, 48, 40) for n in (4, 3, 4, 2)]
+    expected = [predictor_of(bundle, precision)(batch) for batch in batches]
+    predictor = predictor_of(bundle, precision, threads=2)
+    for order in ((0, 1, 2, 3), (2, 0, 3, 1)):
+        finishes = [predictor.start(batch) for batch in batches]
+        for n in order:
+            np.testing.assert_array_equal(finishes[n](), expected[n])
+    waiting = predictor.start(batches[0])
+    np.testing.assert_array_equal(predictor(batches[1]), expected[1])  # called in between
+    np.testing.assert_array_equal(waiting(), expected[0])
+    waiting = predictor.start(batches[0])
+    last = predictor.start(batches[1][:1])
+    assert predictor.start(batches[1][:1]) is None  # compiled anew while two are not finished
+    np.testing.assert_array_equal(predictor(batches[1][:1]), expected[1][:1])
+    np.testing.assert_array_equal(last(), expected[1][:1])
+    np.testing.assert_array_equal(waiting(), expected[0])
+
+
+def test_one_thread_has_nothing_to_begin(bundle):
+    assert predictor_of(bundle).start(noise(4, 48, 40)) is None
 
 
 def test_precisions_are_really_different(bundle):

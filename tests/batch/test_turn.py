@@ -105,3 +105,28 @@ def test_a_network_that_fails_is_given_back():
     for _ in range(2):
         with turn.ticket(ignore) as ticket, pytest.raises(ZeroDivisionError):
             ticket.guard(fail)(SLICES)
+
+
+class Starting:
+    """A network that can go on by itself."""
+
+    def __call__(self, slices):
+        return slices
+
+    def start(self, slices):
+        return lambda: slices
+
+
+def test_a_call_is_begun_ahead_only_while_no_other_case_is_in_hand():
+    turn = Turn()
+    with turn.ticket(ignore) as first:
+        guarded = first.guard(Starting())
+        assert guarded.start(SLICES)() is SLICES
+        with turn.ticket(ignore) as second:
+            assert guarded.start(SLICES) is None
+            assert second.guard(Starting()).start(SLICES) is None
+        assert guarded.start(SLICES)() is SLICES
+        assert first.guard(lambda slices: slices).start(SLICES) is None
+        turn.stop()
+        with pytest.raises(Abandoned):
+            guarded.start(SLICES)

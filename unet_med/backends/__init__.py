@@ -48,7 +48,11 @@ BACKENDS = {
 
 
 class SlicePredictor(Protocol):
-    """Turn slices (N, C, H, W) float32 into logits (N, K, H, W) float32, any H and W."""
+    """Turn slices (N, C, H, W) float32 into logits (N, K, H, W) float32, any H and W.
+
+    One that can go on by itself meanwhile also has ``start(slices)``, which returns a function that
+    waits for the logits, or None where it must be called as usual.
+    """
 
     def __call__(self, slices: NDArray[np.float32], /) -> NDArray[np.float32]:
         """Run the network."""

@@ -15,6 +15,8 @@ from unet_med.backends.processor import bf16_pays, int8_pays
 from unet_med.errors import BundleError, InputError, WeightsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
 
     from unet_med.backends import Execution
@@ -67,17 +69,50 @@ class OpenVINOPredictor:
         The logits are the caller's own: later calls do not touch them.
         """
         with self._lock:
-            self._choose_lanes(len(slices))
-            parts = np.array_split(slices, min(len(self._lanes), len(slices)))
-            used = self._lanes[: len(parts)]
-            if len(used) == 1:  # copies in and out: neither side sees the other's memory
-                logits = used[0].infer({0: slices}, share_inputs=False, share_outputs=False)[0]
+            finish = self._begin(slices)
+            if finish is None:
+                (request,) = self._requests()
+                # Copies in and out: neither side sees the other's memory.
+                logits = request.infer({0: slices}, share_inputs=False, share_outputs=False)[0]
+                self._free.append((request,))
                 return np.asarray(logits, np.float32)
-            for lane, part in zip(used, parts, strict=True):
-                lane.start_async({0: part}, share_inputs=False)
+        return finish()
+
+    def start(self, slices: NDArray[np.float32], /) -> Callable[[], NDArray[np.float32]] | None:
+        """Begin a call, unless all threads are to share each slice: then return None.
+
+        Returns:
+            What waits for the logits and returns them, as the call does; to be called once.
+        """
+        with self._lock:
+            return self._begin(slices)
+
+    def _begin(self, slices: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]] | None:
+        self._choose_lanes(len(slices))
+        if self._lanes == 1:
+            return None
+        compiled, requests = self._compiled, self._requests()
+        parts = np.array_split(slices, min(self._lanes, len(slices)))
+        used = requests[: len(parts)]
+        for request, part in zip(used, parts, strict=True):
+            request.start_async({0: part}, share_inputs=False)
+
+        def finish() -> NDArray[np.float32]:
             _wait_for(used)
-            outputs = [lane.get_output_tensor(0).data for lane in used]
-            return np.concatenate(outputs).astype(np.float32, copy=False)
+            outputs = [request.get_output_tensor(0).data for request in used]
+            logits = np.concatenate(outputs).astype(np.float32, copy=False)
+            with self._lock:
+                if compiled is self._compiled:
+                    self._free.append(requests)
+            return logits
+
+        return finish
+
+    def _requests(self) -> tuple[Any, ...]:
+        """Take one request per lane that nobody uses."""
+        if self._free:
+            return self._free.pop()
+        return tuple(self._compiled.create_infer_request() for _ in range(self._lanes))
 
     def _choose_lanes(self, n_slices: int) -> None:
         """Compile anew when batches have become too small, or large enough, for a part a thread.
@@ -85,7 +120,7 @@ class OpenVINOPredictor:
         The last batch of a scan is often small, so two in a row are needed, but for the first.
         """
         lanes = self._threads if n_slices >= self._threads else 1
-        self._wishes = self._wishes + 1 if lanes != len(self._lanes) else 0
+        self._wishes = self._wishes + 1 if lanes != self._lanes else 0
         if self._wishes > (1 if self._used else 0):
             self._wishes = 0
             self._compile(lanes=lanes)
@@ -94,7 +129,8 @@ class OpenVINOPredictor:
     def _compile(self, *, lanes: int) -> Any:  # noqa: ANN401 - an openvino.CompiledModel
         """Compile for so many parts at once, and forget what was compiled before."""
         openvino = load_openvino()
-        self._lanes: list[Any] = []
+        self._compiled: Any = None
+        self._lanes, self._free = lanes, list[tuple[Any, ...]]()
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
             "INFERENCE_NUM_THREADS": self._threads,
@@ -111,7 +147,7 @@ class OpenVINOPredictor:
             raise BundleError(msg) from exc
         if self._precision == "bf16":  # without the instructions it would quietly use float32
             _check_bf16(compiled, openvino)
-        self._lanes = [compiled.create_infer_request() for _ in range(lanes)]
+        self._compiled = compiled
         return compiled
 
 
@@ -154,12 +190,12 @@ def _check_bf16(compiled: Any, openvino: Any) -> None:  # noqa: ANN401 - untyped
         raise InputError(msg)
 
 
-def _wait_for(lanes: list[Any]) -> None:
+def _wait_for(requests: Sequence[Any]) -> None:
     """Wait for all, also when one fails: none may be left running."""
     failures = []
-    for lane in lanes:
+    for request in requests:
         try:
-            lane.wait()
+            request.wait()
         except RuntimeError as exc:
             failures.append(exc)
     if failures:

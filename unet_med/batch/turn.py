@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy as np
     from numpy.typing import NDArray
@@ -76,6 +77,16 @@ class Turn:
             self._go_on()
             return self._open[:1] == [ticket]
 
+    def is_alone(self, ticket: Ticket) -> bool:
+        """Return whether no other case is in hand.
+
+        Raises:
+            Abandoned: The run was stopped.
+        """
+        with self._changed:
+            self._go_on()
+            return self._open == [ticket]
+
     def take(self, ticket: Ticket) -> None:
         """Wait for the network and hold it.
 
@@ -128,17 +139,30 @@ class Ticket:
 
     def guard(self, predictor: SlicePredictor) -> SlicePredictor:
         """Return a predictor that runs when it is this case's turn."""
+        return _Guarded(predictor, self)
 
-        def predict(slices: NDArray[np.float32], /) -> NDArray[np.float32]:
-            start = time.perf_counter()
-            self._turn.take(self)
-            self.waited_s += time.perf_counter() - start
-            try:
-                return predictor(slices)
-            finally:
-                self._turn.give_back()
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the network when it is this case's turn, for the time of a ``with`` block.
 
-        return predict
+        Raises:
+            Abandoned: The run was stopped.
+        """
+        start = time.perf_counter()
+        self._turn.take(self)
+        self.waited_s += time.perf_counter() - start
+        try:
+            yield
+        finally:
+            self._turn.give_back()
+
+    def is_alone(self) -> bool:
+        """Return whether no other case is in hand.
+
+        Raises:
+            Abandoned: The run was stopped.
+        """
+        return self._turn.is_alone(self)
 
     def follow(self, done: int, total: int) -> None:
         """Pass progress on, if no other case came before.
@@ -148,3 +172,20 @@ class Ticket:
         """
         if self._turn.is_first(self):
             self._progress(done, total)
+
+
+class _Guarded:
+    """A predictor that runs when it is its case's turn."""
+
+    def __init__(self, predictor: SlicePredictor, ticket: Ticket) -> None:
+        self._predictor = predictor
+        self._ticket = ticket
+
+    def __call__(self, slices: NDArray[np.float32], /) -> NDArray[np.float32]:
+        with self._ticket.hold():
+            return self._predictor(slices)
+
+    def start(self, slices: NDArray[np.float32], /) -> Callable[[], NDArray[np.float32]] | None:
+        """Begin a call if no other case is in hand: that one fills the gaps otherwise."""
+        start = getattr(self._predictor, "start", None)
+        return start(slices) if start is not None and self._ticket.is_alone() else None

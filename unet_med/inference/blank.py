@@ -27,6 +27,11 @@ class BlankSlices:
     def __init__(self) -> None:
         self._known: dict[bytes, Slices] = {}
 
+    @staticmethod
+    def holds(slices: Slices) -> bool:
+        """Tell whether one of the slices (N, C, H, W) is blank."""
+        return any(_constants(item) is not None for item in slices)
+
     def run(self, slices: Slices, run: Callable[[Slices], Slices]) -> Slices:
         """Return the logits of slices.
 

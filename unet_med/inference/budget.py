@@ -85,9 +85,9 @@ def _needed_bytes(pipeline: SlicePipeline, recipe: Recipe) -> tuple[int, int]:
     shape = pipeline.resampler.network_shape
     native, whole = math.prod(pipeline.resampler.shape), math.prod(shape)
     maps = _MAPS_PER_CHANNEL * network.sizes[0] + 3 * network.out_channels
-    # Slices wait while others are run: two batches ahead, one in use, one being made. Of
-    # logits one batch is in use while the next one is made, there before and after resampling.
-    around = 4 * network.in_channels * whole + 3 * network.out_channels * native
+    # Slices wait while others are run: two batches ahead, two with the network, one being made. Of
+    # logits one batch is in use, one is made, there before and after resampling, and one begun.
+    around = 5 * network.in_channels * whole + 4 * network.out_channels * native
     if not pipeline.window.is_needed(shape):
         return 0, _BYTES * (maps * whole + around)
     window = math.prod(min(sides) for sides in zip(pipeline.window.size, shape, strict=True))

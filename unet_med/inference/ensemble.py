@@ -118,13 +118,14 @@ def iter_ensemble_logits(
     """
     clock = clock or StageClock()
     streams = []
+    alone = len(strands) == 1  # of several networks one runs at a time: logits are large
     for group in different_inputs(strands):
         batches = Prefetch(iter_batches(source_of(group[0]), group[0].pipeline, clock=clock))
         copies: Sequence[Iterable[Batch]] = (batches,)
         if len(group) > 1:
             copies = tee(batches, len(group))
         streams += [
-            iter_logits(copy, strand.pipeline, strand.predictor, clock=clock)
+            iter_logits(copy, strand.pipeline, strand.predictor, clock=clock, ahead=alone)
             for copy, strand in zip(copies, group, strict=True)
         ]
     if len(streams) == 1:

@@ -12,6 +12,8 @@ from unet_med.preprocessing import InPlaneResampler, pad_to_multiple
 from unet_med.windows import WindowRule, predict_by_windows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -121,6 +123,23 @@ class SlicePipeline:
             return predict_by_windows(slices, predict, rule=self.window, batch=batch)
         return predict(slices)
 
+    def start_network(
+        self, slices: NDArray[np.float32], predictor: SlicePredictor
+    ) -> Callable[[], NDArray[np.float32]] | None:
+        """Begin a run that goes on by itself, where network and slices allow it.
+
+        Returns:
+            What waits for the logits that ``run_network`` gives and returns them; None where that
+            is to be called instead: by windows, with mirrors, or with a network that cannot.
+        """
+        start = getattr(predictor, "start", None)
+        shape = slices.shape
+        if start is None or len(self.mirrors) > 1 or self.window.is_needed((shape[2], shape[3])):
+            return None
+        padded = pad_to_multiple(slices, self.multiple)
+        finish = start(padded)
+        return None if finish is None else lambda: _cropped(finish(), padded.shape, shape)
+
 
 def _check_size(resampler: InPlaneResampler) -> None:
     """Refuse voxel sizes that would make a small file a huge slice."""
@@ -145,11 +164,17 @@ def _predict_padded(
     slices: NDArray[np.float32], predictor: SlicePredictor, multiple: int
 ) -> NDArray[np.float32]:
     padded = pad_to_multiple(slices, multiple)
-    logits = predictor(padded)
-    if logits.ndim != 4 or logits.shape[-2:] != padded.shape[-2:]:  # noqa: PLR2004 - N, K, H, W
+    return _cropped(predictor(padded), padded.shape, slices.shape)
+
+
+def _cropped(
+    logits: NDArray[np.float32], padded: tuple[int, ...], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Cut the logits of padded slices to the slices' own rows and columns."""
+    if logits.ndim != 4 or logits.shape[-2:] != padded[-2:]:  # noqa: PLR2004 - N, K, H, W
         msg = (
-            f"the network turned slices {padded.shape} into {logits.shape}: it must give one "
+            f"the network turned slices {padded} into {logits.shape}: it must give one "
             "logit per label and pixel"
         )
         raise WeightsError(msg)
-    return logits[..., : slices.shape[-2], : slices.shape[-1]]
+    return logits[..., : shape[-2], : shape[-1]]

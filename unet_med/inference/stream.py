@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from unet_med.recipe import Recipe
 
     Batch = tuple[int, NDArray[np.float32]]
+    Finish = Callable[[], NDArray[np.float32]]
     Watch = Callable[[int, NDArray[np.float32], NDArray[np.unsignedinteger]], None]
 
 
@@ -64,32 +68,77 @@ def iter_logits(
     predictor: SlicePredictor,
     *,
     clock: StageClock | None = None,
+    ahead: bool = True,
 ) -> Iterator[Batch]:
     """Yield (first slice, logits (n, K, H, W) float32 on the scan's own grid) batch by batch.
 
-    Blank slices are run once where logits do not depend on the batch; see `BlankSlices`.
+    Blank slices are run once where logits do not depend on the batch; see `BlankSlices`. There a
+    network that can go on by itself is given the next batch before the last one's logits are
+    taken.
 
     Args:
         batches: From ``iter_batches``.
         pipeline: The steps around the network.
         predictor: The network.
         clock: Takes the times of stages ``network`` and ``restore``.
+        ahead: Whether the network may begin the next batch meanwhile.
     """
     clock = clock or StageClock()
-    blank = BlankSlices()
+    network = _Network(pipeline, predictor, ahead=ahead)
+    begun: deque[tuple[int, Finish]] = deque()  # two at the most
 
-    def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        if not pipeline.batch_free:
-            return pipeline.run_network(batch, predictor)
-        return blank.run(batch, lambda part: pipeline.run_network(part, predictor))
-
-    for start, batch in batches:
+    def done(start: int, finish: Finish) -> Batch:
         with clock.stage("network"):
-            logits = run(batch)
+            logits = finish()
         with clock.stage("restore"):
-            restored = pipeline.resampler.to_native(logits)
-        yield start, restored
-        del logits, restored  # before the next ones are made
+            return start, pipeline.resampler.to_native(logits)
+
+    try:
+        for start, batch in batches:
+            with clock.stage("network"):
+                finish = network.begin(batch)
+            if finish is not None:
+                begun.append((start, finish))
+            while len(begun) > (0 if finish is None else 1):
+                yield done(*begun.popleft())
+            if finish is None:
+                yield done(start, partial(network.run, batch))
+        while begun:
+            yield done(*begun.popleft())
+    finally:
+        for _, finish in begun:  # left early: nothing may go on running
+            with suppress(Exception):
+                finish()
+
+
+class _Network:
+    """The network over the batches of one scan; blank slices are run once.
+
+    Args:
+        pipeline: The steps around the network.
+        predictor: The network.
+        ahead: Whether it may begin a batch before the last one's logits are taken.
+    """
+
+    def __init__(self, pipeline: SlicePipeline, predictor: SlicePredictor, *, ahead: bool) -> None:
+        self._pipeline = pipeline
+        self._predictor = predictor
+        self._ahead = ahead and pipeline.batch_free
+        self._blank = BlankSlices()
+
+    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits of a batch."""
+        if not self._pipeline.batch_free:
+            return self._pipeline.run_network(batch, self._predictor)
+        return self._blank.run(
+            batch, lambda part: self._pipeline.run_network(part, self._predictor)
+        )
+
+    def begin(self, batch: NDArray[np.float32]) -> Finish | None:
+        """Begin a batch that goes on by itself and return what waits for it, or nothing."""
+        if not self._ahead or self._blank.holds(batch):
+            return None
+        return self._pipeline.start_network(batch, self._predictor)
 
 
 def iter_labels(

@@ -1,0 +1,139 @@
+"""The order in which a network is given batches, and in which their logits are taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from unet_med.geometry import Geometry
+from unet_med.inference import SlicePipeline, iter_logits
+from unet_med.preprocessing import Normalisation
+from unet_med.recipe import Channel, NetworkRecipe, Recipe
+
+RECIPE = Recipe(
+    name="r",
+    network=NetworkRecipe(1, 2, (4, 8)),
+    channels=(Channel("T1", "MR", Normalisation("zscore", "all", -5.0, 5.0)),),
+    labels={1: "a"},
+)
+PIPELINE = replace(
+    SlicePipeline.for_scan(RECIPE, Geometry((6, 5, 40), np.eye(4))), batch=2, batch_free=True
+)
+
+
+class Network:
+    """Goes on by itself and writes down what happened; logits name the slice's mean."""
+
+    def __init__(self, *, fails_at=None):
+        self.seen = []
+        self.running = 0
+        self.fails_at = fails_at
+
+    def __call__(self, slices):
+        self.seen.append("call")
+        assert self.running == 0
+        return self.logits(slices)
+
+    def start(self, slices):
+        number = sum(one.startswith("start") for one in self.seen)
+        self.seen.append(f"start {number}")
+        self.running += 1
+
+        def finish():
+            self.seen.append(f"finish {number}")
+            self.running -= 1
+            if number == self.fails_at:
+                raise ZeroDivisionError
+            return self.logits(slices)
+
+        return finish
+
+    @staticmethod
+    def logits(slices):
+        return np.repeat(slices, 2, axis=1) + np.float32(1)
+
+
+def batches(n, *, blank=()):
+    rng = np.random.default_rng(0)
+    for index in range(n):
+        batch = rng.normal(size=(2, 1, 5, 6)).astype(np.float32)
+        if index in blank:
+            batch[1] = 3
+        yield 2 * index, batch
+
+
+def expected(n, **options):
+    return [(start, Network.logits(batch)) for start, batch in batches(n, **options)]
+
+
+def check_equal(found, wanted):
+    for (start, logits), (other, its) in zip(found, wanted, strict=True):
+        assert start == other
+        np.testing.assert_array_equal(logits, its)
+
+
+def test_the_next_batch_is_begun_before_the_last_is_taken():
+    network = Network()
+    found = []
+    for item in iter_logits(batches(4), PIPELINE, network):
+        found.append(item)
+        assert network.running == (1 if len(found) < 4 else 0)
+    check_equal(found, expected(4))
+    assert network.seen == [
+        "start 0", "start 1", "finish 0", "start 2", "finish 1", "start 3", "finish 2", "finish 3",
+    ]  # fmt: skip
+
+
+def test_blank_slices_are_waited_for_and_run_once():
+    network = Network()
+    found = list(iter_logits(batches(4, blank=(1, 2)), PIPELINE, network))
+    check_equal(found, expected(4, blank=(1, 2)))
+    assert network.seen == ["start 0", "finish 0", "call", "call", "start 1", "finish 1"]
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "ahead"),
+    [
+        (PIPELINE, False),
+        (replace(PIPELINE, batch_free=False), True),
+        (replace(PIPELINE, mirrors=((False, False), (True, False))), True),
+    ],
+    ids=["not wanted", "logits depend on the batch", "mirrored"],
+)
+def test_nothing_is_begun_ahead_where_it_must_not(pipeline, ahead):
+    network = Network()
+    found = list(iter_logits(batches(3), pipeline, network, ahead=ahead))
+    assert [start for start, _ in found] == [0, 2, 4]
+    assert set(network.seen) == {"call"}
+
+
+def test_a_run_that_is_left_early_leaves_nothing_running():
+    network = Network()
+    logits = iter_logits(batches(4), PIPELINE, network)
+    next(logits)
+    assert network.running == 1
+    logits.close()
+    assert network.running == 0
+
+
+def test_a_call_that_fails_ends_the_run_at_its_place():
+    network = Network(fails_at=1)
+    logits = iter_logits(batches(4), PIPELINE, network)
+    check_equal([next(logits)], expected(1))
+    with pytest.raises(ZeroDivisionError):
+        next(logits)
+    assert network.running == 0
+
+
+def test_logits_of_another_size_are_refused():
+    class Small(Network):
+        @staticmethod
+        def logits(slices):
+            return np.zeros((len(slices), 2, 1, 1), np.float32)
+
+    from unet_med.errors import WeightsError
+
+    with pytest.raises(WeightsError, match="one logit per label and pixel"):
+        list(iter_logits(batches(2), PIPELINE, Small()))
