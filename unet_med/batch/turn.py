@@ -28,9 +28,9 @@ class Abandoned(Exception):  # noqa: N818 - no error: the user stopped the run
 class Turn:
     """Gives the network of a process to one case at a time, call by call.
 
-    The case that came first goes first; a later one gets the network while the first reads,
-    makes labels or writes. So cases do not end together, and what comes before and after the
-    network is hidden behind that of the other.
+    The case that came first goes first, and may begin calls while others run; a later one gets the
+    network call by call while the first reads, makes labels or writes. So cases do not end
+    together, and what comes before and after the network is hidden behind that of the other.
     """
 
     def __init__(self) -> None:
@@ -76,16 +76,6 @@ class Turn:
         with self._changed:
             self._go_on()
             return self._open[:1] == [ticket]
-
-    def is_alone(self, ticket: Ticket) -> bool:
-        """Return whether no other case is in hand.
-
-        Raises:
-            Abandoned: The run was stopped.
-        """
-        with self._changed:
-            self._go_on()
-            return self._open == [ticket]
 
     def take(self, ticket: Ticket) -> None:
         """Wait for the network and hold it.
@@ -156,13 +146,13 @@ class Ticket:
         finally:
             self._turn.give_back()
 
-    def is_alone(self) -> bool:
-        """Return whether no other case is in hand.
+    def is_first(self) -> bool:
+        """Return whether no case came before.
 
         Raises:
             Abandoned: The run was stopped.
         """
-        return self._turn.is_alone(self)
+        return self._turn.is_first(self)
 
     def follow(self, done: int, total: int) -> None:
         """Pass progress on, if no other case came before.
@@ -170,7 +160,7 @@ class Ticket:
         Raises:
             Abandoned: The run was stopped.
         """
-        if self._turn.is_first(self):
+        if self.is_first():
             self._progress(done, total)
 
 
@@ -186,6 +176,9 @@ class _Guarded:
             return self._predictor(slices)
 
     def start(self, slices: NDArray[np.float32], /) -> Callable[[], NDArray[np.float32]] | None:
-        """Begin a call if no other case is in hand: that one fills the gaps otherwise."""
+        """Begin a call that goes on by itself if no case came before.
+
+        It holds the network for nobody, so a later case's calls, one at a time, are run in between.
+        """
         start = getattr(self._predictor, "start", None)
-        return start(slices) if start is not None and self._ticket.is_alone() else None
+        return start(slices) if start is not None and self._ticket.is_first() else None
