@@ -20,13 +20,14 @@ import statistics
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import torch
 from engine import make_bundle
-from measured import demo_scan
+from measured import demo_scan, precisions_here
 
 from unet_med.backends.processor import processor_name
 from unet_med.backends.torch_backend import build_network
@@ -135,15 +136,15 @@ def prepare(args: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
 
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     bundle, scan = prepare(args, folder)
-    mask, threads = folder / "mask.nii.gz", args.threads
+    mask, threads, here = folder / "mask.nii.gz", args.threads, precisions_here(bundle)
     ways: dict[str, Callable[[], None]] = {}
     for words, mirroring, tta in (("mirrored", True, BOTH), ("not mirrored", False, "none")):
         ways[f"nnU-Net 2D, {words}"] = nnunet_run(
             bundle, scan, folder / f"nnunet {words}", mirroring=mirroring
         )
-        for backend in ("torch", "openvino"):
-            ways[f"{backend} fp32, {words}"] = our_run(
-                bundle, scan, mask, backend=backend, precision="fp32", threads=threads, tta=tta
+        for backend, precision in (("torch", "fp32"), *product(["openvino"], here)):
+            ways[f"{backend} {precision}, {words}"] = our_run(
+                bundle, scan, mask, backend=backend, precision=precision, threads=threads, tta=tta
             )
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(args.rounds):
