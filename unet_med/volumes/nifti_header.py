@@ -141,6 +141,7 @@ def read_header(path: Path, *, data_path: Path | None = None) -> NiftiHeader:
     return header
 
 
+@np.errstate(invalid="ignore")  # a damaged header's signalling NaN warns when it is widened
 def parse_header(raw: bytes, *, name: str) -> NiftiHeader:
     """Interpret raw header bytes as nibabel does, and check what nibabel leaves to the reader.
 
@@ -170,6 +171,7 @@ def best_affine(header: nib.Nifti1Header, *, shape: tuple[int, int, int]) -> NDA
     return _in_mm(header.get_base_affine(), header)
 
 
+@np.errstate(invalid="ignore")  # as above, in the form that is not used
 def doubts_about_affine(header: NiftiHeader) -> tuple[str, ...]:
     """Say in plain words where the affine is a guess, is not in mm, or one of two that disagree."""
     said = header_class(header.raw)(header.raw)
