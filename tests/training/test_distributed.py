@@ -30,7 +30,7 @@ def bundle_run(folder, *, n_processes):
     launch = TORCHRUN if n_processes == 2 else ()
     config = CONFIGS if n_processes == 2 else "configs/train.yaml"
     command = ["-m", "monai.bundle", "run", "--config_file", config, "--freeze_batch_norm", "True"]
-    command += ["--tensorboard", "True"]
+    command += ["--tensorboard", "True", "--precision", "fp32"]  # bfloat16 hides what is compared
     subprocess.run(
         [sys.executable, *launch, *command], cwd=folder, check=True, env=ENVIRONMENT,
         capture_output=True, timeout=180,
