@@ -14,7 +14,6 @@ from unet_med.errors import VolumeError
 from unet_med.volumes.compressed import CompressedVoxels
 from unet_med.volumes.nifti_header import (
     NiftiHeader,
-    doubts_about_affine,
     header_and_data,
     parse_header,
     read_header,
@@ -87,7 +86,7 @@ class NiftiVolume:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is doubtful about the affine."""
-        return doubts_about_affine(self._header)
+        return self._header.doubts
 
     def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
         """Return the slab [start, stop) along an axis as (C, i, j, k) float32; see `Volume`.
@@ -167,9 +166,8 @@ def from_nibabel(image: nib.spatialimages.SpatialImage) -> Volume:
             return _proxy_volume(Path(name), said, proxy=proxy)
         voxels = np.asanyarray(proxy).reshape((*said.geometry.shape, said.n_channels))
     channels_first = np.moveaxis(voxels, 3, 0)
-    doubts = doubts_about_affine(said)
     return ArrayVolume(
-        channels_first, said.geometry, name=name, nifti_header=said.raw, warnings=doubts
+        channels_first, said.geometry, name=name, nifti_header=said.raw, warnings=said.doubts
     )
 
 

@@ -12,29 +12,13 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from unet_med.errors import GeometryError, OutputError, VolumeError
-from unet_med.geometry import Geometry, corner_displacement_mm
+from unet_med.geometry import Geometry
 from unet_med.volumes.gzip_stream import DAMAGED, open_stream
+from unet_med.volumes.nifti_affine import best_affine, doubts_about_affine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from numpy.typing import NDArray
-
-QFORM_TOLERANCE = 1.5e-3
-"""Corner displacement, over the grid's diagonal, from which qform and sform conflict.
-
-The quaternion's first part a is recovered as sqrt(1 - b² - c² - d²) from float32 numbers, and
-nibabel takes it for 0 up to a = 6e-4: turns near 180° are off by up to 2a = 1.2e-3 radians.
-"""
-
-_GUESSED_AFFINE = (
-    "neither sform nor qform is coded; the affine is made from pixdim alone, so the orientation, "
-    "left and right included, is a guess"
-)
-_LENGTH_BITS = 0b111
-_OTHER_UNITS = {1: ("metres", 1e3), 3: ("micrometres", 1e-3)}
-"""NIfTI's codes of units other than mm: name, and mm in one of them, as ITK has it."""
 
 _NO_FILE = {
     FileNotFoundError: "does not exist",
@@ -80,6 +64,11 @@ class NiftiHeader:
         """Size of the voxels in bytes."""
         voxels = np.prod(self.geometry.shape, dtype=np.int64)
         return int(voxels) * self.n_channels * self.dtype.itemsize
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is doubtful about the affine, in words."""
+        return doubts_about_affine(header_class(self.raw)(self.raw), self.geometry)
 
 
 def header_class(raw: bytes) -> type[nib.Nifti1Header]:
@@ -141,7 +130,6 @@ def read_header(path: Path, *, data_path: Path | None = None) -> NiftiHeader:
     return header
 
 
-@np.errstate(invalid="ignore")  # a damaged header's signalling NaN warns when it is widened
 def parse_header(raw: bytes, *, name: str) -> NiftiHeader:
     """Interpret raw header bytes as nibabel does, and check what nibabel leaves to the reader.
 
@@ -160,65 +148,6 @@ def parse_header(raw: bytes, *, name: str) -> NiftiHeader:
     geometry = Geometry(shape, best_affine(header, shape=shape))
     offset = int(header.get_data_offset())
     return NiftiHeader(raw, geometry, n_channels, dtype, slope, inter, offset)
-
-
-def best_affine(header: nib.Nifti1Header, *, shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Choose the affine in mm: the sform if its code is > 0, the qform if coded, else pixdim."""
-    if int(header["sform_code"]) > 0:
-        return _spanning(_in_mm(header.get_sform(), header), shape=shape)
-    if int(header["qform_code"]) > 0:
-        return _in_mm(header.get_qform(), header)
-    return _in_mm(header.get_base_affine(), header)
-
-
-@np.errstate(invalid="ignore")  # as above, in the form that is not used
-def doubts_about_affine(header: NiftiHeader) -> tuple[str, ...]:
-    """Say in plain words where the affine is a guess, is not in mm, or one of two that disagree."""
-    said = header_class(header.raw)(header.raw)
-    unit = _OTHER_UNITS.get(_length_unit(said))
-    in_unit = () if unit is None else (f"the header gives lengths in {unit[0]}, turned into mm",)
-    return (*in_unit, *_doubts_about_forms(header, said))
-
-
-def _doubts_about_forms(header: NiftiHeader, said: nib.Nifti1Header) -> tuple[str, ...]:
-    sform_code, qform_code = int(said["sform_code"]), int(said["qform_code"])
-    if sform_code <= 0 and qform_code <= 0:
-        return (_GUESSED_AFFINE,)
-    if sform_code <= 0 or qform_code <= 0:
-        return ()
-    try:
-        qform = Geometry(header.geometry.shape, _in_mm(said.get_qform(), said))
-    except (HeaderDataError, ValueError):
-        return ("the qform is not valid; the sform is used",)
-    return _disagreement(header.geometry, qform)
-
-
-def _disagreement(sform: Geometry, qform: Geometry) -> tuple[str, ...]:
-    apart = corner_displacement_mm(sform, qform)
-    ends = sform.world([(0, 0, 0), sform.shape])
-    if apart <= QFORM_TOLERANCE * float(np.linalg.norm(ends[1] - ends[0])):
-        return ()
-    return (f"sform and qform disagree by up to {apart:.4g} mm; the sform is used",)
-
-
-def _length_unit(header: nib.Nifti1Header) -> int:
-    """Return NIfTI's code of the spatial unit; 0 = unknown."""
-    return int(header["xyzt_units"]) & _LENGTH_BITS
-
-
-def _in_mm(affine: NDArray[np.float64], header: nib.Nifti1Header) -> NDArray[np.float64]:
-    """Turn an affine in the header's unit into one in mm; a unit that is not said is mm."""
-    scaled = np.array(affine, dtype=np.float64)
-    scaled[:3] *= _OTHER_UNITS.get(_length_unit(header), ("mm", 1.0))[1]
-    return scaled
-
-
-def _spanning(affine: NDArray[np.float64], *, shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Give a single slice whose sform lacks the third column a normal of 1 mm."""
-    if shape[2] == 1 and not affine[:3, 2].any():
-        normal = np.cross(affine[:3, 0], affine[:3, 1])
-        affine[:3, 2] = normal / (np.linalg.norm(normal) or 1)
-    return affine
 
 
 def _raw_header(path: Path) -> bytes:
