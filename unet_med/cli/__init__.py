@@ -61,11 +61,12 @@ def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, own_process: bool = False) -> int:
     """Run one command.
 
     Args:
         argv: Arguments without the program's name; None = those of the process.
+        own_process: Whether nothing else is to run in this process, before or after.
 
     Returns:
         0 every case done, 1 some case failed, 2 usage or nothing could start, 130 interrupted.
@@ -76,6 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = build_parser(only or COMMANDS).parse_args(words)
     except SystemExit as exc:  # argparse has printed what is wrong, or the help
         return exc.code if isinstance(exc.code, int) else EXIT_NOT_STARTED
+    args.own_process = own_process
     args.command_line = " ".join(["unet-med", *words])
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -22,17 +22,15 @@ def run() -> NoReturn:
     Taking down every library takes longer than a tenth of a second and serves nobody: once all
     is written and no thread or child is left, the process just ends.
     """
-    if sys.argv[1:2] == ["segment"] and not {"-h", "--help"} & {*sys.argv}:
-        _load_less()
-    code = main()
+    code = main(own_process=True)
     if _alone() and _flushed():
         atexit._run_exitfuncs()  # noqa: SLF001 - as multiprocessing ends its children
         os._exit(code)
     sys.exit(code)
 
 
-def _load_less() -> None:
-    """Leave out what libraries load for others, a sixth of a second before the first slice.
+def load_less() -> None:
+    """Leave out what libraries load for others; for segmenting, in a process of its own.
 
     nibabel tries pydicom for NIfTI extensions that hold DICOM, which masks do not copy; OpenVINO
     its converter, which exports alone need.

@@ -127,6 +127,10 @@ def _comma_list(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Segment, and say how it went."""
+    if args.own_process:
+        from unet_med.cli.process import load_less
+
+        load_less()
     from unet_med import api
     from unet_med.cli.progress import batch_progress
 
