@@ -2,6 +2,7 @@
 
     python sample_data/prepare.py --templates TEMPLATES
     python benchmarks/quality.py --fit TEMPLATES     # the threshold, from templates alone
+    python benchmarks/quality.py --fit TEMPLATES --compare   # and other weights of the score
     python benchmarks/quality.py                     # scores it once on the demo head
 
 Faults (noise, bias field, motion, lost slices; scan_faults.py) are planted in the scans, never in
@@ -27,6 +28,7 @@ from scipy.stats import spearmanr
 import unet_med
 from unet_med.metrics import dice, slice_counts
 from unet_med.quality import LOOK_BELOW
+from unet_med.quality.score import geometric_mean
 from unet_med.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ BAD = 0.7
 
 FALSE_ALARMS = 0.08
 """Share of good template slices that the fitted threshold may flag: 10 % with some room."""
+
+COMPARED = ((1, 1, 1), (1, 0, 0), (1, 1, 0), (2, 1, 0), (4, 2, 1), (4, 0, 1), (4, 1, 1))
+"""Weights of expected Dice, certainty and neighbours that ``--compare`` fits a threshold for."""
 
 TEMPLATES = ("nlin6", "icbm2009a_in_nlin6_head", "nlin6_in_mean_head")
 """Heads with skull, as scans have it; two templates and the composed head with a neck."""
@@ -54,6 +59,8 @@ class Slices:
 
     score: np.ndarray
     expected: np.ndarray
+    entropy: np.ndarray
+    neighbours: np.ndarray
     true: np.ndarray
     label: np.ndarray
     fault: np.ndarray
@@ -97,6 +104,8 @@ def _measure_head(
         yield Slices(
             score=quality.score.ravel(),
             expected=quality.expected_dice.ravel(),
+            entropy=quality.entropy.ravel(),
+            neighbours=quality.neighbour_dice.ravel(),
             true=true.ravel(),
             label=labels.ravel(),
             fault=np.full(true.size, fault, object),
@@ -119,6 +128,21 @@ def fit_threshold(slices: Slices) -> float:
         if np.mean(shares) <= FALSE_ALARMS:
             fitted = float(threshold)
     return round(fitted, 2)
+
+
+def compare(slices: Slices) -> Iterator[dict[str, object]]:
+    """Yield a row for each of `COMPARED`, with the threshold that is fitted for it.
+
+    Slices inside a gap keep their score of 0. Neighbours are taken as they are, so slices must be
+    1 mm apart.
+    """
+    numbers = slices.expected, 1.0 - slices.entropy, slices.neighbours
+    for weights in COMPARED:
+        score = np.where(slices.score == 0, 0.0, geometric_mean(numbers, weights))
+        weighed = replace(slices, score=score)
+        threshold = fit_threshold(weighed)
+        name = f"{' : '.join(map(str, weights))}, below {threshold}"
+        yield row(name, weighed, threshold)
 
 
 def row(name: str, slices: Slices, threshold: float) -> dict[str, object]:
@@ -165,6 +189,7 @@ def show(rows: list[dict[str, object]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fit", type=Path, metavar="TEMPLATES", help="fit the threshold on these")
+    parser.add_argument("--compare", action="store_true", help="with --fit: other weights, too")
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--write", action="store_true", help="with --fit: into the bundle's recipe")
@@ -177,6 +202,8 @@ def main() -> None:
     if args.fit:
         threshold = fit_threshold(slices)
         print(f"look_below {threshold}: at most {FALSE_ALARMS:.0%} of good template slices flagged")
+        if args.compare:
+            show(list(compare(slices)))
         if args.write:
             recipe = segmenter.bundle.root / "configs" / "recipe.json"
             replace(Recipe.load(recipe), look_below=threshold).save(recipe)

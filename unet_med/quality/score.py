@@ -10,6 +10,8 @@ from unet_med.quality.continuity import gaps, neighbour_dice
 from unet_med.quality.tally import expected_dice
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from unet_med.quality.tally import SliceTally
@@ -27,7 +29,8 @@ counts. The score was measured at 1 mm (docs/quality.md).
 WEIGHTS = (4, 2, 1)
 """Weights of expected Dice, certainty and neighbours in the score's geometric mean.
 
-Chosen among seven on the training templates with planted faults: docs/quality.md."""
+Chosen on training templates with planted faults: ``benchmarks/quality.py --fit … --compare``.
+"""
 
 
 def score_tables(tally: SliceTally, slice_mm: float) -> dict[str, Table]:
@@ -49,12 +52,21 @@ def score_tables(tally: SliceTally, slice_mm: float) -> dict[str, Table]:
     neighbour = np.stack([neighbour_dice(*column) for column in columns], axis=1)
     missing = np.stack([gaps(*column) for column in columns], axis=1)
     near = 1.0 - (1.0 - neighbour) * min(1.0, NEIGHBOUR_MM / slice_mm)
-    numbers = (expected, np.clip(1.0 - entropy, 0.0, 1.0), near)
-    powers = zip(numbers, WEIGHTS, strict=True)
-    product = np.prod([number**weight for number, weight in powers], axis=0)
+    score = geometric_mean((expected, np.clip(1.0 - entropy, 0.0, 1.0), near), WEIGHTS)
     return {
-        "score": np.where(missing, 0.0, product ** (1 / sum(WEIGHTS))),
+        "score": np.where(missing, 0.0, score),
         "expected_dice": expected,
         "entropy": entropy,
         "neighbour_dice": neighbour,
     }
+
+
+def geometric_mean(numbers: Sequence[Table], weights: Sequence[int]) -> Table:
+    """Return the weighted geometric mean of arrays, same shape.
+
+    Example:
+        >>> geometric_mean([np.array([0.25]), np.array([1.0])], [1, 1]).tolist()
+        [0.5]
+    """
+    powers = [number**weight for number, weight in zip(numbers, weights, strict=True)]
+    return np.asarray(np.prod(powers, axis=0) ** (1.0 / sum(weights)))
