@@ -67,6 +67,20 @@ def test_nonfinite_voxels_are_left_out_and_counted():
     assert_region(statistics.region("all"), volume[np.isfinite(volume)])
 
 
+def test_what_is_counted_later_counts_too():
+    rng = np.random.default_rng(2)
+    volume = rng.normal(100, 20, (5, 6, 3)).astype(np.float32)
+    volume[..., 0] = np.rint(volume[..., 0])
+    statistics, other = IntensityStatistics(), IntensityStatistics()
+    for index in (0, 1):
+        statistics.add(volume[..., index])
+        assert_region(statistics.region("all"), volume[..., : index + 1])
+        assert statistics.percentile(100) == statistics.region("all").maximum
+    other.add(volume[..., 2])
+    statistics.join(other)
+    assert_region(statistics.region("all"), volume)
+
+
 @pytest.mark.parametrize("value", [0.0, 7.0, 0.1, -1234.567, 1e-30])
 def test_equal_voxels_are_refused(value):
     with pytest.raises(VolumeError, match="all finite voxels"):

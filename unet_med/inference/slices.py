@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from unet_med.inference.prefetch import Prefetch
 from unet_med.preprocessing import IntensityStatistics, normalise
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 FILE_SLICE_AXIS = 2
 """The slowest array axis of a NIfTI file; statistics are taken plane by plane along it."""
+
+PIXELS_PER_SLAB = 1 << 18
+"""Pixels of each channel that are read at once for statistics, or one plane if that has more."""
 
 
 class SlabReader(Protocol):
@@ -97,10 +102,19 @@ class ArraySlices:
 
 
 def volume_statistics(volume: Volume) -> tuple[IntensityStatistics, ...]:
-    """Take whole-volume statistics per channel in one forward pass over the file."""
+    """Take whole-volume statistics per channel in one forward pass over the file.
+
+    A thread of its own reads and decodes while the slab before is counted.
+    """
     statistics = tuple(IntensityStatistics() for _ in range(volume.n_channels))
-    for index in range(volume.geometry.shape[FILE_SLICE_AXIS]):
-        slab = volume.read(index, index + 1, axis=FILE_SLICE_AXIS)
+    *plane, n_planes = volume.geometry.shape
+    step = max(1, PIXELS_PER_SLAB // math.prod(plane))
+    slabs = (
+        volume.read(first, min(first + step, n_planes), axis=FILE_SLICE_AXIS)
+        for first in range(0, n_planes, step)
+    )
+    for slab in Prefetch(slabs, depth=1):
         for channel, counted in zip(slab, statistics, strict=True):
-            counted.add(channel[..., 0])
+            for index in range(channel.shape[FILE_SLICE_AXIS]):
+                counted.add(channel[..., index])
     return statistics

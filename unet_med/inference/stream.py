@@ -58,8 +58,20 @@ def iter_batches(
             if unread < last:
                 slices = pipeline.resampler.to_network(source.read(unread, last))
                 ready.update(zip(range(unread, last), slices, strict=True))
-            batch = np.stack([np.concatenate([ready[j] for j in indices]) for indices in seen])
+            batch = _stacked(seen, ready)
         yield start, batch
+
+
+def _stacked(
+    seen: list[tuple[int, ...]], ready: dict[int, NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Return slices (n, C·context, H', W'), each copied once to where it belongs."""
+    n_channels, height, width = ready[seen[0][0]].shape
+    batch = np.empty((len(seen), len(seen[0]), n_channels, height, width), np.float32)
+    for n, indices in enumerate(seen):
+        for m, index in enumerate(indices):
+            batch[n, m] = ready[index]
+    return batch.reshape(len(seen), -1, height, width)
 
 
 def iter_logits(

@@ -49,6 +49,7 @@ class IntensityStatistics:
         default_factory=lambda: np.zeros(_INTEGER_HIGH - _INTEGER_LOW + 1, np.int64)
     )
     _bins: NDArray[np.float64] | None = None
+    _occupied: NDArray[np.float64] | None = None  # asked for again with every slab normalised
 
     def add(self, plane: NDArray[np.float32]) -> None:
         """Count the voxels of one plane of the file.
@@ -56,6 +57,7 @@ class IntensityStatistics:
         Args:
             plane: Voxels (i, j), float32, in the file's own order.
         """
+        self._occupied = None
         values = np.asarray(plane, np.float32).ravel(order="F")
         finite = np.isfinite(values)
         if not finite.all():
@@ -70,6 +72,7 @@ class IntensityStatistics:
 
     def join(self, other: IntensityStatistics) -> None:
         """Count the voxels that another one has counted, too."""
+        self._occupied = None
         self.n_nonfinite += other.n_nonfinite
         self._integers += other._integers
         if other._bins is not None:
@@ -139,6 +142,11 @@ class IntensityStatistics:
 
     def _table(self) -> NDArray[np.float64]:
         """Return (count, sum, sum of squares) of the occupied bins, ascending, shape (3, n)."""
+        if self._occupied is None:
+            self._occupied = self._count_occupied()
+        return self._occupied
+
+    def _count_occupied(self) -> NDArray[np.float64]:
         if self._bins is None:
             occupied = np.flatnonzero(self._integers)
             counts = self._integers[occupied].astype(np.float64)
