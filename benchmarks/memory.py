@@ -103,7 +103,7 @@ def cases(args: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Path, t
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, default=default_bundle())
-    parser.add_argument("--slices", type=int, nargs="+", default=[100, 400, 1600])
+    parser.add_argument("--slices", type=int, nargs="*", default=[100, 400, 1600])
     parser.add_argument("--side", type=int, default=512)
     parser.add_argument("--classes", type=int, nargs="*", default=[4, 25])
     parser.add_argument("--windowed", type=int, nargs="*", default=[2048, 600])
@@ -112,6 +112,8 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--folder", type=Path, help="for the scans; default: a temporary one")
     args = parser.parse_args()
+    if args.classes and not args.slices:
+        parser.error("--classes takes the size of its scans from --slices")
     options = ["--backend", args.backend, "--precision", args.precision]
     print(f"{'case':<12}{'size':>18}{'scan GB':>9}{'peak GB':>9}{'s':>9}")
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
