@@ -6,6 +6,7 @@ folder, and an int16 ``.nii.gz`` of smooth noise. MONAI's side is LoadImaged, No
 SliceInferer (256 × 256 windows, overlap 0.25, Gaussian, batch 4; and whole slices), argmax and
 SaveImaged, with the same weights. Every way has its turn in every round, all models are loaded
 before, and ratios are of medians of one run. "bare" is the network calls alone on as many slices.
+``--ways "monai windows" "openvino bf16"`` runs these alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import statistics
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -48,7 +50,7 @@ from unet_med.weights import load_weights, save_weights
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BASELINE = "monai windows"
+BASELINE, WHOLE = "monai windows", "monai whole"
 
 
 def make_bundle(root: Path, sizes: tuple[int, ...], n_classes: int) -> Path:
@@ -124,18 +126,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--classes", type=int, default=5)
     parser.add_argument("--sizes", default="64,128,256,512")
+    parser.add_argument("--ways", nargs="+", metavar="WAY", help="as the table names them")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         seconds = measure(Path(folder), args)
     height, width = args.size
     print(f"{processor_name()}, {args.threads} threads, {height}x{width}x{args.slices}")
-    base = {way: statistics.median(seconds[f"monai {way}"]) for way in ("windows", "whole")}
+    typical = {name: statistics.median(times) for name, times in seconds.items()}
     print(f"{'way':24}{'s/slice':>9}{'x windows':>11}{'x whole':>9}")
-    for name, times in seconds.items():
-        typical = statistics.median(times)
-        ratios = f"{base['windows'] / typical:11.1f}{base['whole'] / typical:9.1f}"
-        print(f"{name:24}{typical / args.slices:9.3f}{ratios}")
+    for name, time_of in typical.items():
+        ratios = (
+            f"{typical[way] / time_of:{width}.1f}" if way in typical else f"{'':{width}}"
+            for way, width in ((BASELINE, 11), (WHOLE, 9))
+        )
+        print(f"{name:24}{time_of / args.slices:9.3f}{''.join(ratios)}")
 
 
 def measure(folder: Path, args: argparse.Namespace) -> dict[str, list[float]]:
@@ -149,7 +154,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, list[float]]:
     export_bundle(open_bundle(bundle), settings)
     runs: dict[str, Callable[[], object]] = {
         BASELINE: monai_run(bundle, scan, folder, size=(256, 256)),
-        "monai whole": monai_run(bundle, scan, folder, size=args.size),
+        WHOLE: monai_run(bundle, scan, folder, size=args.size),
     }
     ways = [("torch", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")]
     for backend, precision in [*ways, *([("openvino", "int8")] if scans else [])]:
@@ -159,6 +164,10 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, list[float]]:
             )
         except InputError as exc:
             print(f"left out: {backend} {precision}: {exc}")
+    if args.ways:
+        runs = {name: run for name, run in runs.items() if name in args.ways}
+        if missing := set(args.ways) - set(runs):
+            sys.exit(f"no way {', '.join(sorted(missing))}")
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(args.rounds):
         for name, run in runs.items():

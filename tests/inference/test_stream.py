@@ -21,6 +21,7 @@ RECIPE = Recipe(
 PIPELINE = replace(
     SlicePipeline.for_scan(RECIPE, Geometry((6, 5, 40), np.eye(4))), batch=2, batch_free=True
 )
+MIRRORS = ((False, False), (False, True), (True, False))
 
 
 class Network:
@@ -86,6 +87,23 @@ def test_the_next_batch_is_begun_before_the_last_is_taken():
     ]  # fmt: skip
 
 
+def test_mirrored_runs_are_begun_ahead_where_one_call_holds_them():
+    """Logits of a network that sees columns, so that mirrored runs differ."""
+
+    class Uneven(Network):
+        @staticmethod
+        def logits(slices):
+            return np.concatenate([slices, np.cumsum(slices, axis=-1)], axis=1)
+
+    pipeline, network = replace(PIPELINE, mirrors=MIRRORS, batch=6), Uneven()
+    found = list(iter_logits(batches(3), pipeline, network))
+    assert network.seen[:3] == ["start 0", "start 1", "finish 0"]
+    wanted = [(start, pipeline.run_network(batch, Uneven())) for start, batch in batches(3)]
+    check_equal(found, wanted)
+    in_parts = replace(pipeline, batch=4)
+    check_equal(found, list(iter_logits(batches(3), in_parts, Uneven())))
+
+
 def test_blank_slices_are_waited_for_and_run_once():
     network = Network()
     found = list(iter_logits(batches(4, blank=(1, 2)), PIPELINE, network))
@@ -98,9 +116,9 @@ def test_blank_slices_are_waited_for_and_run_once():
     [
         (PIPELINE, False),
         (replace(PIPELINE, batch_free=False), True),
-        (replace(PIPELINE, mirrors=((False, False), (True, False))), True),
+        (replace(PIPELINE, mirrors=MIRRORS), True),
     ],
-    ids=["not wanted", "logits depend on the batch", "mirrored"],
+    ids=["not wanted", "logits depend on the batch", "several calls a batch"],
 )
 def test_nothing_is_begun_ahead_where_it_must_not(pipeline, ahead):
     network = Network()

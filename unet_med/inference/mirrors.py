@@ -77,6 +77,9 @@ def predict_mirrored(
     """
     if len(mirrors) == 1:
         return predict(slices)
+    if len(mirrors) * len(slices) <= batch:
+        logits = predict(stack_mirrored(slices, mirrors))
+        return mean_of_mirrored(logits, mirrors, activation=activation)
     jobs = [(mirror, n) for mirror in mirrors for n in range(len(slices))]
     means = [MeanLogits(activation) for _ in slices]
     for first in range(0, len(jobs), batch):
@@ -85,3 +88,16 @@ def predict_mirrored(
         for (mirror, n), item in zip(part, logits, strict=True):
             means[n].add(mirrored(item, mirror)[np.newaxis])
     return np.concatenate([mean.logits() for mean in means])
+
+
+def stack_mirrored(slices: Logits, mirrors: Sequence[Mirror]) -> Logits:
+    """Return all slices (N, C, H, W) mirrored in the first way, in the second, and so on."""
+    return np.concatenate([mirrored(slices, mirror) for mirror in mirrors])
+
+
+def mean_of_mirrored(logits: Logits, mirrors: Sequence[Mirror], *, activation: str) -> Logits:
+    """Return the logits (N, K, H, W) of the mean over what was run as `stack_mirrored` gives it."""
+    mean = MeanLogits(activation)
+    for mirror, part in zip(mirrors, np.split(logits, len(mirrors)), strict=True):
+        mean.add(mirrored(part, mirror))
+    return mean.logits()

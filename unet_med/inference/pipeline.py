@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 from unet_med.errors import GeometryError, WeightsError
 from unet_med.geometry import slice_layout
-from unet_med.inference.mirrors import AS_IS, predict_mirrored, slice_mirrors
+from unet_med.inference.mirrors import (
+    AS_IS,
+    mean_of_mirrored,
+    predict_mirrored,
+    slice_mirrors,
+    stack_mirrored,
+)
 from unet_med.preprocessing import InPlaneResampler, pad_to_multiple
 from unet_med.windows import WindowRule, predict_by_windows
 
@@ -130,15 +136,26 @@ class SlicePipeline:
 
         Returns:
             What waits for the logits that ``run_network`` gives and returns them; None where that
-            is to be called instead: by windows, with mirrors, or with a network that cannot.
+            is to be called instead: by windows, in several calls, or with a network that cannot.
         """
         start = getattr(predictor, "start", None)
-        shape = slices.shape
-        if start is None or len(self.mirrors) > 1 or self.window.is_needed((shape[2], shape[3])):
+        windows = self.window.is_needed((slices.shape[-2], slices.shape[-1]))
+        if start is None or windows or len(self.mirrors) * len(slices) > self.batch:
             return None
-        padded = pad_to_multiple(slices, self.multiple)
+        alone = len(self.mirrors) == 1
+        stacked = slices if alone else stack_mirrored(slices, self.mirrors)
+        padded = pad_to_multiple(stacked, self.multiple)
         finish = start(padded)
-        return None if finish is None else lambda: _cropped(finish(), padded.shape, shape)
+        if finish is None:
+            return None
+
+        def logits() -> NDArray[np.float32]:
+            found = _cropped(finish(), padded.shape, stacked.shape)
+            if alone:
+                return found
+            return mean_of_mirrored(found, self.mirrors, activation=self.activation)
+
+        return logits
 
 
 def _check_size(resampler: InPlaneResampler) -> None:
