@@ -25,7 +25,7 @@ from unet_med.export.folders import whole_folder
 from unet_med.export.scans import Scan
 from unet_med.recipe import VerifiedPrecision
 from unet_med.segmenter import load_segmenter
-from unet_med.weights import load_weights
+from unet_med.weights import load_weights, save_weights
 
 needs_openvino()
 
@@ -106,6 +106,21 @@ def test_the_figures_are_those_of_a_slow_loop(bundle, scan):
         for v in (1, 2)
     ]
     assert bf16.agreement == pytest.approx(min(both), abs=1e-3)
+
+
+def test_a_label_that_no_slice_held_is_named_and_leaves_all_unverified(bundle, scan):
+    """The last channel of the network never wins."""
+    opened = open_bundle(bundle)
+    network = build_network(opened.recipe)
+    load_weights(network, opened.weights_path)
+    *_, bias = network.parameters()
+    bias.data[2] -= 1e3
+    digest = save_weights(network, opened.weights_path)
+    replace(opened.recipe, weights_sha256=digest).save(bundle / "configs" / "recipe.json")
+    result = export(bundle, scans=(Scan((scan,)),), n_slices=8)
+    assert result.unseen == ("two",)
+    assert [entry.verified for entry in result.precisions] == [False] * len(result.precisions)
+    assert min(entry.agreement for entry in result.precisions) > 0.9
 
 
 def test_without_scans_nothing_is_verified(bundle):

@@ -62,7 +62,7 @@ def tally_of(logits, expected, reference=None):
     tally = Tally(2)
     sample = Sample(np.zeros((1, 1, 1, 4), np.float32), None, reference)
     tally.add(np.float32(logits), np.float32(expected), sample, recipe=recipe)
-    return tally.verdict(("openvino", "int8"))
+    return tally.verdict(("openvino", "int8"), model_sha256="0" * 64)
 
 
 ONE, TWO = [0, 1, 0], [0, 0, 1]
@@ -98,3 +98,6 @@ def test_labels_that_never_occur_verify_nothing():
     assert verdict.agreement is None
     assert not verdict.verified
     assert np.isnan(pooled_dice(np.zeros((3, 2), np.int64))).all()
+    one_of_two = planes(ONE, ONE, [1, 0, 0])
+    assert tally_of(one_of_two, one_of_two).agreement == 1.0
+    assert not tally_of(one_of_two, one_of_two).verified

@@ -12,6 +12,7 @@ from tests.bundles import make_bundle
 from tests.exports import copy_of, make_export, needs_openvino, receipt_of, write_scan
 from unet_med import backends
 from unet_med.backends import choice, openvino_backend, openvino_runtime
+from unet_med.backends.exported import model_sha256, usable_receipt
 from unet_med.bundle import open_bundle
 from unet_med.errors import BundleError, InputError, MissingExtraError, WeightsError
 from unet_med.recipe import VerifiedPrecision
@@ -37,10 +38,16 @@ def resolve(bundle, recipe=None, **options):
 
 
 def with_verdicts(bundle, **verified):
+    opened = open_bundle(bundle)
+    receipt = usable_receipt(opened.weights_path)
+    digests = {name: model_sha256(receipt, name) for name in ("fp32", "bf16")}
     entries = tuple(
-        VerifiedPrecision("openvino", name, verified=ok) for name, ok in verified.items()
-    )
-    return replace(open_bundle(bundle).recipe, precisions=entries)
+        VerifiedPrecision(
+            "openvino", name, verified=ok, model_sha256=digests.get(name, "0" * 64)
+        )
+        for name, ok in verified.items()
+    )  # fmt: skip
+    return replace(opened.recipe, precisions=entries)
 
 
 def test_auto_is_openvino_where_there_is_an_export(bundle):
@@ -82,6 +89,27 @@ def test_auto_takes_bf16_only_if_verified_and_faster(
 ):  # fmt: skip
     monkeypatch.setitem(openvino_backend.PRECISIONS, "bf16", pays)
     assert resolve(bundle, with_verdicts(bundle, bf16=verified)).precision == expected
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 64])
+def test_a_verdict_of_another_model_is_none(bundle, monkeypatch, digest):
+    monkeypatch.setitem(openvino_backend.PRECISIONS, "bf16", True)
+    recipe = with_verdicts(bundle, bf16=True)
+    assert resolve(bundle, recipe).precision == "bf16"
+    (entry,) = recipe.precisions
+    foreign = replace(recipe, precisions=(replace(entry, model_sha256=digest),))
+    assert resolve(bundle, foreign).precision == "fp32"
+    assert "unverified" in resolve(bundle, foreign, precision="bf16").reason
+
+
+@pytest.mark.parametrize("files", [{"model.xml": 1, "model.bin": None}, ["model.xml"]])
+def test_a_receipt_of_other_types_is_refused_and_auto_falls_back(bundle, tmp_path, files):
+    odd = copy_of(bundle, tmp_path / "odd")
+    path, content = receipt_of(odd)
+    path.write_text(json.dumps(content | {"files": files}))
+    with pytest.raises(BundleError, match="not a receipt that this version understands"):
+        resolve(odd, backend="openvino")
+    assert resolve(odd).backend == "torch"
 
 
 def test_auto_does_not_take_int8_that_was_not_exported(bundle, monkeypatch):

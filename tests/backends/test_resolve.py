@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,12 +18,20 @@ from unet_med.recipe import Channel, NetworkRecipe, Recipe, VerifiedPrecision
 
 def make_recipe(*precisions):
     return Recipe(
-        "tiny", NetworkRecipe(1, 1, (2, 4)), (Channel("t1"),), {1: "one"}, precisions=precisions
+        "tiny",
+        NetworkRecipe(1, 1, (2, 4)),
+        (Channel("t1"),),
+        {1: "one"},
+        precisions=precisions,
+        weights_sha256=WEIGHTS,
     )
 
 
-def verified(precision, *, ok=True):
-    return VerifiedPrecision("torch", precision, verified=ok, agreement=0.999)
+WEIGHTS = "a" * 64
+
+
+def verified(precision, *, ok=True, of=WEIGHTS):
+    return VerifiedPrecision("torch", precision, verified=ok, agreement=0.999, model_sha256=of)
 
 
 def test_auto_is_fp32_when_nothing_is_verified():
@@ -38,6 +48,30 @@ def test_auto_takes_a_verified_precision_that_is_native(monkeypatch, native, ok,
     monkeypatch.setitem(torch_backend.PRECISIONS, "bf16", native)
     recipe = make_recipe(verified("bf16", ok=ok))
     assert backends.resolve(recipe).precision == expected
+
+
+def test_a_verdict_of_other_weights_is_none(monkeypatch):
+    monkeypatch.setitem(torch_backend.PRECISIONS, "bf16", True)
+    for other in ("b" * 64, ""):
+        assert backends.resolve(make_recipe(verified("bf16", of=other))).precision == "fp32"
+
+
+def test_weights_without_a_stated_digest_are_read(monkeypatch, tmp_path):
+    monkeypatch.setitem(torch_backend.PRECISIONS, "bf16", True)
+    weights = tmp_path / "model.pt"
+    weights.write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    recipe = replace(make_recipe(verified("bf16", of=digest)), weights_sha256="")
+    assert backends.resolve(recipe, weights=weights).precision == "bf16"
+    assert backends.resolve(recipe).precision == "fp32"
+
+
+def test_a_cuda_device_has_precisions_of_its_own(monkeypatch):
+    """Of the device nothing can be run here; which table is asked can."""
+    monkeypatch.setattr(torch_backend, "resolve_device", lambda _: "cuda")
+    monkeypatch.setattr(torch_backend, "cuda_precisions", lambda: {"fp32": True, "bf16": False})
+    monkeypatch.setitem(torch_backend.PRECISIONS, "bf16", True)
+    assert backends.resolve(make_recipe(verified("bf16")), device="cuda").precision == "fp32"
 
 
 def test_an_unverified_precision_runs_with_a_warning(caplog):
@@ -85,18 +119,12 @@ def test_the_predictor_gives_float32_logits(precision):
     np.testing.assert_allclose(logits, expected, rtol=tolerance, atol=tolerance)
 
 
-def test_networks_run_together_give_every_reason_why(monkeypatch):
-    def resolve(recipe, *, weights, backend, precision, **_):
-        name = {"auto": "openvino" if weights else "torch"}.get(backend, backend)
-        fastest = "bf16" if recipe.precisions else "fp32"
-        chosen = {"auto": fastest}.get(precision, precision)
-        return backends.Execution(name, chosen, "cpu", 1, "its own")
-
-    monkeypatch.setattr(backends, "resolve", resolve)
-    unlike = [(make_recipe(verified("bf16")), "model.pt"), (make_recipe(), None)]
-    together = backends.resolve_together(unlike)
-    assert {(how.backend, how.precision) for how in together} == {("torch", "fp32")}
-    assert together[0].reason == (
-        "torch, as not all bundles have an export; "
-        "fp32, as no faster precision is verified for all; its own"
-    )
+def test_networks_run_together_take_the_fastest_that_all_have(monkeypatch):
+    monkeypatch.setitem(torch_backend.PRECISIONS, "bf16", True)
+    fast, slow = make_recipe(verified("bf16")), make_recipe()
+    found = backends.resolve_together([(fast, None), (slow, None)])
+    assert {how.precision for how in found} == {"fp32"}
+    assert "fp32, as no faster precision is verified for all and native here" in found[0].reason
+    assert "asked for" not in found[0].reason
+    both = backends.resolve_together([(fast, None), (fast, None)])
+    assert {how.precision for how in both} == {"bf16"}

@@ -76,9 +76,8 @@ def test_the_table_has_every_way_and_its_reasons(bundle):
             assert row.gflop_per_second == pytest.approx(
                 result.gflop_per_slice / row.seconds_per_slice
             )
-            assert row.share_of_peak == pytest.approx(
-                row.gflop_per_second / result.matrix_gflop_per_second["fp32"]
-            )
+            peak = result.matrix_gflop_per_second[row.way.precision]
+            assert row.share_of_peak == pytest.approx(row.gflop_per_second / peak)
 
 
 def test_small_slices_have_no_windows():

@@ -111,7 +111,9 @@ def test_an_interrupt_is_one_line_and_130(monkeypatch, capsys):
 
     monkeypatch.setattr(info, "describe", interrupt)
     assert main(["info"]) == 130
-    assert capsys.readouterr().err.startswith("unet-med: stopped")
+    said = capsys.readouterr().err
+    assert said.startswith("unet-med: stopped")
+    assert "goes on" not in said, "of info there is no rest"
 
 
 def test_logging_is_left_as_it_was():

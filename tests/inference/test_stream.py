@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from unet_med.geometry import Geometry
-from unet_med.inference import SlicePipeline, iter_logits
+from unet_med.inference import SlicePipeline, iter_batches, iter_logits
 from unet_med.preprocessing import Normalisation
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
+from unet_med.windows import WindowRule
 
 RECIPE = Recipe(
     name="r",
@@ -155,3 +156,34 @@ def test_logits_of_another_size_are_refused():
 
     with pytest.raises(WeightsError, match="one logit per label and pixel"):
         list(iter_logits(batches(2), PIPELINE, Small()))
+
+
+class Scan:
+    """A source that counts how many slices are asked for at once."""
+
+    n_slices = 40
+
+    def __init__(self):
+        self.asked = []
+
+    def read(self, start, stop):
+        self.asked.append(stop - start)
+        return np.random.default_rng(start).normal(size=(stop - start, 1, 5, 6)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("window", "batch", "step"),
+    [
+        (WindowRule((2, 3), 0.5, max_pixels=1), 16, 1),  # 16 windows a slice
+        (WindowRule((2, 3), 0.5, max_pixels=1), 32, 2),
+        (WindowRule((4, 6), 0.5, max_pixels=1), 8, 4),  # 2 windows a slice
+        (WindowRule((2, 3), 0.5, max_pixels=30), 16, 16),  # none
+    ],
+)
+def test_no_more_slices_are_in_hand_than_their_windows_fill_a_call(window, batch, step):
+    pipeline, source = replace(PIPELINE, window=window, batch=batch), Scan()
+    network = Network()
+    starts = [start for start, _ in iter_logits(iter_batches(source, pipeline), pipeline, network)]
+    assert starts == list(range(0, 40, step))
+    assert set(source.asked) <= {step, 40 % step}
+    assert replace(pipeline, step=3).slices_per_step == 3

@@ -12,13 +12,19 @@ from dataclasses import asdict, dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Protocol
 
-from unet_med.backends.choice import PRECISIONS, choose_backend, resolve_precision
+from unet_med._files import sha256_file
+from unet_med.backends.choice import (
+    PRECISIONS,
+    choose_backend,
+    resolve_precision,
+    usable_precisions,
+)
 from unet_med.backends.exported import model_files, model_sha256, usable_receipt
 from unet_med.backends.processor import instruction_sets
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -88,7 +94,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, Integral) and int(value) >= 1
 
 
-def resolve(
+def resolve(  # noqa: PLR0913 - one per setting
     recipe: Recipe,
     *,
     weights: Path | None = None,
@@ -96,6 +102,7 @@ def resolve(
     precision: str = "auto",
     device: str = "auto",
     threads: int | None = None,
+    warn: bool = True,
 ) -> Execution:
     """Resolve ``auto`` the same way for every door.
 
@@ -108,6 +115,7 @@ def resolve(
         precision: ``auto``, ``fp32``, ``bf16`` or ``int8``.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; ``None`` = the processors this process may use.
+        warn: Whether to warn of a precision that was not verified.
 
     Returns:
         The resolved settings.
@@ -117,24 +125,8 @@ def resolve(
         BundleError: Backend openvino was asked for, and the bundle has no usable export.
         MissingExtraError: Backend openvino was asked for and is not installed.
     """
-    # A bundle's command line may give text: "null" is what the config has for all of them.
-    if threads is not None and not _is_count(threads):
-        msg = f"threads must be at least 1, got {threads!r}; leave it out for all"
-        raise InputError(msg)
-    name, why_backend = backend, f"{backend} was asked for"
-    if backend == "auto":
-        name, why_backend = choose_backend(weights, device=device, precision=precision)
-    module = load_backend(name)
-    chosen_device = module.resolve_device(device)
-    chosen, why = resolve_precision(
-        recipe, precision, backend=name, native=module.PRECISIONS, exported=_exported(name, weights)
-    )
-    digest = ""
-    if name == "openvino":
-        assert weights is not None
-        digest = model_sha256(usable_receipt(weights, chosen), chosen)
-    reason = f"{why_backend}; {why}"
-    return Execution(name, chosen, chosen_device, threads or available_threads(), reason, digest)
+    asked = _Asked(backend, precision, device, threads)
+    return _resolve(recipe, weights, asked, warn=warn)
 
 
 def resolve_together(
@@ -147,7 +139,8 @@ def resolve_together(
 ) -> tuple[Execution, ...]:
     """Resolve ``auto`` for networks that are run together, to what all of them can do.
 
-    Where they would differ, all run on torch, or all in fp32.
+    Where they would differ, all run on torch, or in the fastest precision that is verified for
+    all and native here.
 
     Args:
         networks: Recipe and weights of each, at least one.
@@ -159,28 +152,77 @@ def resolve_together(
     Raises:
         InputError, BundleError, MissingExtraError: As ``resolve``.
     """
+    asked = _Asked(backend, precision, device, threads)
 
-    def resolved(backend: str, precision: str) -> tuple[Execution, ...]:
-        return tuple(
-            resolve(
+    def resolved() -> tuple[Execution, ...]:
+        return tuple(_resolve(recipe, weights, asked) for recipe, weights in networks)
+
+    found = resolved()
+    if len({how.backend for how in found}) > 1:
+        why = "torch, as not all bundles have an export"
+        asked = replace(asked, backend="torch", why_backend=why)
+        found = resolved()
+    if len({how.precision for how in found}) > 1:
+        name, device = found[0].backend, found[0].device
+        usable = [
+            usable_precisions(
                 recipe,
-                weights=weights,
-                backend=backend,
-                precision=precision,
-                device=device,
-                threads=threads,
+                backend=name,
+                native=_native(name, device),
+                models=_models(name, recipe, weights),
             )
             for recipe, weights in networks
-        )
+        ]
+        common = [name for name in PRECISIONS if all(name in mine for mine in usable)]
+        fastest = common[-1] if common else "fp32"
+        why = f"{fastest}, as no faster precision is verified for all and native here"
+        asked = replace(asked, precision=fastest, why_precision=why)
+        found = resolved()
+    return found
 
-    found, reasons = resolved(backend, precision), []
-    if len({how.backend for how in found}) > 1:
-        found = resolved("torch", precision)
-        reasons.append("torch, as not all bundles have an export")
-    if len({how.precision for how in found}) > 1:
-        found = resolved(found[0].backend, "fp32")
-        reasons.append("fp32, as no faster precision is verified for all")
-    return tuple(replace(how, reason="; ".join([*reasons, how.reason])) for how in found)
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be resolved, and why, where it was not the user who asked for it."""
+
+    backend: str
+    precision: str
+    device: str
+    threads: int | None
+    why_backend: str = ""
+    why_precision: str = ""
+
+
+def _resolve(
+    recipe: Recipe, weights: Path | None, asked: _Asked, *, warn: bool = True
+) -> Execution:
+    # A bundle's command line may give text: "null" is what the config has for all of them.
+    if asked.threads is not None and not _is_count(asked.threads):
+        msg = f"threads must be at least 1, got {asked.threads!r}; leave it out for all"
+        raise InputError(msg)
+    name, why_backend = asked.backend, f"{asked.backend} was asked for"
+    if name == "auto":
+        name, why_backend = choose_backend(
+            weights, device=asked.device, precision=asked.precision
+        )  # fmt: skip
+    device = load_backend(name).resolve_device(asked.device)
+    models = _models(name, recipe, weights)
+    precision, why = resolve_precision(
+        recipe,
+        asked.precision,
+        backend=name,
+        native=_native(name, device),
+        models=models,
+        warn=warn,
+    )
+    digest = ""
+    if name == "openvino":
+        assert weights is not None
+        digest = models.get(precision) or model_sha256(
+            usable_receipt(weights, precision), precision
+        )
+    reason = f"{asked.why_backend or why_backend}; {asked.why_precision or why}"
+    return Execution(name, precision, device, asked.threads or available_threads(), reason, digest)
 
 
 def load_backend(name: str) -> ModuleType:
@@ -221,12 +263,28 @@ def available_threads() -> int:
     return os.cpu_count() or 1
 
 
-def _exported(backend: str, weights: Path | None) -> tuple[str, ...]:
-    """Return the precisions that a backend has a model for."""
+def _native(backend: str, device: str) -> Mapping[str, bool]:
+    """Return a backend's precisions, and whether each is faster than fp32 on the device."""
+    module = load_backend(backend)
+    native: Mapping[str, bool] = (
+        module.cuda_precisions() if device.startswith("cuda") else module.PRECISIONS
+    )
+    return native
+
+
+def _models(backend: str, recipe: Recipe, weights: Path | None) -> dict[str, str]:
+    """Return the SHA-256 of what each precision of a backend would run, where there is a model."""
     if backend != "openvino":
-        return PRECISIONS
+        digest = recipe.weights_sha256
+        if not digest and weights is not None and weights.is_file():
+            digest = sha256_file(weights)
+        return dict.fromkeys(PRECISIONS, digest)
     if weights is None:
         msg = "backend openvino needs the path of the bundle's weights, to find their export"
         raise InputError(msg)
-    files = usable_receipt(weights).files
-    return tuple(p for p in PRECISIONS if all(name in files for name in model_files(p)))
+    receipt = usable_receipt(weights)
+    return {
+        precision: model_sha256(receipt, precision)
+        for precision in PRECISIONS
+        if all(name in receipt.files for name in model_files(precision))
+    }

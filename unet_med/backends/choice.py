@@ -11,7 +11,7 @@ from unet_med.backends.processor import may_have_cuda
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from unet_med.recipe import Recipe
@@ -42,33 +42,45 @@ def choose_backend(weights: Path | None, *, device: str, precision: str) -> tupl
     return "openvino", "openvino, as this bundle has an export made from its weights"
 
 
+def usable_precisions(
+    recipe: Recipe, *, backend: str, native: Mapping[str, bool], models: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return what ``auto`` may take, slowest first; fp32 may be taken in any case.
+
+    Args:
+        recipe: States which precisions were verified, and of which model.
+        backend: The resolved backend.
+        native: The backend's precisions; whether each is faster than fp32 on this processor.
+        models: SHA-256 of the model that each precision would run, where the bundle has one.
+    """
+    verified = _verified(recipe, backend, models)
+    return tuple(name for name in PRECISIONS if name in verified and native.get(name))
+
+
 def resolve_precision(
     recipe: Recipe,
     precision: str,
     *,
     backend: str,
     native: Mapping[str, bool],
-    exported: Collection[str],
+    models: Mapping[str, str],
+    warn: bool = True,
 ) -> tuple[str, str]:
     """Return the precision to run in, and why.
 
     Args:
-        recipe: States which precisions were verified.
+        recipe: As for ``usable_precisions``, as are the others.
         precision: ``auto`` or a name in ``PRECISIONS``.
         backend: The resolved backend.
-        native: The backend's precisions; whether each is faster than fp32 on this processor.
-        exported: Precisions that the bundle has a model for.
+        native: Its precisions.
+        models: What each would run.
+        warn: Whether to warn of a precision that was not verified.
 
     Raises:
         InputError: The backend has no such precision.
     """
-    verified = {
-        entry.precision
-        for entry in recipe.precisions
-        if entry.backend == backend and entry.verified
-    }
     if precision == "auto":
-        usable = [p for p in PRECISIONS if p in verified and p in exported and native.get(p)]
+        usable = usable_precisions(recipe, backend=backend, native=native, models=models)
         if usable and usable[-1] != "fp32":
             return usable[-1], f"{usable[-1]} is verified in the recipe and native here"
         return "fp32", "fp32, as no faster precision is verified in the recipe and native here"
@@ -76,12 +88,25 @@ def resolve_precision(
         msg = f"backend {backend} has no precision {precision!r}: use auto or {', '.join(native)}"
         raise InputError(msg)
     why = f"{precision} was asked for"
-    if precision != "fp32" and precision not in verified:
-        logger.warning("precision %s was not verified for this bundle and backend", precision)
+    if precision != "fp32" and precision not in _verified(recipe, backend, models):
+        if warn:
+            logger.warning("precision %s was not verified for this bundle and backend", precision)
         why += ", unverified"
     if not native[precision]:
         why += ", though this processor is not faster in it"
     return precision, why
+
+
+def _verified(recipe: Recipe, backend: str, models: Mapping[str, str]) -> set[str]:
+    """Return the precisions verified with the very model that would be run."""
+    return {
+        entry.precision
+        for entry in recipe.precisions
+        if entry.backend == backend
+        and entry.verified
+        and entry.model_sha256
+        and entry.model_sha256 == models.get(entry.precision)
+    }
 
 
 def _obstacle(weights: Path | None, device: str) -> str:

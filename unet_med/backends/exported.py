@@ -127,10 +127,18 @@ def _read_receipt(folder: Path) -> Receipt:
         content = read_json(path)
         version = content.pop("schema_version")
         receipt = Receipt(**content)
-        fits = version == SCHEMA_VERSION and isinstance(receipt.files, dict)
+        fits = version == SCHEMA_VERSION and _is_text(receipt)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         fits, receipt = False, None
     if not fits or receipt is None:
         msg = f"{path} is not a receipt that this version understands; {ADVICE}"
         raise BundleError(msg)
     return receipt
+
+
+def _is_text(receipt: Receipt) -> bool:
+    """Tell whether digests and file names are text, whatever the file says."""
+    files: Any = receipt.files
+    if not isinstance(files, dict) or not isinstance(receipt.weights_sha256, str):
+        return False
+    return all(isinstance(text, str) for item in files.items() for text in item)

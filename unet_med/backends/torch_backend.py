@@ -27,6 +27,15 @@ PRECISIONS: Final = {"fp32": True, "bf16": bf16_pays()}
 """Precisions this backend has, and whether this processor is faster in them than in fp32."""
 
 
+def cuda_precisions() -> dict[str, bool]:
+    """Return the precisions on a CUDA device, and whether it has arithmetic for each.
+
+    Not run on one so far.
+    """
+    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return {"fp32": True, "bf16": bool(has_bf16)}
+
+
 class TorchPredictor:
     """Runs a torch network over batches of slices, without gradients, channels last."""
 

@@ -66,7 +66,8 @@ class Row:
         seconds_per_slice: Median over the rounds; ``None`` = could not be run.
         fastest: Of the rounds.
         gflop_per_second: Of the whole slice's work, so windows that overlap do not count twice.
-        share_of_peak: The same against the fp32 matrix product on the same threads.
+        share_of_peak: The same against the matrix product in the same precision on the same
+            threads; ``None`` for int8, in which none is taken.
         speedup: Against MONAI's windows, or MONAI's whole slices where there are no windows.
         peak_memory_bytes: Of a process of its own; 0 = not measured.
         reason: Why it could not be run.
@@ -140,7 +141,7 @@ def _run(
     gflop = network_flop(bundle.recipe.network, height, width) / _GIGA
     baseline = median(seconds[BASELINE if BASELINE in seconds else usable[0]])
     rows = [
-        _row(way, seconds[way], gflop=gflop, peak=peaks["fp32"], baseline=baseline)
+        _row(way, seconds[way], gflop=gflop, peak=peaks.get(way.precision), baseline=baseline)
         if way in seconds
         else Row(way, reason=reasons[way])
         for way in ways
@@ -197,13 +198,15 @@ def _matrix_speed(dtype: torch.dtype) -> float:
     return float(2 * MATRIX_SIDE**3 / best / _GIGA)
 
 
-def _row(way: Way, seconds: list[float], *, gflop: float, peak: float, baseline: float) -> Row:
+def _row(
+    way: Way, seconds: list[float], *, gflop: float, peak: float | None, baseline: float
+) -> Row:
     typical = median(seconds)
     return Row(
         way,
         seconds_per_slice=typical,
         fastest=min(seconds),
         gflop_per_second=gflop / typical,
-        share_of_peak=gflop / typical / peak,
+        share_of_peak=gflop / typical / peak if peak else None,
         speedup=baseline / typical,
     )

@@ -94,7 +94,7 @@ def _guarded(args: argparse.Namespace) -> int:
     except UnetMedError as exc:
         _explain(f"error: {exc}", debug=args.debug)
     except KeyboardInterrupt:
-        _explain("stopped; what is finished is kept, the same command goes on with the rest")
+        _explain(getattr(args, "when_stopped", "stopped; nothing is left half written"))
         code = EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of the output has gone, as in `unet-med info | head`
         _discard_stdout()

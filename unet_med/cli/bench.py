@@ -80,7 +80,7 @@ def print_table(result: BenchResult) -> None:
         f"{height} x {width}, {result.gflop_per_slice:.1f} GFLOP a slice, "
         f"{counted(result.n_slices, 'slice')}, median of {counted(result.rounds, 'round')}"
     )
-    print(f"matrix product, GFLOP/s: {peaks}; of peak: against fp32")
+    print(f"matrix product, GFLOP/s: {peaks}; of peak: against the same precision's")
     table = [_COLUMNS, *(_cells(row) for row in result.rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for cells in table:
@@ -100,7 +100,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.seconds_per_slice * 1e3:.1f}",
         f"{row.fastest * 1e3:.1f}",
         f"{row.gflop_per_second:.0f}",
-        f"{row.share_of_peak:.2f}",
+        "-" if row.share_of_peak is None else f"{row.share_of_peak:.2f}",
         f"{row.speedup:.1f}x",
         f"{memory / _MEBI:.0f}" if memory else "-",
     )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unet_med.bundle import Bundle
+    from unet_med.export.bundle import ExportResult
     from unet_med.export.scans import Scan
     from unet_med.recipe import VerifiedPrecision
 
@@ -90,11 +91,11 @@ def run(args: argparse.Namespace) -> int:
     )
     result = export_bundle(bundle, settings, say=say)
     if args.json:
-        print(json.dumps(_content(result.root, result.files, result.precisions), indent=2))
+        print(json.dumps(_content(result), indent=2))
         return 0
     for file in result.files:
         print(f"{result.root / file}")
-    _print_receipt(result.precisions)
+    _print_receipt(result.precisions, unseen=result.unseen)
     return 0
 
 
@@ -131,19 +132,18 @@ def _scans(bundle: Bundle, source: Path | None, references: Path | None) -> tupl
     return tuple(scans)
 
 
-def _content(
-    root: Path, files: Sequence[str], precisions: Sequence[VerifiedPrecision]
-) -> dict[str, Any]:
+def _content(result: ExportResult) -> dict[str, Any]:
     from dataclasses import asdict
 
     return {
-        "bundle": str(root),
-        "files": list(files),
-        "precisions": [asdict(entry) for entry in precisions],
+        "bundle": str(result.root),
+        "files": list(result.files),
+        "precisions": [asdict(entry) for entry in result.precisions],
+        "labels_unseen": list(result.unseen),
     }
 
 
-def _print_receipt(precisions: Sequence[VerifiedPrecision]) -> None:
+def _print_receipt(precisions: Sequence[VerifiedPrecision], *, unseen: Sequence[str]) -> None:
     """Print a table of what was measured against torch in fp32."""
     if not precisions:
         print("nothing was measured, so --precision auto stays at fp32: name scans with --scans")
@@ -165,6 +165,11 @@ def _print_receipt(precisions: Sequence[VerifiedPrecision]) -> None:
     for row in (_COLUMNS, *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print("  " + "  ".join(cells).rstrip())
+    if unseen:
+        print(
+            f"not verified, as no slice held {', '.join(unseen)}: name scans that do with --scans, "
+            "or measure more slices with --slices"
+        )
 
 
 def _number(value: float | None, form: str) -> str:

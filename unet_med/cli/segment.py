@@ -34,7 +34,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     _add_work(batch)
     _add_means(batch)
     _add_files(batch)
-    parser.set_defaults(run=run)
+    parser.set_defaults(
+        run=run,
+        when_stopped="stopped; what is finished is kept, the same command goes on with the rest",
+    )
 
 
 def _add_work(group: argparse._ArgumentGroup) -> None:

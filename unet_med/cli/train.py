@@ -49,7 +49,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="write event files into BUNDLE/runs/train/tensorboard as well",
     )
     how.add_argument("--cache", type=Path, metavar="DIR", help="keep the preprocessed slices here")
-    parser.set_defaults(run=run)
+    parser.set_defaults(
+        run=run,
+        when_stopped="stopped; the same command with --resume goes on from the last checkpoint",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

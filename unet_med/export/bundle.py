@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from unet_med import __version__
 from unet_med._files import sha256_file
 from unet_med.backends import Execution, available_threads
-from unet_med.backends.exported import MODELS, ONNX, Receipt, export_folder, model_files
+from unet_med.backends.exported import (
+    MODELS,
+    ONNX,
+    Receipt,
+    export_folder,
+    model_files,
+    model_sha256,
+)
 from unet_med.backends.openvino_backend import OpenVINOPredictor
 from unet_med.backends.processor import processor_name
 from unet_med.backends.torch_backend import build_network, wrap_network
@@ -84,11 +91,13 @@ class ExportResult:
         root: The bundle that now carries it.
         files: The model files, relative to the bundle.
         precisions: What was measured, the same as in the recipe.
+        unseen: Names of labels that were in no slice measured; nothing is verified then.
     """
 
     root: Path
     files: tuple[str, ...]
     precisions: tuple[VerifiedPrecision, ...]
+    unseen: tuple[str, ...] = ()
 
 
 def export_bundle(
@@ -148,7 +157,6 @@ def _export_into(
     load_weights(network, bundle.weights_path, sha256=bundle.recipe.weights_sha256)
     network.eval()
     files: list[str] = []
-    precisions = bundle.recipe.precisions
     if "onnx" in settings.formats:
         say("converting to ONNX")
         path = bundle.root / ONNX
@@ -158,38 +166,47 @@ def _export_into(
         )  # fmt: skip
         files.append(path.relative_to(bundle.root).as_posix())
     if "openvino" in settings.formats:
-        made, precisions = _export_openvino(bundle, network, settings=settings, say=say)
-        files += made
-    return ExportResult(bundle.root, tuple(files), precisions)
+        made = _export_openvino(bundle, network, settings=settings, say=say)
+        return replace(made, files=(*files, *made.files))
+    return ExportResult(bundle.root, tuple(files), bundle.recipe.precisions)
 
 
 def _export_openvino(
     bundle: Bundle, network: nn.Module, *, settings: ExportSettings, say: Callable[[str], None]
-) -> tuple[list[str], tuple[VerifiedPrecision, ...]]:
+) -> ExportResult:
     target = export_folder(bundle.weights_path)
     with _no_precisions_meanwhile(bundle) as forget, whole_folder(target) as folder:
         _write_models(bundle, network, folder, settings=settings, say=say)
         names = sorted(path.name for path in folder.iterdir())
         digests = {name: sha256_file(folder / name) for name in names}
         tallies = _measure_ways(bundle, network, folder, settings=settings, say=say)
-        precisions = tuple(tally.verdict(way) for way, tally in tallies.items())
-        details = [
-            asdict(verdict) | tally.details(bundle.recipe)
-            for verdict, tally in zip(precisions, tallies.values(), strict=True)
-        ]
         receipt = Receipt(
             weights_sha256=sha256_file(bundle.weights_path),
             files=digests,
             program=_versions(),
             calibration=_calibration(settings),
-            measured=details,
             processor=processor_name(),
         )
-        receipt.save(folder)
+        precisions = tuple(
+            tally.verdict(way, model_sha256=_digest(way, receipt)) for way, tally in tallies.items()
+        )
+        details = [
+            asdict(verdict) | tally.details(bundle.recipe)
+            for verdict, tally in zip(precisions, tallies.values(), strict=True)
+        ]
+        replace(receipt, measured=details).save(folder)
         forget()
     _save_precisions(bundle, precisions)
     root = target.relative_to(bundle.root)
-    return [(root / name).as_posix() for name in names], precisions
+    unseen = {name: None for tally in tallies.values() for name in tally.unseen(bundle.recipe)}
+    files = tuple((root / name).as_posix() for name in names)
+    return ExportResult(bundle.root, files, precisions, tuple(unseen))
+
+
+def _digest(way: Way, receipt: Receipt) -> str:
+    """Return the digest of what a way ran, as ``backends.resolve`` compares it."""
+    backend, precision = way
+    return receipt.weights_sha256 if backend == "torch" else model_sha256(receipt, precision)
 
 
 def _write_models(

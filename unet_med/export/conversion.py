@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +15,7 @@ from unet_med.backends.openvino_runtime import load_openvino
 from unet_med.errors import OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torch import nn
@@ -70,7 +74,7 @@ def save_onnx(network: nn.Module, in_channels: int, *, path: Path, weights_sha25
     onnx = require("onnx", extra="onnx")
     require("onnxscript", extra="onnx")
     dynamic = torch.export.Dim.DYNAMIC
-    with atomic_path(path) as partial:
+    with atomic_path(path) as partial, _quiet():
         torch.onnx.export(
             network,
             (_example(in_channels),),
@@ -86,6 +90,21 @@ def save_onnx(network: nn.Module, in_channels: int, *, path: Path, weights_sha25
         onnx.checker.check_model(model)
         model.metadata_props.add(key=WEIGHTS_KEY, value=weights_sha256)
         onnx.save(model, partial)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's exporter from talking of itself: of what is not installed, and of its future."""
+    talker = logging.getLogger("torch.onnx")
+    level = talker.level
+    talker.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        talker.setLevel(level)
 
 
 def _example(in_channels: int) -> torch.Tensor:

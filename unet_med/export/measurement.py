@@ -79,15 +79,22 @@ class Tally:
             self.with_reference += np.stack(slice_counts(labels, true, labels=values).sums())
             self.fp32_with_reference += np.stack(slice_counts(fp32, true, labels=values).sums())
 
-    def verdict(self, way: Way) -> VerifiedPrecision:
-        """Return the receipt: figures of the worst label, and whether they suffice."""
+    def verdict(self, way: Way, *, model_sha256: str) -> VerifiedPrecision:
+        """Return the receipt: figures of the worst label, and whether they suffice.
+
+        They do not where a label is in no slice, of this way's labels or of fp32's.
+
+        Args:
+            way: Backend and precision.
+            model_sha256: Digest of what was run.
+        """
         agreements = pooled_dice(self.with_fp32)
         agreement = None if np.isnan(agreements).all() else float(np.nanmin(agreements))
         change = None
         if self.n_references:
             changes = pooled_dice(self.with_reference) - pooled_dice(self.fp32_with_reference)
             change = None if np.isnan(changes).all() else float(np.nanmin(changes))
-        verified = agreement is not None and agreement >= MIN_AGREEMENT
+        verified = agreement is not None and bool((agreements >= MIN_AGREEMENT).all())
         return VerifiedPrecision(
             backend=way[0],
             precision=way[1],
@@ -98,6 +105,14 @@ class Tally:
             voxels_changed=self.changed / max(1, self.n_voxels),
             dice_change=change,
             n_slices=self.n_slices,
+            model_sha256=model_sha256,
+        )
+
+    def unseen(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return the names of labels that no slice held."""
+        missing = np.isnan(pooled_dice(self.with_fp32)).tolist()
+        return tuple(
+            name for name, none in zip(recipe.labels.values(), missing, strict=True) if none
         )
 
     def details(self, recipe: Recipe) -> dict[str, Any]:

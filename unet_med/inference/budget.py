@@ -92,4 +92,5 @@ def _needed_bytes(pipeline: SlicePipeline, recipe: Recipe) -> tuple[int, int]:
         return 0, _BYTES * (maps * whole + around)
     window = math.prod(min(sides) for sides in zip(pipeline.window.size, shape, strict=True))
     blended = 2 * network.out_channels * whole
-    return _BYTES * (around + blended), _BYTES * maps * window
+    n_slices = pipeline.slices_per_step
+    return _BYTES * n_slices * (around + blended), _BYTES * maps * window

@@ -51,11 +51,11 @@ class Strand:
     def sees_the_same(self, other: Strand) -> bool:
         """Tell whether both networks take exactly the same input."""
         mine, its = self.pipeline, other.pipeline
-        return (self.rules, mine.offsets, mine.resampler, mine.slices_per_call) == (
+        return (self.rules, mine.offsets, mine.resampler, mine.slices_per_step) == (
             other.rules,
             its.offsets,
             its.resampler,
-            its.slices_per_call,
+            its.slices_per_step,
         )
 
 
@@ -86,14 +86,11 @@ def check_members(recipes: Sequence[Recipe]) -> None:
 
 def in_step(strands: Sequence[Strand]) -> tuple[Strand, ...]:
     """Return the strands with the same number of slices a step, the smallest of theirs."""
-    step = min(strand.pipeline.slices_per_call for strand in strands)
+    step = min(strand.pipeline.slices_per_step for strand in strands)
     return tuple(
         strand
-        if strand.pipeline.slices_per_call == step
-        else replace(
-            strand,
-            pipeline=replace(strand.pipeline, batch=step * len(strand.pipeline.mirrors)),
-        )
+        if strand.pipeline.slices_per_step == step
+        else replace(strand, pipeline=replace(strand.pipeline, step=step))
         for strand in strands
     )
 

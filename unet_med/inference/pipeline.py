@@ -15,7 +15,7 @@ from unet_med.inference.mirrors import (
     stack_mirrored,
 )
 from unet_med.preprocessing import InPlaneResampler, pad_to_multiple
-from unet_med.windows import WindowRule, predict_by_windows
+from unet_med.windows import WindowRule, predict_by_windows, tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,8 @@ class SlicePipeline:
         mirrors: Runs of each slice, which (rows, columns) are mirrored.
         activation: Says what the mean over mirrored runs is taken of.
         batch_free: Whether a slice's logits do not depend on what else is in its batch.
+        step: Slices of a scan that are in hand at once, ``None`` = as many as fill a call; see
+            ``slices_per_step``.
     """
 
     layout: SliceLayout
@@ -62,11 +64,26 @@ class SlicePipeline:
     mirrors: tuple[tuple[bool, bool], ...] = AS_IS
     activation: str = "softmax"
     batch_free: bool = False
+    step: int | None = None
 
     @property
     def slices_per_call(self) -> int:
         """Slices (or windows) whose mirrored runs fill one network call, at least 1."""
         return max(1, self.batch // len(self.mirrors))
+
+    @property
+    def slices_per_step(self) -> int:
+        """Slices of the scan that are read, run and given up together, at least 1.
+
+        Of slices cut into windows few are enough to fill a call, and each is large.
+        """
+        if self.step is not None:
+            return self.step
+        shape = self.resampler.network_shape
+        if not self.window.is_needed(shape):
+            return self.slices_per_call
+        n_windows = sum(1 for _ in tile(shape, self.window))
+        return max(1, self.slices_per_call // n_windows)
 
     @classmethod
     def for_scan(cls, recipe: Recipe, geometry: Geometry) -> SlicePipeline:

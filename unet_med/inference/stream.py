@@ -47,8 +47,9 @@ def iter_batches(
     clock = clock or StageClock()
     n_slices = source.n_slices
     ready: dict[int, NDArray[np.float32]] = {}
-    for start in range(0, n_slices, pipeline.slices_per_call):
-        stop = min(start + pipeline.slices_per_call, n_slices)
+    step = pipeline.slices_per_step
+    for start in range(0, n_slices, step):
+        stop = min(start + step, n_slices)
         with clock.stage("read"):
             seen = [context_indices(i, pipeline.offsets, n_slices) for i in range(start, stop)]
             first, last = min(map(min, seen)), max(map(max, seen)) + 1

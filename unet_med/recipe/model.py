@@ -53,7 +53,12 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedPrecision:
-    """One precision of one backend with its measured agreement with fp32."""
+    """One precision of one backend with its measured agreement with fp32.
+
+    Attributes:
+        model_sha256: Digest of what was measured: for torch of the weights, for openvino of the
+            precision's model files. The verdict holds for nothing else.
+    """
 
     backend: str
     precision: str
@@ -64,6 +69,7 @@ class VerifiedPrecision:
     voxels_changed: float | None = None
     dice_change: float | None = None
     n_slices: int | None = None
+    model_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

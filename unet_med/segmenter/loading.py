@@ -114,6 +114,7 @@ def _check_here(bundle: Bundle, asked: Execution) -> None:
         precision=asked.precision,
         device=asked.device,
         threads=asked.threads,
+        warn=False,  # the process that resolved it did
     )
     if here.sha256 != bundle.sha256 or found.model_sha256 != asked.model_sha256:
         raise BundleError(_changed(here))
