@@ -174,7 +174,8 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, list[float]]:
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)
-        print(f"round {number + 1} of {args.rounds}", flush=True)
+            taken = f"{name} took {seconds[name][-1]:.1f} s"
+            print(f"round {number + 1} of {args.rounds}: {taken}", file=sys.stderr, flush=True)
     return seconds
 
 
