@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from dataclasses import replace
@@ -21,7 +22,7 @@ from unet_med.backends.torch_backend import build_network
 from unet_med.bundle import open_bundle
 from unet_med.errors import InputError, MissingExtraError, OutputError
 from unet_med.export import ExportSettings, export_bundle
-from unet_med.export.folders import whole_folder
+from unet_med.export.folders import LEFTOVER_S, whole_folder
 from unet_med.export.scans import Scan
 from unet_med.recipe import VerifiedPrecision
 from unet_med.segmenter import load_segmenter
@@ -56,6 +57,21 @@ def test_a_full_disk_is_said_and_leaves_the_earlier_export(bundle, size):
         export(bundle)
     assert not export_problem(weights)
     assert not leftovers(bundle)
+
+
+def test_what_a_killed_run_left_is_removed_after_a_day(bundle):
+    old, new, other = (
+        bundle / "models" / f"{PARTIAL_PREFIX}{name}"
+        for name in ("1.openvino", "2.openvino", "3.x")
+    )
+    for folder in (old, new, other):
+        folder.mkdir()
+        (folder / "model.bin").write_bytes(b"half")
+    for folder in (old, other):
+        long_ago = folder.stat().st_mtime - 2 * LEFTOVER_S
+        os.utime(folder, (long_ago, long_ago))
+    export(bundle)
+    assert sorted(leftovers(bundle)) == sorted([new, other])
 
 
 def test_the_export_is_measured_and_noted_in_recipe_and_receipt(bundle, scan):

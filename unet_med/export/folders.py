@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from unet_med._files import PARTIAL_PREFIX
@@ -20,6 +21,9 @@ BUNDLE_PARTS = (
     "sample_data/demo/**/*",
 )  # fmt: skip
 """What a copy of a bundle takes along: never code, nor models of an earlier export."""
+
+LEFTOVER_S = 86_400.0
+"""Seconds after which a folder that was not finished counts as left by a killed run."""
 
 
 @contextmanager
@@ -38,6 +42,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     partial = _sibling(target)
     try:
         partial.mkdir(parents=True)
+        _remove_leftovers(target)
         yield partial
         _flush_files(partial)
         _replace(partial, target)
@@ -66,6 +71,19 @@ def copy_bundle(root: Path, target: Path) -> None:
 
 def _sibling(target: Path) -> Path:
     return target.with_name(f"{PARTIAL_PREFIX}{uuid.uuid4().hex}.{target.name}")
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove what runs that were killed have left beside the target.
+
+    Only what nobody has touched for a day: another process may be filling its own.
+    """
+    latest = time.time() - LEFTOVER_S
+    for path in target.parent.iterdir():
+        mine = path.name.startswith(PARTIAL_PREFIX) and path.name.endswith(f".{target.name}")
+        with suppress(OSError):  # it may be finished, and renamed, in this moment
+            if mine and path.is_dir() and path.stat().st_mtime < latest:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _flush_files(folder: Path) -> None:
