@@ -17,6 +17,7 @@ from unet_med.bundle import open_bundle
 from unet_med.errors import BundleError, InputError, MissingExtraError, WeightsError
 from unet_med.recipe import VerifiedPrecision
 from unet_med.segmenter import load_segmenter
+from unet_med.segmenter.loading import resolve_segmenter
 
 needs_openvino()
 
@@ -128,6 +129,15 @@ def test_an_unverified_precision_runs_with_one_warning(bundle, caplog):
         execution = resolve(bundle, with_verdicts(bundle, bf16=False), precision="bf16")
     assert len(caplog.records) == 1
     assert "unverified" in execution.reason
+
+
+def test_a_worker_does_not_warn_again(tmp_path, caplog):
+    bundle = make_bundle(tmp_path)  # nothing is verified for it
+    with caplog.at_level(logging.WARNING):
+        loader = resolve_segmenter(bundle, backend="torch", precision="bf16", device="cpu")
+        assert len(caplog.records) == 1
+        loader.check_elsewhere()
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("options", [{"device": "cuda"}, {"precision": "fp16"}])
