@@ -1,6 +1,6 @@
-"""Make labelled data sets of the kinds that people train on, from public templates or from nothing.
+"""Make labeled data sets of the kinds that people train on, from public templates or from nothing.
 
-    python benchmarks/datasets.py tumour OUT --templates FOLDER   # 2 channels, 240 × 240 × 155
+    python benchmarks/datasets.py tumor OUT --templates FOLDER   # 2 channels, 240 × 240 × 155
     python benchmarks/datasets.py thick OUT --templates FOLDER    # 6.5 mm slices, 3 labels
     python benchmarks/datasets.py atlas OUT                       # 1.2 mm, 30 regions of Colin27
     python benchmarks/datasets.py membranes OUT                   # 30 × 512 × 512, 8 bit, no units
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
-from made_heads import atlas_head, thick_head, tumour_brain
+from made_heads import atlas_head, thick_head, tumor_brain
 from made_volumes import membranes, organs
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from made_shapes import Array, Head
 
 MAKERS = {
-    "tumour": tumour_brain, "thick": thick_head, "atlas": atlas_head,
+    "tumor": tumor_brain, "thick": thick_head, "atlas": atlas_head,
     "membranes": membranes, "organs": organs,
 }  # fmt: skip
 TRAIN_HEADS = ("nlin6", "icbm2009a_in_mean_head")

@@ -42,7 +42,7 @@ from unet_med.export import ExportSettings, export_bundle
 from unet_med.export.scans import Scan
 from unet_med.inference.pipeline import batch_size
 from unet_med.networks import UNet2D
-from unet_med.preprocessing import Normalisation
+from unet_med.preprocessing import Normalization
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 from unet_med.segmenter import load_segmenter
 from unet_med.weights import load_weights, save_weights
@@ -59,7 +59,7 @@ def make_bundle(root: Path, sizes: tuple[int, ...], n_classes: int) -> Path:
     recipe = Recipe(
         "engine",
         NetworkRecipe(1, n_classes, sizes),
-        (Channel("noise", "CT", Normalisation("zscore", "all", -20.0, 20.0)),),
+        (Channel("noise", "CT", Normalization("zscore", "all", -20.0, 20.0)),),
         {value: f"label {value}" for value in range(1, n_classes)},
     )
     replace(recipe, weights_sha256=digest).save(root / "configs" / "recipe.json")

@@ -1,4 +1,4 @@
-"""Heads: tissue on thick slices, tumours in two channels, atlas regions; from templates."""
+"""Heads: tissue on thick slices, tumors in two channels, atlas regions; from templates."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 from made_shapes import Array, Head, Made, sample, sampling_points, scanner, smooth_field
 from scipy import ndimage
 
-TUMOUR = {"oedema": 1, "enhancing": 2, "core": 3, "cyst": 4}
+TUMOR = {"oedema": 1, "enhancing": 2, "core": 3, "cyst": 4}
 
 
 def thick_head(head: Head, rng: np.random.Generator) -> Made:
-    """T1 head, 0.9 × 0.9 × 6.5 mm, with 1 fluid, 2 grey, 3 white; an average over each slice."""
+    """T1 head, 0.9 × 0.9 × 6.5 mm, with 1 fluid, 2 gray, 3 white; an average over each slice."""
     shape, mm, parts = (200, 224, 22), (0.9, 0.9, 6.5), 5
     fine = sampling_points(
         (*shape[:2], shape[2] * parts), (*mm[:2], mm[2] / parts), head[0].shape, rng
@@ -21,8 +21,8 @@ def thick_head(head: Head, rng: np.random.Generator) -> Made:
     return [scanner(image, rng).astype(np.int16)], shares.argmax(0).astype(np.uint8), mm
 
 
-def tumour_brain(head: Head, rng: np.random.Generator) -> Made:
-    """Brain without skull, 240 × 240 × 155 at 1 mm: T1 with contrast agent, FLAIR, a tumour."""
+def tumor_brain(head: Head, rng: np.random.Generator) -> Made:
+    """Brain without skull, 240 × 240 × 155 at 1 mm: T1 with contrast agent, FLAIR, a tumor."""
     shape, mm = (240, 240, 155), (1.0, 1.0, 1.0)
     points = sampling_points(shape, mm, head[0].shape, rng)
     tissue = sample(head[1], points, 0)
@@ -33,7 +33,7 @@ def tumour_brain(head: Head, rng: np.random.Generator) -> Made:
         tissue, [0.25, rng.uniform(0.1, 0.2), rng.uniform(0.6, 0.7), rng.uniform(0.45, 0.55)]
     )
     flair = 1000 * (ndimage.gaussian_filter(flair, 0.7) - 0.5 * fine)
-    labels = _tumour(brain, rng)
+    labels = _tumor(brain, rng)
     for value, (in_t1, in_flair) in {
         1: (0.75, 1.5), 2: (1.55, 1.25), 3: (0.5, 1.1), 4: (0.3, 0.35),
     }.items():  # fmt: skip
@@ -63,21 +63,21 @@ def _contrast(head: Head, rng: np.random.Generator) -> Array:
     return 1000 * image ** rng.uniform(0.75, 1.3)
 
 
-def _tumour(brain: Array, rng: np.random.Generator) -> Array:
+def _tumor(brain: Array, rng: np.random.Generator) -> Array:
     """Nested irregular shapes around a point deep in the brain."""
     depth = ndimage.distance_transform_edt(brain)
     inside = np.argwhere(depth > 12)
-    centre = inside[rng.integers(len(inside))]
+    center = inside[rng.integers(len(inside))]
     radius = rng.uniform(14, 32)
     axes = np.ogrid[tuple(slice(0, n) for n in brain.shape)]
     stretch = rng.uniform(0.75, 1.3, 3)
-    away = np.sqrt(sum(((a - c) / s) ** 2 for a, c, s in zip(axes, centre, stretch, strict=True)))
+    away = np.sqrt(sum(((a - c) / s) ** 2 for a, c, s in zip(axes, center, stretch, strict=True)))
     rough = away / radius + 0.22 * smooth_field(brain.shape, (9, 9, 9), rng)
     rough += 0.07 * smooth_field(brain.shape, (3, 3, 3), rng)
     labels = np.zeros(brain.shape, np.uint8)
-    labels[(rough < 1.0) & brain] = TUMOUR["oedema"]
-    labels[(rough < rng.uniform(0.5, 0.7)) & brain] = TUMOUR["enhancing"]
-    labels[(rough < rng.uniform(0.3, 0.45)) & brain] = TUMOUR["core"]
+    labels[(rough < 1.0) & brain] = TUMOR["oedema"]
+    labels[(rough < rng.uniform(0.5, 0.7)) & brain] = TUMOR["enhancing"]
+    labels[(rough < rng.uniform(0.3, 0.45)) & brain] = TUMOR["core"]
     if rng.random() < 0.6:
-        labels[(rough < rng.uniform(0.1, 0.25)) & brain] = TUMOUR["cyst"]
+        labels[(rough < rng.uniform(0.1, 0.25)) & brain] = TUMOR["cyst"]
     return labels

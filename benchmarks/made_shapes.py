@@ -59,8 +59,8 @@ def sampling_points(
         sigma = [max(1.0, size_mm / mm) for mm in target_mm]
         for axis in range(3):
             points[axis] += rng.uniform(0.5, 1) * reach_mm * smooth_field(target_shape, sigma, rng)
-    centre = (np.array(source_shape) - 1) / 2 + rng.uniform(-4, 4, 3)
-    return points + centre[:, None, None, None].astype(np.float32)
+    center = (np.array(source_shape) - 1) / 2 + rng.uniform(-4, 4, 3)
+    return points + center[:, None, None, None].astype(np.float32)
 
 
 def sample(volume: Array, points: Array, order: int) -> Array:

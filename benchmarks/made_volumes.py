@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ORGANS = {  # centre and half axes in mm (left, back, up from the body's middle), HU
+ORGANS = {  # center and half axes in mm (left, back, up from the body's middle), HU
     "liver": ((60, 20, 30), (85, 65, 55), 105),
     "spleen": ((-90, -45, 35), (32, 42, 45), 115),
     "right kidney": ((60, -60, -35), (26, 28, 48), 150),
@@ -91,12 +91,12 @@ def organs(_head: Head | None, rng: np.random.Generator) -> Made:
     image[_inside(grid, (0, 8, 0), (132 * size, 92 * size, 600))] = -80
     image[_inside(grid, (0, -75 * size, 0), (20, 20, 600))] = 350
     labels = np.zeros(shape, np.uint8)
-    for value, (usual_centre, usual_half, level) in enumerate(ORGANS.values(), start=1):
+    for value, (usual_center, usual_half, level) in enumerate(ORGANS.values(), start=1):
         vessel = usual_half[2] > 150
-        centre = size * np.array(usual_centre) + rng.normal(0, 5, 3)
+        center = size * np.array(usual_center) + rng.normal(0, 5, 3)
         half = size * np.array(usual_half) * rng.uniform(0.85, 1.15, 3) / (size if vessel else 1.0)
         turn = random_rotation(8 if vessel else 20, rng)
-        part = _inside(grid, centre, half, turn) & body
+        part = _inside(grid, center, half, turn) & body
         image[part] = level * rng.uniform(0.9, 1.1)
         labels[part] = value
     image = ndimage.gaussian_filter(image, (0.7, 0.7, 0.3))
@@ -108,12 +108,12 @@ def organs(_head: Head | None, rng: np.random.Generator) -> Made:
 
 def _inside(
     grid: Array,
-    centre: Sequence[float] | Array,
+    center: Sequence[float] | Array,
     half: Sequence[float] | Array,
     turn: Array | None = None,
 ) -> Array:
-    """Where a rounded box about a centre is, with half axes in mm."""
-    away = grid - np.asarray(centre, np.float32)[:, None, None, None]
+    """Where a rounded box about a center is, with half axes in mm."""
+    away = grid - np.asarray(center, np.float32)[:, None, None, None]
     if turn is not None:
         away = np.tensordot(turn.astype(np.float32), away, axes=1)
     return sum(np.abs(a / h) ** 2.5 for a, h in zip(away, half, strict=True)) < 1

@@ -29,20 +29,20 @@ WAYS = {
 }
 
 
-def ball(shape: tuple[int, ...], centre: np.ndarray, radius: float) -> np.ndarray:
+def ball(shape: tuple[int, ...], center: np.ndarray, radius: float) -> np.ndarray:
     axes = np.meshgrid(*(np.linspace(-1, 1, size) for size in shape), indexing="ij")
-    return sum((axis - at) ** 2 for axis, at in zip(axes, centre, strict=True)) < radius**2
+    return sum((axis - at) ** 2 for axis, at in zip(axes, center, strict=True)) < radius**2
 
 
 def write_cases(root: Path, n_cases: int, shape: tuple[int, ...]) -> None:
     """Write two labels per case; the prediction lies a little beside the reference."""
     rng = np.random.default_rng(0)
     for number in range(n_cases):
-        centre = rng.uniform(-0.2, 0.2, 3)
+        center = rng.uniform(-0.2, 0.2, 3)
         masks = []
         for shift in (rng.uniform(-0.06, 0.06, 3), np.zeros(3)):
-            mask = ball(shape, centre + shift, 0.6).astype(np.uint8)
-            mask[ball(shape, centre + shift + 0.1, 0.3)] = 2
+            mask = ball(shape, center + shift, 0.6).astype(np.uint8)
+            mask[ball(shape, center + shift + 0.1, 0.3)] = 2
             masks.append(mask)
         scan = (masks[1] * 200 + rng.normal(100, 40, shape)).astype(np.int16)
         for side, array in (("p", masks[0]), ("r", masks[1]), ("i", scan)):

@@ -5,7 +5,7 @@ Run, where ``nnunetv2`` is installed (the package itself does not need it):
 [--rounds 2] [--slices N]``. The network has random weights, so speed is compared and nothing else.
 nnU-Net gets plans whose patch holds a whole slice, as its planner makes them for scans of this
 size, and keeps its defaults: steps of half a patch, Gaussian weights, mirroring on both axes unless
-the row says otherwise; it runs in one process, reading, normalising, predicting and writing. Ours
+the row says otherwise; it runs in one process, reading, normalizing, predicting and writing. Ours
 is scan to mask by ``segment_to``. Models are loaded before; all ways have their turn in every
 round, and the first call of each is in it, so more rounds are fairer.
 """

@@ -1,10 +1,10 @@
 """Dice on unseen cases after M minutes of nnU-Net's own 2D trainer, as `time_to_dice.py` has it.
 
 Run, where ``nnunetv2`` is installed (the package itself does not need it):
-``python benchmarks/nnunet_train.py SETS/tumour --minutes 15 --threads 2``, with a set of
+``python benchmarks/nnunet_train.py SETS/tumor --minutes 15 --threads 2``, with a set of
 ``datasets.py``. Fingerprint, plan, preprocessing and training are nnU-Net's own, in its 2D
 configuration with its defaults, on all training cases; minutes are wall time from the start to
-weights in memory, as for the others. Two things are changed in its favour, for its 1000 epochs
+weights in memory, as for the others. Two things are changed in its favor, for its 1000 epochs
 would never end: it stops when the time is over, and its learning rate falls to zero by then. It
 augments in this process and predicts with mirroring. Labels are numbered anew, since it takes no
 gaps.
@@ -27,7 +27,7 @@ import torch
 from time_to_dice import cases_of, score, show
 
 if TYPE_CHECKING:
-    from unet_med.dataset import LabelledCase
+    from unet_med.dataset import LabeledCase
 
 NAME = "Dataset001_set"
 
@@ -123,7 +123,7 @@ def train(trainer: Any, began: float, seconds: float) -> int:  # noqa: ANN401 - 
 
 def predict(
     trainer: Any,  # noqa: ANN401 - untyped package
-    case: LabelledCase,
+    case: LabeledCase,
     values: list[int],
 ) -> np.ndarray:
     """Return the labels of a case (i, j, k), in the values of the data set."""

@@ -3,7 +3,7 @@
 Run: ``python benchmarks/processes.py --output docs/processes.png``. Three made scans of
 240 × 240 × 24 with two channels and five classes (those of train_step.py) at 3 mm in plane,
 channels (8, 16, 32), batches of 16 crops, one thread for each process. Two processes draw the
-same crops and share every batch, but each normalises its share by its own statistics, so the
+same crops and share every batch, but each normalizes its share by its own statistics, so the
 curves agree only about; the loss of a round is the mean of its steps, and the end is the mean of
 the last five rounds.
 """

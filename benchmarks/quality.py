@@ -43,7 +43,7 @@ FALSE_ALARMS = 0.08
 """Share of good template slices that the fitted threshold may flag: 10 % with some room."""
 
 COMPARED = ((1, 1, 1), (1, 0, 0), (1, 1, 0), (2, 1, 0), (4, 2, 1), (4, 0, 1), (4, 1, 1))
-"""Weights of expected Dice, certainty and neighbours that ``--compare`` fits a threshold for."""
+"""Weights of expected Dice, certainty and neighbors that ``--compare`` fits a threshold for."""
 
 TEMPLATES = ("nlin6", "icbm2009a_in_nlin6_head", "nlin6_in_mean_head")
 """Heads with skull, as scans have it; two templates and the composed head with a neck."""
@@ -60,7 +60,7 @@ class Slices:
     score: np.ndarray
     expected: np.ndarray
     entropy: np.ndarray
-    neighbours: np.ndarray
+    neighbors: np.ndarray
     true: np.ndarray
     label: np.ndarray
     fault: np.ndarray
@@ -105,7 +105,7 @@ def _measure_head(
             score=quality.score.ravel(),
             expected=quality.expected_dice.ravel(),
             entropy=quality.entropy.ravel(),
-            neighbours=quality.neighbour_dice.ravel(),
+            neighbors=quality.neighbor_dice.ravel(),
             true=true.ravel(),
             label=labels.ravel(),
             fault=np.full(true.size, fault, object),
@@ -133,10 +133,10 @@ def fit_threshold(slices: Slices) -> float:
 def compare(slices: Slices) -> Iterator[dict[str, object]]:
     """Yield a row for each of `COMPARED`, with the threshold that is fitted for it.
 
-    Slices inside a gap keep their score of 0. Neighbours are taken as they are, so slices must be
+    Slices inside a gap keep their score of 0. Neighbors are taken as they are, so slices must be
     1 mm apart.
     """
-    numbers = slices.expected, 1.0 - slices.entropy, slices.neighbours
+    numbers = slices.expected, 1.0 - slices.entropy, slices.neighbors
     for weights in COMPARED:
         score = np.where(slices.score == 0, 0.0, geometric_mean(numbers, weights))
         weighed = replace(slices, score=score)

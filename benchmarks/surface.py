@@ -43,11 +43,11 @@ def make_masks(shape: tuple[int, int, int], organs: int) -> tuple[np.ndarray, np
     reference = np.zeros(shape, np.uint8)
     for organ in range(organs):
         at = (organ + 0.7) / (organs + 0.4)
-        centre = [size * (at if axis != 1 else 1 - at) for axis, size in enumerate(shape)]
+        center = [size * (at if axis != 1 else 1 - at) for axis, size in enumerate(shape)]
         radius = [size * (0.5 + 0.1 * organ) / organs for size in shape]
         distance = sum(
             ((index - c) / r).astype(np.float32) ** 2
-            for index, c, r in zip((i, j, k), centre, radius, strict=True)
+            for index, c, r in zip((i, j, k), center, radius, strict=True)
         )
         wave = 1 + 0.08 * np.sin(i / 7, dtype=np.float32) * np.cos(j / 9, dtype=np.float32)
         reference[distance < wave] = organ + 1

@@ -7,9 +7,9 @@ white and the pial surface of both hemispheres, edited by hand in FreeSurfer:
     tar xzf pycortex-*.tar.gz
     python benchmarks/surface_head.py pycortex-*/filestore/db/S1 [--mask MASK]
 
-Between the two surfaces lies cortical grey matter, inside the white surface mostly white matter.
-Deep grey matter, ventricles, cerebellum and brain stem are not told apart by surfaces, so only
-voxels within 3 mm of the cortex count; outside the pial surface anything but grey and white is
+Between the two surfaces lies cortical gray matter, inside the white surface mostly white matter.
+Deep gray matter, ventricles, cerebellum and brain stem are not told apart by surfaces, so only
+voxels within 3 mm of the cortex count; outside the pial surface anything but gray and white is
 right. Nothing is shipped: the scan stays in its package.
 """
 
@@ -24,13 +24,13 @@ from scipy import ndimage
 
 import unet_med
 
-GREY, WHITE = 2, 3
+GRAY, WHITE = 2, 3
 MANTLE_MM = 3.0
 JITTER = (1.3e-4, 2.7e-4)  # no ray may hit a vertex or an edge
 
 
 def inside(surface: Path, affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Return whether each voxel centre lies inside a closed surface, (i, j, k) bool.
+    """Return whether each voxel center lies inside a closed surface, (i, j, k) bool.
 
     Rays along k: every crossing of the surface flips all voxels behind it.
     """
@@ -73,9 +73,9 @@ def reference(subject: Path, scan: nib.Nifti1Image) -> tuple[np.ndarray, np.ndar
     }
     white = filled["wm_lh"] | filled["wm_rh"]
     cerebrum = filled["pia_lh"] | filled["pia_rh"]
-    grey = cerebrum & ~white
-    counts = ndimage.distance_transform_edt(~grey, sampling=scan.header.get_zooms()) <= MANTLE_MM
-    return np.where(grey, GREY, np.where(white, WHITE, 0)), counts, cerebrum | white
+    gray = cerebrum & ~white
+    counts = ndimage.distance_transform_edt(~gray, sampling=scan.header.get_zooms()) <= MANTLE_MM
+    return np.where(gray, GRAY, np.where(white, WHITE, 0)), counts, cerebrum | white
 
 
 def dice(first: np.ndarray, second: np.ndarray) -> float:
@@ -92,8 +92,8 @@ def main() -> None:
     args = parser.parse_args()
     scan = nib.load(args.subject / "anatomicals" / "raw.nii.gz")
     truth, counts, cerebrum = reference(args.subject, scan)
-    contrast = [np.asarray(scan.dataobj)[truth == label].mean() for label in (GREY, WHITE)]
-    print(f"cortex {np.sum(truth == GREY) / 1000:.0f} ml, mean {contrast[0]:.1f}; "
+    contrast = [np.asarray(scan.dataobj)[truth == label].mean() for label in (GRAY, WHITE)]
+    print(f"cortex {np.sum(truth == GRAY) / 1000:.0f} ml, mean {contrast[0]:.1f}; "
           f"inside {np.sum(truth == WHITE) / 1000:.0f} ml, mean {contrast[1]:.1f}")  # fmt: skip
     if args.save:
         args.save.mkdir(parents=True, exist_ok=True)
@@ -106,11 +106,11 @@ def main() -> None:
         labels = result.labels
         if args.save:
             result.save(args.save / "mask.nii.gz")
-    for label, name in ((GREY, "grey"), (WHITE, "white")):
+    for label, name in ((GRAY, "gray"), (WHITE, "white")):
         score = dice((labels == label) & counts, (truth == label) & counts)
         print(f"{name} matter within {MANTLE_MM:g} mm of the cortex: Dice {score:.3f}")
     found = np.count_nonzero(labels[cerebrum]) / np.count_nonzero(cerebrum)
-    print(f"cerebrum labelled as anything: {found:.3f} of its voxels")
+    print(f"cerebrum labeled as anything: {found:.3f} of its voxels")
 
 
 if __name__ == "__main__":

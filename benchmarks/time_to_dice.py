@@ -1,11 +1,11 @@
 """Dice on unseen cases after M minutes: ``unet-med train`` beside a plain hand-written loop.
 
-Run: ``python benchmarks/datasets.py tumour SETS/tumour --templates FOLDER`` (or another kind), then
-``python benchmarks/time_to_dice.py SETS/tumour --minutes 15 --threads 2``. SETS/tumour/train is
-trained on, SETS/tumour/test is scored once, by volume Dice of whole cases. Minutes are wall time of
+Run: ``python benchmarks/datasets.py tumor SETS/tumor --templates FOLDER`` (or another kind), then
+``python benchmarks/time_to_dice.py SETS/tumor --minutes 15 --threads 2``. SETS/tumor/train is
+trained on, SETS/tumor/test is scored once, by volume Dice of whole cases. Minutes are wall time of
 a fresh process from its start to weights on disk, for both.
 
-The plain loop is what one writes in an afternoon: all slices in memory, standardised per volume and
+The plain loop is what one writes in an afternoon: all slices in memory, standardized per volume and
 channel, whole slices padded to one size, this project's network, random flips of both axes, affine
 maps, brightness and contrast, cross-entropy plus Dice of MONAI, AdamW at 0.001 with a cosine over
 the time, bfloat16 where the processor is faster so. It neither plans, resamples, averages weights
@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from unet_med.api import load
 from unet_med.backends.processor import bf16_pays
-from unet_med.dataset import LabelledCase, find_training_cases
+from unet_med.dataset import LabeledCase, find_training_cases
 from unet_med.metrics import slice_counts, volume_dice
 from unet_med.networks import UNet2D
 
@@ -84,11 +84,11 @@ def show(way: str, minutes: float, scores: list[np.ndarray]) -> None:
     print(f"| {way} | {minutes:.1f} | {mean:.4f} | {labels} |", flush=True)
 
 
-def cases_of(folder: Path) -> list[LabelledCase]:
+def cases_of(folder: Path) -> list[LabeledCase]:
     return list(find_training_cases(folder / "images", folder / "labels").cases)
 
 
-def score(predicted: np.ndarray, case: LabelledCase, values: list[int]) -> np.ndarray:
+def score(predicted: np.ndarray, case: LabeledCase, values: list[int]) -> np.ndarray:
     reference = np.asarray(nib.load(case.label).dataobj)
     return volume_dice(slice_counts(predicted, reference, labels=values))
 
@@ -104,8 +104,8 @@ def score_bundle(bundle: Path, args: argparse.Namespace) -> list[np.ndarray]:
     return results
 
 
-def read(case: LabelledCase) -> np.ndarray:
-    """Return the channels as slices (n, C, i, j), each standardised over its volume."""
+def read(case: LabeledCase) -> np.ndarray:
+    """Return the channels as slices (n, C, i, j), each standardized over its volume."""
     channels = []
     for path in case.images:
         voxels = np.asarray(nib.load(path).dataobj, np.float32)

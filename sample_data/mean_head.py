@@ -18,7 +18,7 @@ RIM_MM = 5
 
 
 def in_mean_head(brain: Pair, mean_head: tuple[np.ndarray, np.ndarray]) -> Pair:
-    """Return a template's labelled brain inside the mean head, down to the neck.
+    """Return a template's labeled brain inside the mean head, down to the neck.
 
     Args:
         brain: A head with skull at 1 mm in RAS+ order; labels 0 outside the brain, 3 white matter.

@@ -105,10 +105,10 @@ def _colin(roots: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _icbm(roots: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (image, labels, affine) of ICBM 2009a, brain only."""
     scan = _find(roots, ICBM.format("t1"))
-    grey, white = (np.asarray(_find(roots, ICBM.format(t)).dataobj, float) for t in ("gm", "wm"))
+    gray, white = (np.asarray(_find(roots, ICBM.format(t)).dataobj, float) for t in ("gm", "wm"))
     image = np.asarray(scan.dataobj)
-    fluid = np.clip(2 * HALF - grey - white, 0, None)
-    labels = np.stack([fluid, grey, white]).argmax(axis=0).astype(np.uint8) + 1
+    fluid = np.clip(2 * HALF - gray - white, 0, None)
+    labels = np.stack([fluid, gray, white]).argmax(axis=0).astype(np.uint8) + 1
     labels[~ndimage.binary_fill_holes(image > 0)] = 0
     return image, labels, scan.affine
 

@@ -1,6 +1,6 @@
 """Brain tissue from a T1 scan and its brain mask: the recipe of the sample references.
 
-A mixture of three normal distributions of intensity (cerebrospinal fluid, grey matter, white
+A mixture of three normal distributions of intensity (cerebrospinal fluid, gray matter, white
 matter), a smooth multiplicative bias field fitted between its rounds, and a light spatial prior.
 Everything is deterministic.
 
@@ -27,7 +27,7 @@ BIAS_ORDER = 3
 BIAS_SAMPLE_STEP = 7
 """Every seventh voxel of the mask is enough for the 20 numbers of the bias field."""
 
-NEIGHBOUR_WEIGHT = 0.25
+NEIGHBOR_WEIGHT = 0.25
 N_PRIOR_ROUNDS = 5
 
 
@@ -53,7 +53,7 @@ class Mixture:
 
 
 def fit_mixture(values: np.ndarray, *, bins: int = 512) -> Mixture:
-    """Fit three normal distributions by expectation maximisation on a histogram.
+    """Fit three normal distributions by expectation maximization on a histogram.
 
     Args:
         values: Intensities inside the brain, shape (n,).
@@ -64,21 +64,21 @@ def fit_mixture(values: np.ndarray, *, bins: int = 512) -> Mixture:
     """
     low, high = np.percentile(values, [0.1, 99.9])
     counts, edges = np.histogram(np.clip(values, low, high), bins=bins, range=(low, high))
-    centres = 0.5 * (edges[:-1] + edges[1:])
+    centers = 0.5 * (edges[:-1] + edges[1:])
     means = np.percentile(values, START_PERCENTILES)
     mixture = Mixture(means, np.full(N_TISSUES, values.std() / N_TISSUES), np.full(3, 1 / 3))
     smallest = (edges[1] - edges[0]) * 2
     for _ in range(N_EM_ROUNDS):
-        share = mixture.posterior(centres) * counts
+        share = mixture.posterior(centers) * counts
         total = share.sum(axis=1)
-        means = (share * centres).sum(axis=1) / total
-        variance = (share * (centres - means[:, None]) ** 2).sum(axis=1) / total
+        means = (share * centers).sum(axis=1) / total
+        variance = (share * (centers - means[:, None]) ** 2).sum(axis=1) / total
         mixture = Mixture(means, np.maximum(np.sqrt(variance), smallest), total / total.sum())
     return mixture
 
 
 def classify(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return labels (i, j, k) uint8: 0 outside the mask, 1 fluid, 2 grey, 3 white matter.
+    """Return labels (i, j, k) uint8: 0 outside the mask, 1 fluid, 2 gray, 3 white matter.
 
     Args:
         image: T1 intensities, shape (i, j, k).
@@ -121,7 +121,7 @@ def _bias(
 
 
 def _with_prior(log_likelihood: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    """Let the six neighbours vote: iterated conditional modes on all voxels at once."""
+    """Let the six neighbors vote: iterated conditional modes on all voxels at once."""
     labels = np.zeros(brain.shape, np.uint8)
     labels[brain] = log_likelihood.argmax(axis=0) + 1
     for _ in range(N_PRIOR_ROUNDS):
@@ -131,7 +131,7 @@ def _with_prior(log_likelihood: np.ndarray, brain: np.ndarray) -> np.ndarray:
 
 
 def _votes(same: np.ndarray, brain: np.ndarray) -> np.ndarray:
-    """Return the prior's weight of one tissue from its number of neighbours."""
+    """Return the prior's weight of one tissue from its number of neighbors."""
     count = np.zeros(same.shape, np.float32)
     for axis in range(3):
         ahead = [slice(None)] * 3
@@ -139,4 +139,4 @@ def _votes(same: np.ndarray, brain: np.ndarray) -> np.ndarray:
         ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
         count[tuple(ahead)] += same[tuple(behind)]
         count[tuple(behind)] += same[tuple(ahead)]
-    return NEIGHBOUR_WEIGHT * count[brain]
+    return NEIGHBOR_WEIGHT * count[brain]

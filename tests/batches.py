@@ -1,4 +1,4 @@
-"""Small scans and a segmenter without torch: labels are two grey value thresholds."""
+"""Small scans and a segmenter without torch: labels are two gray value thresholds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unet_med.backends import Execution
 from unet_med.batch import BatchSettings, Destination, find_cases, run_batch
 from unet_med.bundle import open_bundle
 from unet_med.errors import BundleError
-from unet_med.preprocessing import Normalisation
+from unet_med.preprocessing import Normalization
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 from unet_med.segmenter import Segmenter
 from unet_med.volumes import ReadRules
@@ -41,7 +41,7 @@ def write_bundle(root, *, n_channels=1):
         name="thresholds",
         network=NetworkRecipe(n_channels, 3, (2, 4)),
         channels=tuple(
-            Channel(("T1", "FLAIR", "T2")[n], "MR", Normalisation("zscore", "all", -5.0, 5.0))
+            Channel(("T1", "FLAIR", "T2")[n], "MR", Normalization("zscore", "all", -5.0, 5.0))
             for n in range(n_channels)
         ),
         labels={1: "bright", 2: "brighter"},

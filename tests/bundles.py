@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from unet_med.networks import UNet2D
-from unet_med.preprocessing import Normalisation
+from unet_med.preprocessing import Normalization
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 from unet_med.weights import save_weights
 
@@ -21,7 +21,7 @@ def make_bundle(root, *, sizes=(4, 8), seed=0, n_channels=1, labels=None, **chan
         name="tiny",
         network=NetworkRecipe(in_channels, len(labels) + 1, sizes),
         channels=tuple(
-            Channel(f"channel{n}", "MR", Normalisation("zscore", "above_mean", -5.0, 5.0))
+            Channel(f"channel{n}", "MR", Normalization("zscore", "above_mean", -5.0, 5.0))
             for n in range(n_channels)
         ),
         labels=labels,
@@ -33,7 +33,7 @@ def make_bundle(root, *, sizes=(4, 8), seed=0, n_channels=1, labels=None, **chan
         if isinstance(module, torch.nn.BatchNorm2d):  # statistics as after training
             torch.nn.init.normal_(module.running_mean, 0, 0.3)
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
-    with torch.inference_mode():  # centre the logits, so that every label occurs
+    with torch.inference_mode():  # center the logits, so that every label occurs
         network.last.weight *= 4
         logits = network(torch.randn(1, in_channels, 64, 64) - 1)
         network.last.bias -= logits.mean((0, 2, 3))

@@ -49,8 +49,8 @@ def test_evaluate_reads_what_segment_wrote(tmp_path):
 
 def test_wrong_calls_are_errors(tmp_path):
     scan = write_scan(tmp_path / "a.nii.gz")
-    with pytest.raises(TypeError, match="unknown options colour"):
-        unet_med.segment(scan, tmp_path / "out", colour="red")
+    with pytest.raises(TypeError, match="unknown options color"):
+        unet_med.segment(scan, tmp_path / "out", color="red")
     with pytest.raises(BundleError):
         unet_med.segment(scan, tmp_path / "out", bundle=tmp_path / "none")
     with pytest.raises(InputError, match="does not exist"):

@@ -46,7 +46,7 @@ def bundle(tmp_path_factory):
 
 @pytest.fixture
 def data(tmp_path):
-    """A labelled folder of two scans, one in a sub-folder."""
+    """A labeled folder of two scans, one in a sub-folder."""
     rng = np.random.default_rng(0)
     for number, case in enumerate(("a", "ward 3/b")):
         scan = write_scan(

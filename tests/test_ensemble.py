@@ -30,9 +30,9 @@ from unet_med.inference import (
     iter_ensemble_logits,
 )
 from unet_med.inference.slices import ArraySlices
-from unet_med.preprocessing import Context, InPlaneResampler, Normalisation
+from unet_med.preprocessing import Context, InPlaneResampler, Normalization
 from unet_med.recipe import Channel, LabelRule, Recipe
-from unet_med.transforms import LoadVolume, NormaliseVolume
+from unet_med.transforms import LoadVolume, NormalizeVolume
 from unet_med.volumes import open_volume
 from unet_med.weights import load_weights
 from unet_med.windows import WindowRule
@@ -62,7 +62,7 @@ def scan(tmp_path_factory):
 def bundles(tmp_path_factory):
     root = tmp_path_factory.mktemp("bundles")
     other = make_bundle(root / "b", seed=1, **OTHERWISE)
-    rule = Normalisation("zscore", "nonzero", -3.0, 3.0)
+    rule = Normalization("zscore", "nonzero", -3.0, 3.0)
     change_recipe(other, channels=(Channel("channel0", "MR", rule),))
     return [make_bundle(root / "a"), other, make_bundle(root / "c", seed=2)]
 
@@ -72,8 +72,8 @@ def probabilities(bundle, scan):
     opened = open_bundle(bundle)
     network = build_network(opened.recipe)
     load_weights(network, opened.weights_path)
-    rules = [channel.normalisation for channel in opened.recipe.channels]
-    volume = MetaTensor(NormaliseVolume(rules)(LoadVolume()(scan)))[None]
+    rules = [channel.normalization for channel in opened.recipe.channels]
+    volume = MetaTensor(NormalizeVolume(rules)(LoadVolume()(scan)))[None]
     with torch.inference_mode():
         logits = SlicewiseInferer(recipe=opened.recipe)(volume, network.eval())
     return logits.as_tensor()[0].double().softmax(0).numpy()

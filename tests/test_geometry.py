@@ -179,7 +179,7 @@ def test_thickest_is_the_array_axis_wherever_it_points():
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS[::7])
-def test_slice_position_is_a_coordinate_of_the_slice_centre(orientation):
+def test_slice_position_is_a_coordinate_of_the_slice_center(orientation):
     geometry = Geometry(SHAPE, affine_of(orientation, direction="oblique"))
     layout = slice_layout(geometry, "axial")
     positions = []
@@ -193,8 +193,8 @@ def test_slice_position_is_a_coordinate_of_the_slice_centre(orientation):
         positions.append(slice_position_mm(geometry, index, axis=layout.slice_axis))
         assert min(corners) <= positions[-1] <= max(corners)
     assert positions == sorted(positions)
-    centre = nib.affines.apply_affine(geometry.voxel_to_world, (np.array(SHAPE) - 1) / 2)
-    assert np.mean(positions) == pytest.approx(centre[2])
+    center = nib.affines.apply_affine(geometry.voxel_to_world, (np.array(SHAPE) - 1) / 2)
+    assert np.mean(positions) == pytest.approx(center[2])
 
 
 def test_grid_difference_says_what_differs_in_numbers():

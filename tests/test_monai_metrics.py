@@ -25,7 +25,7 @@ def random_maps(seed=0, batch=2, shape=(5, 7, 6), n_classes=N_CLASSES):
 
 
 def head_masks():
-    """Nested ellipsoids on a real head's grid, and a shifted copy: brain, grey and white matter."""
+    """Nested ellipsoids on a real head's grid, and a shifted copy: brain, gray and white matter."""
     i, j, k = np.meshgrid(*(np.linspace(-1, 1, n) for n in (90, 108, 91)), indexing="ij")
     radius = np.sqrt(i**2 + j**2 + k**2) + 0.05 * np.sin(9 * i) * np.cos(7 * j)
     labels = (radius[None] < np.array([0.9, 0.8, 0.5])[:, None, None, None]).sum(axis=0)

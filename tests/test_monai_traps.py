@@ -16,7 +16,7 @@ from unet_med.errors import InputError
 from unet_med.inference import SlicewiseInferer
 from unet_med.networks import UNet2D
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
-from unet_med.transforms import LoadVolumed, NormaliseVolumed
+from unet_med.transforms import LoadVolumed, NormalizeVolumed
 
 AFFINE = np.array([[0, 0, 3.0, -20], [-0.8, 0, 0, 30], [0, 0.9, 0, -10], [0, 0, 0, 1]])
 """Array axes point to the back, to the top and to the right: k is no axial slice axis."""
@@ -48,8 +48,8 @@ def data(tmp_path):
 
 @pytest.fixture
 def transform(recipe):
-    rules = [channel.normalisation for channel in recipe.channels]
-    return Compose([LoadVolumed(keys="image"), NormaliseVolumed(keys="image", rules=rules)])
+    rules = [channel.normalization for channel in recipe.channels]
+    return Compose([LoadVolumed(keys="image"), NormalizeVolumed(keys="image", rules=rules)])
 
 
 def run(dataset, inferer, network):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from unet_med.errors import RecipeError
-from unet_med.preprocessing import Context, Normalisation
+from unet_med.preprocessing import Context, Normalization
 from unet_med.recipe import (
     Channel,
     Fingerprint,
@@ -26,8 +26,8 @@ def make_recipe(**changes):
         "name": "two-organs",
         "network": NetworkRecipe(6, 3, (4, 8)),
         "channels": (
-            Channel("t1", "MR", Normalisation("zscore", "above_mean", -5.0, 5.0)),
-            Channel("ct", "CT", Normalisation("fixed", low=-100.0, high=300.0, mean=0.0, std=50.0)),
+            Channel("t1", "MR", Normalization("zscore", "above_mean", -5.0, 5.0)),
+            Channel("ct", "CT", Normalization("fixed", low=-100.0, high=300.0, mean=0.0, std=50.0)),
         ),
         "labels": {7: "spleen", 300: "liver"},
         "slice_axis": "thickest",
@@ -70,7 +70,7 @@ def test_defaults_fill_what_is_not_said():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"colour": 1}, "unknown keys"),
+        ({"color": 1}, "unknown keys"),
         ({"temperature": "hot"}, "must be float"),
         ({"temperature": True}, "must be float"),
         ({"temperature": 0.0}, "temperature must be > 0"),

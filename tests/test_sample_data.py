@@ -35,8 +35,8 @@ def test_scan_and_labels_share_their_grid(pair):
     values = np.asarray(labels.dataobj)
     assert np.unique(values).tolist() == [0, 1, 2, 3]
     image = np.asarray(scan.dataobj)
-    fluid, grey, white = (image[values == k].mean() for k in (1, 2, 3))
-    assert fluid < grey < white
+    fluid, gray, white = (image[values == k].mean() for k in (1, 2, 3))
+    assert fluid < gray < white
 
 
 def test_the_demo_scan_has_its_skull_and_training_never_saw_it():

@@ -25,8 +25,8 @@ def make_scan(shape=(21, 18, 9), seed=0):
     grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
     image = rng.normal(20, 5, shape)
     for _ in range(6):
-        centre, width = rng.uniform(0, 1, 3) * shape, rng.uniform(2, 6)
-        image += 400 * np.exp(-((grid - centre) ** 2).sum(-1) / (2 * width**2))
+        center, width = rng.uniform(0, 1, 3) * shape, rng.uniform(2, 6)
+        image += 400 * np.exp(-((grid - center) ** 2).sum(-1) / (2 * width**2))
     affine = np.diag([*SPACING, 1.0])
     affine[:3, 3] = (-11.0, 7.0, 30.0)
     return nib.Nifti1Image(image.astype(np.int16), affine)
@@ -155,7 +155,7 @@ def test_volumes_are_counted_in_ml(segmenter):
 
 
 def test_context_is_the_same_for_any_batch(tmp_path, monkeypatch):
-    """A stream that forgets or repeats neighbours would differ between batch sizes."""
+    """A stream that forgets or repeats neighbors would differ between batch sizes."""
     bundle = make_bundle(tmp_path, context=Context(5, 5.0), in_plane_spacing_mm=1.1)
     segmenter = load_segmenter(bundle, threads=1)
     scan = make_scan((19, 23, 12))
@@ -330,7 +330,7 @@ def test_straight_to_a_file_gives_the_bytes_of_segment_and_save(tmp_path, slice_
 
 
 def test_context_of_a_flipped_file_is_not_mirrored(tmp_path):
-    """The lowest neighbour comes first whichever way the file runs."""
+    """The lowest neighbor comes first whichever way the file runs."""
     bundle = make_bundle(tmp_path, context=Context(3, 2.6))
     segmenter = load_segmenter(bundle, threads=1)
     scan = make_scan()

@@ -213,7 +213,7 @@ def test_blank_slices_run_once_give_the_same_logits(bundle, precision, tmp_path)
         SlicePipeline.for_scan(recipe, scan.geometry), recipe, backend="openvino", memory_gb=None
     )
     assert plan.batch_free
-    rules = tuple(channel.normalisation for channel in recipe.channels)
+    rules = tuple(channel.normalization for channel in recipe.channels)
     source = VolumeSlices(scan, plan.layout, rules, volume_statistics(scan))
     network, found, asked = predictor_of(bundle, precision), {}, {}
     for once in (True, False):

@@ -130,7 +130,7 @@ def test_the_python_door_and_monais_door_run_the_export(tmp_path):
     from unet_med.errors import InputError
     from unet_med.inference import SlicewiseInferer
     from unet_med.segmenter import load_segmenter
-    from unet_med.transforms import LoadVolumed, NormaliseVolumed
+    from unet_med.transforms import LoadVolumed, NormalizeVolumed
 
     scan = write_scan(tmp_path / "scan.nii.gz")
     opened = open_bundle(make_export(tmp_path / "bundle", scan))
@@ -138,9 +138,9 @@ def test_the_python_door_and_monais_door_run_the_export(tmp_path):
     expected = segmenter.segment(scan).labels
     execution = backends.resolve(opened.recipe, weights=opened.weights_path, threads=1)
     assert execution == segmenter.execution
-    rules = [channel.normalisation for channel in opened.recipe.channels]
+    rules = [channel.normalization for channel in opened.recipe.channels]
     data = LoadVolumed("image", n_channels=1)({"image": str(scan)})
-    volume = NormaliseVolumed("image", rules=rules)(data)["image"]
+    volume = NormalizeVolumed("image", rules=rules)(data)["image"]
     settings = {"recipe": opened.recipe, "execution": execution, "output": "labels"}
     inferer = SlicewiseInferer(**settings, weights=opened.weights_path)
     labels = inferer(volume[None], torch.nn.Identity())

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from unet_med.batch.datalist import datalist, labelled_datalist, parted
+from unet_med.batch.datalist import datalist, labeled_datalist, parted
 from unet_med.errors import InputError, OutputError
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 
@@ -43,7 +43,7 @@ def test_cases_that_do_not_fit_are_parted_from_the_others(tmp_path):
             )
     (tmp_path / "images/d.nii").write_bytes(b"no scan")
     (tmp_path / "labels/d.nii").write_bytes(b"no mask")
-    cases = labelled_datalist(tmp_path / "images", tmp_path / "labels", recipe=recipe())
+    cases = labeled_datalist(tmp_path / "images", tmp_path / "labels", recipe=recipe())
     fitting, failed = parted(cases, recipe=recipe())
     assert fitting == [cases[0]]
     reasons = {Path(path).stem: why for path, why in failed.items()}
@@ -110,7 +110,7 @@ def test_existing_masks_are_named_before_anything_runs(touch, tmp_path):
 def test_references_are_paired_by_relative_name(touch):
     images = touch("images", "a.nii.gz", "ward/a.nii.gz")
     labels = touch("labels", "a.nii", "ward/a.nii.gz")
-    found = labelled_datalist(images, labels, recipe=recipe())
+    found = labeled_datalist(images, labels, recipe=recipe())
     assert [(item["case"], item["label"]) for item in found] == [
         ("a", str(labels / "a.nii")),
         ("ward/a", str(labels / "ward/a.nii.gz")),
@@ -120,14 +120,14 @@ def test_references_are_paired_by_relative_name(touch):
 def test_a_first_channel_has_the_reference_of_its_case(touch):
     images = touch("images", "a_0000.nii.gz", "ward/b_0000.nii.gz", "c_0000.nii.gz")
     labels = touch("labels", "a.nii.gz", "ward/b.nii.gz", "c_0000.nii.gz")
-    found = labelled_datalist(images, labels, recipe=recipe())
+    found = labeled_datalist(images, labels, recipe=recipe())
     assert [Path(item["label"]).relative_to(labels).as_posix() for item in found] == [
         "a.nii.gz", "c_0000.nii.gz", "ward/b.nii.gz",
     ]  # fmt: skip
     assert [item["case"] for item in found] == ["a_0000", "c_0000", "ward/b_0000"]
     touch("images", "a.nii.gz")  # now two scans could be meant
     with pytest.raises(InputError, match="a_0000"):
-        labelled_datalist(images, labels, recipe=recipe())
+        labeled_datalist(images, labels, recipe=recipe())
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_a_case_without_exactly_one_reference_is_named(touch, labels):
     images = touch("images", "a.nii.gz", "b.nii.gz")
     wrong = {1: "a", 3: "c" if "c.nii" in labels else "b"}[len(labels)]
     with pytest.raises(InputError, match=f"1 cases .*: {wrong}; name"):
-        labelled_datalist(images, touch("labels", *labels), recipe=recipe())
+        labeled_datalist(images, touch("labels", *labels), recipe=recipe())

@@ -8,7 +8,7 @@ import pytest
 from tests.bundles import make_bundle
 from unet_med.cli import main
 
-LABELS = {1: "csf", 2: "grey matter", 3: "white matter"}
+LABELS = {1: "csf", 2: "gray matter", 3: "white matter"}
 
 
 def demo(tmp_path, *more):
@@ -21,7 +21,7 @@ def test_the_demo_segments_scores_and_draws(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert demo(tmp_path) == 0
     out = capsys.readouterr().out
-    for text in ("Volume Dice", "grey matter", "Worst slices", "Seconds for ", "statistics "):
+    for text in ("Volume Dice", "gray matter", "Worst slices", "Seconds for ", "statistics "):
         assert text in out
     folder = tmp_path / "unet-med-demo"
     (mask,) = (folder / "masks").glob("*.nii.gz")

@@ -57,13 +57,13 @@ def test_a_doubt_about_a_case_is_said_once(folder, capfd):
 
 
 def test_a_good_cohort_prints_a_table_and_writes_the_files(folder, capsys):
-    assert run(folder, "--label-names", "1=csf,2=grey matter") == 0
+    assert run(folder, "--label-names", "1=csf,2=gray matter") == 0
     out, err = capsys.readouterr()
     summary = json.loads((folder / "out" / "summary.json").read_text())
     mean = summary["labels"][1]["volume_dice"]["mean"]
     lines = out.splitlines()
     assert lines[0] == "Volume Dice"
-    assert lines[3].split() == ["2", "grey", "matter", "1", *[f"{mean:.4f}"] * 3, "-"]
+    assert lines[3].split() == ["2", "gray", "matter", "1", *[f"{mean:.4f}"] * 3, "-"]
     assert "Worst slices" in out
     assert "1 scored, 0 missing, 0 failed, 0 extra" in out
     assert err == "[1/1] a\n"
@@ -164,7 +164,7 @@ def test_wrong_usage_is_exit_2(folder, wrong, capsys):
 
 
 def test_label_names_come_from_a_bundle_and_the_caller_wins(folder, capsys):
-    bundle = make_bundle(folder / "bundle", labels={1: "csf", 2: "grey matter"})
+    bundle = make_bundle(folder / "bundle", labels={1: "csf", 2: "gray matter"})
     assert run(folder, "--bundle", str(bundle), "--label-names", "2=cortex", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert [one["name"] for one in summary["labels"]] == ["csf", "cortex"]

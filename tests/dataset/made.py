@@ -1,4 +1,4 @@
-"""Small labelled scans: unequal sides, oblique affines, label values with gaps."""
+"""Small labeled scans: unequal sides, oblique affines, label values with gaps."""
 
 from __future__ import annotations
 

@@ -50,19 +50,19 @@ def test_a_survey_holds_what_numpy_and_scipy_find(tmp_path):
         )
         sizes = [part.stop - part.start for part in box]
         np.testing.assert_allclose(label.extent_mm, np.multiply(sizes, survey.spacing_mm))
-        centre = nib.affines.apply_affine(image.affine, ndimage.center_of_mass(inside))
-        np.testing.assert_allclose(label.centre_mm, centre, atol=1e-6)
+        center = nib.affines.apply_affine(image.affine, ndimage.center_of_mass(inside))
+        np.testing.assert_allclose(label.center_mm, center, atol=1e-6)
     for axis in range(3):  # a line crosses each box of 1 and 4 once: count its runs the slow way
         lines = np.moveaxis(true, axis, -1).reshape(-1, SHAPE[axis])
         runs = [len(list(g)) for line in lines for v, g in itertools.groupby(line) if v]
         chord = np.mean(runs) * survey.spacing_mm[axis]
         assert survey.chords_mm[axis] == pytest.approx(chord, rel=0.3)
-    assert survey.labelled.n_voxels == (true > 0).sum()
+    assert survey.labeled.n_voxels == (true > 0).sum()
     assert survey.n_background == (true == 0).sum()
     assert survey.channels[0].zero_share == 0
 
 
-def test_what_nobody_labelled_is_no_part_of_a_label(tmp_path):
+def test_what_nobody_labeled_is_no_part_of_a_label(tmp_path):
     write_cases(tmp_path, 1)
     plain = check(tmp_path).surveys[0]
     true = labels(0)
@@ -70,7 +70,7 @@ def test_what_nobody_labelled_is_no_part_of_a_label(tmp_path):
     save(tmp_path / "labels/case0.nii.gz", true)
     ignored = check(tmp_path, naming=Naming(ignore=9)).surveys[0]
     assert ignored.chords_mm == plain.chords_mm
-    assert ignored.labelled == plain.labelled
+    assert ignored.labeled == plain.labeled
     assert check(tmp_path).surveys[0].chords_mm != plain.chords_mm
 
 
@@ -183,7 +183,7 @@ def test_values_without_a_name_are_errors_and_names_without_a_value_warnings(tmp
     assert not check(tmp_path, naming=Naming(labels={1: "a"}, ignore=4)).errors
 
 
-def test_nothing_labelled_at_all_is_one_error(tmp_path):
+def test_nothing_labeled_at_all_is_one_error(tmp_path):
     write_cases(tmp_path, 2, values=())
     checked = check(tmp_path)
     assert kinds(checked, "error") == ["no_foreground"]

@@ -20,14 +20,14 @@ def nnunet(root, content, n=2):
 def test_an_nnunet_folder_brings_its_names(tmp_path):
     content = {
         "channel_names": {"0": "CT", "1": "PET"}, "numTraining": 2, "file_ending": ".nii.gz",
-        "labels": {"background": 0, "liver": 1, "tumour": 2, "ignore": 3},
+        "labels": {"background": 0, "liver": 1, "tumor": 2, "ignore": 3},
     }  # fmt: skip
     found = find_training_cases(nnunet(tmp_path, content))
     assert [case.id for case in found.cases] == ["A_000", "A_001"]
     assert [len(case.images) for case in found.cases] == [2, 2]
     assert found.naming.channels == ("CT", "PET")
     assert found.naming.modalities == ("CT", "")
-    assert found.naming.labels == {1: "liver", 2: "tumour"}
+    assert found.naming.labels == {1: "liver", 2: "tumor"}
     assert found.naming.ignore == 3
     also = find_training_cases(tmp_path / "imagesTr", tmp_path / "labelsTr")
     assert (also.cases, also.naming) == (found.cases, found.naming)

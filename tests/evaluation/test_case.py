@@ -100,7 +100,7 @@ def test_the_thickest_axis_is_taken_unless_nearly_isotropic():
     assert score_volumes(nearly, nearly).slice_axis == "axial"
 
 
-def test_millilitres_come_from_the_affine():
+def test_milliliters_come_from_the_affine():
     mask = array_volume(np.ones(SHAPE, np.uint8), AFFINE)
     assert score_volumes(mask, mask).voxel_ml == pytest.approx(2 * 1 * 3 / 1000)
 

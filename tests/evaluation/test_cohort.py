@@ -206,10 +206,10 @@ def test_label_names_come_from_the_caller_else_from_the_mask_header(cohort):
     )
     cohort.add("a", None, random_mask(1))
     assert cohort.evaluate().label_names == {1: "csf", 2: "gm"}
-    scores = cohort.evaluate(label_names={2: "grey matter"})
+    scores = cohort.evaluate(label_names={2: "gray matter"})
     assert [(row["label"], row["label_name"]) for row in scores.cases] == [
         (1, "csf"),
-        (2, "grey matter"),
+        (2, "gray matter"),
     ]
 
 

@@ -24,7 +24,7 @@ def folder(tmp_path):
             nib.save(
                 nib.Nifti1Image(mask, np.diag([1, 1, zoom, 1])), tmp_path / side / f"{name}.nii"
             )
-    names = {1: "grey, outer", 2: "weiß"}
+    names = {1: "gray, outer", 2: "weiß"}
     evaluate_cohort(tmp_path / "p", tmp_path / "r", output=tmp_path / "out", label_names=names)
     return tmp_path / "out"
 
@@ -40,7 +40,7 @@ def test_slices_csv_has_the_promised_columns_and_values(folder):
     rows = read(folder / "slices.csv")
     assert len(rows) == 2 * 2 * 3
     assert {row["case"] for row in rows} == {"a", 'odd, "name"'}
-    assert {row["label_name"] for row in rows} == {"grey, outer", "weiß"}
+    assert {row["label_name"] for row in rows} == {"gray, outer", "weiß"}
     for row in rows:
         tp, fp, fn = (int(row[name]) for name in ("tp", "fp", "fn"))
         if row["slice"] == "0":
@@ -78,7 +78,7 @@ def test_pandas_reads_the_tables_in_one_line(folder):
 
 
 def test_a_second_run_writes_equal_bytes(folder, tmp_path):
-    names = {1: "grey, outer", 2: "weiß"}
+    names = {1: "gray, outer", 2: "weiß"}
     evaluate_cohort(tmp_path / "p", tmp_path / "r", output=tmp_path / "again", label_names=names)
     for name in ("slices.csv", "cases.csv", "summary.json"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()

@@ -16,7 +16,7 @@ from unet_med.cli import main
 from unet_med.errors import InputError
 from unet_med.geometry import Geometry
 from unet_med.inference import SlicePipeline, fit_batch
-from unet_med.preprocessing import Normalisation
+from unet_med.preprocessing import Normalization
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 from unet_med.segmenter import load_segmenter
 from unet_med.windows import WindowRule
@@ -24,7 +24,7 @@ from unet_med.windows import WindowRule
 RECIPE = Recipe(
     name="r",
     network=NetworkRecipe(1, 4, (16, 32)),
-    channels=(Channel("T1", "MR", Normalisation("zscore", "all", -5.0, 5.0)),),
+    channels=(Channel("T1", "MR", Normalization("zscore", "all", -5.0, 5.0)),),
     labels={1: "a", 2: "b", 3: "c"},
 )
 GEOMETRY = Geometry((100, 120, 50), np.diag([1.0, 1.0, 3.0, 1.0]))

@@ -185,7 +185,7 @@ def test_voxels_without_a_value_are_not_blamed_on_the_weights(tmp_path):
     recipe = open_bundle(make_bundle(tmp_path)).recipe
     volume = make_volume()
     volume[0, 0, 3, 4, 5] = np.nan
-    with pytest.raises(InputError, match="NaN or infinite voxels: normalise it first"):
+    with pytest.raises(InputError, match="NaN or infinite voxels: normalize it first"):
         SlicewiseInferer(recipe=recipe, output="labels")(volume, make_network())
 
 

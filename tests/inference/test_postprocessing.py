@@ -25,7 +25,7 @@ def run(labels, rules, *, spacing=(1.0, 2.0, 2.5)):
 
 def components(mask, steps):
     """Flood fill voxel by voxel: sets of voxels, the largest first, equal ones in file order."""
-    neighbours = [step for step in product((-1, 0, 1), repeat=3) if 0 < np.abs(step).sum() <= steps]
+    neighbors = [step for step in product((-1, 0, 1), repeat=3) if 0 < np.abs(step).sum() <= steps]
     left, found = {tuple(map(int, voxel)) for voxel in np.argwhere(mask)}, []
     for seed in sorted(left):
         if seed not in left:
@@ -34,7 +34,7 @@ def components(mask, steps):
         component, todo = {seed}, [seed]
         while todo:
             voxel = todo.pop()
-            for step in neighbours:
+            for step in neighbors:
                 other = tuple(a + b for a, b in zip(voxel, step, strict=True))
                 if other in left:
                     left.discard(other)

@@ -9,14 +9,14 @@ import pytest
 
 from unet_med.geometry import Geometry
 from unet_med.inference import SlicePipeline, iter_batches, iter_logits
-from unet_med.preprocessing import Normalisation
+from unet_med.preprocessing import Normalization
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 from unet_med.windows import WindowRule
 
 RECIPE = Recipe(
     name="r",
     network=NetworkRecipe(1, 2, (4, 8)),
-    channels=(Channel("T1", "MR", Normalisation("zscore", "all", -5.0, 5.0)),),
+    channels=(Channel("T1", "MR", Normalization("zscore", "all", -5.0, 5.0)),),
     labels={1: "a"},
 )
 PIPELINE = replace(

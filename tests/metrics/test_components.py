@@ -9,7 +9,7 @@ from unet_med.metrics import ComponentCounts, count_components, label_boxes, uni
 
 
 def components_by_loop(mask):
-    """Flood fill over all 26 neighbours."""
+    """Flood fill over all 26 neighbors."""
     left = {tuple(index) for index in np.argwhere(mask).tolist()}
     parts = []
     while left:
@@ -60,8 +60,8 @@ def test_simpleitk_counts_as_many():
     sitk = pytest.importorskip("SimpleITK")
     mask = np.random.default_rng(0).random((9, 7, 11)) < 0.08
     image = sitk.GetImageFromArray(mask.astype(np.uint8))
-    labelled = sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True))  # fully connected
-    assert count_components(mask, mask).reference == labelled.max() > 5
+    labeled = sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True))  # fully connected
+    assert count_components(mask, mask).reference == labeled.max() > 5
 
 
 @settings(deadline=None, max_examples=30)

@@ -27,13 +27,13 @@ def random_pair(seed=0, shape=(9, 7, 8), share=0.4):
     return masks[0], masks[1]
 
 
-def ball(shape, centre, radius):
+def ball(shape, center, radius):
     grid = np.indices(shape)
-    return sum((grid[axis] - centre[axis]) ** 2 for axis in range(3)) <= radius**2
+    return sum((grid[axis] - center[axis]) ** 2 for axis in range(3)) <= radius**2
 
 
 def border_by_loop(mask, axes=(0, 1, 2)):
-    """Indices of voxels with a face neighbour outside, by asking each one."""
+    """Indices of voxels with a face neighbor outside, by asking each one."""
     found = []
     for index in np.argwhere(mask):
         for axis, step in itertools.product(axes, (-1, 1)):

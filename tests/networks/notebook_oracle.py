@@ -13,7 +13,7 @@ from torch import nn
 
 
 class OracleDualConv(nn.Module):
-    """Twice: 3×3 convolution without bias, batch normalisation, ReLU."""
+    """Twice: 3×3 convolution without bias, batch normalization, ReLU."""
 
     def __init__(self, n_in, n_out):
         super().__init__()

@@ -22,7 +22,7 @@ def surveys_of(root, cases, **options):
 
 
 def box_case(shape, spacing, *, value=1, box=None, seed=0, dtype=np.int16, axes=(0, 1, 2)):
-    """A scan of noise with one labelled box; ``axes`` gives the world axis of each array axis."""
+    """A scan of noise with one labeled box; ``axes`` gives the world axis of each array axis."""
     rng = np.random.default_rng(seed)
     image = np.clip(rng.normal(400, 80, shape), 0, 1000).astype(dtype)
     label = np.zeros(shape, np.uint8)

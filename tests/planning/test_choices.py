@@ -22,7 +22,7 @@ from unet_med.planning.sizes import plan_sizes
 from unet_med.planning.slices import plan_context, plan_slice_axis, plan_spacing
 
 
-def grid(shape, spacing, *, axes=(0, 1, 2), extent=None, centre=(0.0, 0.0, 0.0)):
+def grid(shape, spacing, *, axes=(0, 1, 2), extent=None, center=(0.0, 0.0, 0.0)):
     """A survey of a grid alone."""
     affine = np.zeros((4, 4))
     for array_axis, world in enumerate(axes):
@@ -31,10 +31,10 @@ def grid(shape, spacing, *, axes=(0, 1, 2), extent=None, centre=(0.0, 0.0, 0.0))
     affine[3, 3] = 1
     extent = extent or tuple(n * mm / 2 for n, mm in zip(shape, spacing, strict=True))
     n_slices = tuple(max(1, round(e / mm)) for e, mm in zip(extent, spacing, strict=True))
-    label = LabelSurvey(100, 2.0, n_slices, extent, centre)
+    label = LabelSurvey(100, 2.0, n_slices, extent, center)
     return CaseSurvey(
         "c", shape=shape, spacing_mm=tuple(map(float, spacing)), world=world_axes(affine)[0],
-        geometry=Geometry(shape, affine), labels={1: label}, labelled=label,
+        geometry=Geometry(shape, affine), labels={1: label}, labeled=label,
     )  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def test_large_structures_are_learned_on_coarser_pixels_when_time_is_short(
         (grid((64, 60, 1), (1, 1, 2)), 1, 0.0),
     ],
 )
-def test_neighbours_are_seen_where_slices_are_thin_and_millimetres_known(survey, slices, reach):
+def test_neighbors_are_seen_where_slices_are_thin_and_millimeters_known(survey, slices, reach):
     context, _ = plan_context([survey], (2,))
     assert (context.slices, context.reach_mm) == (slices, reach)
 
@@ -133,12 +133,12 @@ def ct_case(seed, *, low=-1024):
     return image.astype(np.int16), label, affine
 
 
-def test_ct_is_told_by_air_and_normalised_by_the_labels(tmp_path):
+def test_ct_is_told_by_air_and_normalized_by_the_labels(tmp_path):
     cases = [ct_case(seed) for seed in range(3)]
     checked = checked_set(tmp_path, cases)
     (channel,), (note,) = plan_channels(checked)
     inside = np.concatenate([image[label == 1] for image, label, _ in cases])
-    rule = channel.normalisation
+    rule = channel.normalization
     assert (channel.modality, channel.name, rule.method) == ("CT", "CT", "fixed")
     assert rule.mean == pytest.approx(inside.mean())
     assert rule.std == pytest.approx(inside.std())
@@ -158,21 +158,21 @@ def test_ct_is_told_by_air_and_normalised_by_the_labels(tmp_path):
     ],
     ids=["plain", "cut out", "air", "8 bit", "below zero"],
 )
-def test_what_is_no_ct_is_normalised_scan_by_scan(tmp_path, change, modality, region):
+def test_what_is_no_ct_is_normalized_scan_by_scan(tmp_path, change, modality, region):
     cases = []
     for seed in range(2):
         image, label, affine = box_case((20, 24, 9), (1, 1, 3), seed=seed)
         cases.append((change(image), label, affine))
     (channel,), _ = plan_channels(checked_set(tmp_path, cases))
     assert channel.modality == modality
-    assert (channel.normalisation.method, channel.normalisation.region) == ("zscore", region)
+    assert (channel.normalization.method, channel.normalization.region) == ("zscore", region)
 
 
 def test_stated_names_and_modalities_go_first(tmp_path):
     cases = [box_case((9, 8, 7), (1, 1, 1), seed=seed) for seed in range(2)]
     naming = Naming(channels=("FLAIR",), modalities=("CT",))
     (channel,), _ = plan_channels(checked_set(tmp_path, cases, naming=naming))
-    assert (channel.name, channel.modality, channel.normalisation.method) == (
+    assert (channel.name, channel.modality, channel.normalization.method) == (
         "FLAIR", "CT", "fixed",
     )  # fmt: skip
 
@@ -224,9 +224,9 @@ def test_names_that_say_a_side(name, sided):
 
 
 def test_nothing_is_mirrored_where_names_or_places_have_sides():
-    middle = [grid((64, 60, 20), (1, 1, 5), centre=(x, 0, 0)) for x in (-12, 9, -10)]
-    sided = [grid((64, 60, 20), (1, 1, 5), centre=(x, 0, 0)) for x in (12, 9, 10)]
-    assert plan_mirror(middle, {1: "tumour"}, anatomical=True)[0] == ("left-right",)
+    middle = [grid((64, 60, 20), (1, 1, 5), center=(x, 0, 0)) for x in (-12, 9, -10)]
+    sided = [grid((64, 60, 20), (1, 1, 5), center=(x, 0, 0)) for x in (12, 9, 10)]
+    assert plan_mirror(middle, {1: "tumor"}, anatomical=True)[0] == ("left-right",)
     assert plan_mirror(sided, {1: "liver"}, anatomical=True)[0] == ()
     assert plan_mirror(middle, {1: "left kidney"}, anatomical=True)[0] == ()
     assert len(plan_mirror(sided, {1: "cell"}, anatomical=False)[0]) == 3
@@ -256,7 +256,7 @@ def test_sides_are_told_in_the_patient_not_in_the_array(tmp_path):
         (grid((9, 50, 9), (1, 1, 3)), None, (64, 16)),
     ],
 )
-def test_crops_cover_what_is_labelled_in_rows_and_columns(survey, spacing, crop):
+def test_crops_cover_what_is_labeled_in_rows_and_columns(survey, spacing, crop):
     assert plan_crop([survey], "axial", spacing)[0] == crop
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from unet_med.dataset import CaseSurvey, LabelledCase
+from unet_med.dataset import CaseSurvey, LabeledCase
 from unet_med.dataset.labels import LabelSurvey
 from unet_med.errors import InputError
 from unet_med.planning.split import plan_join, plan_validation, share_into_folds
@@ -19,7 +19,7 @@ def cases_of(*patients, labels=None, folds=None, held_out=()):
         name = f"c{number:02d}"
         values = (1,) if labels is None else labels[number]
         fold = None if folds is None else folds[number]
-        case = LabelledCase(
+        case = LabeledCase(
             name, (Path(f"{name}.nii"),), Path(f"{name}_l.nii"), patient, fold, name in held_out
         )
         pairs.append((case, CaseSurvey(name, labels=dict.fromkeys(values, LABEL))))

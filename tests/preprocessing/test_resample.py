@@ -57,13 +57,13 @@ def test_a_constant_stays_constant_there_and_back(rows, columns, spacing, value)
 
 
 def test_positions_stay_where_they_are():
-    """The centre of mass in mm does not move, so nothing is shifted by half a pixel."""
+    """The center of mass in mm does not move, so nothing is shifted by half a pixel."""
     plane = np.zeros((30, 40), np.float32)
     plane[11, 23] = 1
     resampler = InPlaneResampler((30, 40), (2.0, 1.5), 1.0)
     smooth = resampler.to_network(plane)
-    centre = np.array(ndimage.center_of_mass(smooth)) + 0.5
-    np.testing.assert_allclose(centre, [11.5 * 2.0, 23.5 * 1.5], atol=0.05)  # half a pixel is 0.5
+    center = np.array(ndimage.center_of_mass(smooth)) + 0.5
+    np.testing.assert_allclose(center, [11.5 * 2.0, 23.5 * 1.5], atol=0.05)  # half a pixel is 0.5
 
 
 def test_slices_do_not_depend_on_each_other():

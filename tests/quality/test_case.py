@@ -53,7 +53,7 @@ def test_a_sure_and_steady_label_is_not_doubted():
     assert spleen.touches_border == ("first column", "first row")
     assert np.isnan(quality.score[0, 1])
     assert quality.area_mm2[0, 0] == 36 * 1.5
-    # The spleen has no neighbour, of which at a distance of 3 mm one third counts.
+    # The spleen has no neighbor, of which at a distance of 3 mm one third counts.
     assert quality.score[1, 1] == pytest.approx((2 / 3) ** (1 / 7), abs=0.01)
     assert quality.look_at == ()
 
@@ -107,7 +107,7 @@ def test_thick_slices_may_differ_more():
     logits = make_logits()
     logits[4, 1, 2:8, 3:6] = 0  # half of the liver is gone
     thick, thin = watch(logits), watch(logits, affine=np.diag([1.0, 1.5, 1.0, 1.0]))
-    assert thick.neighbour_dice[4, 0] == thin.neighbour_dice[4, 0]
+    assert thick.neighbor_dice[4, 0] == thin.neighbor_dice[4, 0]
     assert thick.score[4, 0] > thin.score[4, 0]
 
 

@@ -22,7 +22,7 @@ def streamed(labels, n_labels=1, *, steps=(1,)):
 
 
 def whole(labels, n_labels=1):
-    """The obvious way: each label's mask, labelled as a volume."""
+    """The obvious way: each label's mask, labeled as a volume."""
     found = []
     for label in range(1, n_labels + 1):
         numbers, n = ndimage.label(labels == label, structure=np.ones((3, 3, 3)))
@@ -67,13 +67,13 @@ def test_pieces_that_meet_only_later_become_one():
 
 
 @pytest.mark.parametrize("steps", [(1,), (4,)])
-def test_each_neighbour_of_26_joins_and_the_edges_of_the_slice_do_not(steps):
+def test_each_neighbor_of_26_joins_and_the_edges_of_the_slice_do_not(steps):
     for shift in np.ndindex(3, 3, 3):
         mask = np.zeros((4, 3, 3), np.uint8)
         mask[1, 1, 1] = mask[shift] = 1
         assert streamed(mask, steps=steps) == whole(mask)
     mask = np.zeros((2, 2, 4), np.uint8)
-    mask[0, 0, 3] = mask[0, 1, 0] = mask[1, 0, 0] = 1  # neighbours in memory, not in the slice
+    mask[0, 0, 3] = mask[0, 1, 0] = mask[1, 0, 0] = 1  # neighbors in memory, not in the slice
     assert streamed(mask, steps=steps) == whole(mask) == [(2, 2)]
 
 

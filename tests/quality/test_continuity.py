@@ -1,8 +1,8 @@
-"""What neighbouring slices say, on masks made by hand."""
+"""What neighboring slices say, on masks made by hand."""
 
 import numpy as np
 
-from unet_med.quality.continuity import area_ratio, gaps, neighbour_dice
+from unet_med.quality.continuity import area_ratio, gaps, neighbor_dice
 
 
 def columns(planes):
@@ -24,20 +24,20 @@ def block(n_slices, *, rows=(2, 8), columns=(3, 9), empty=()):
     return planes
 
 
-def test_neighbour_dice_is_the_better_of_two_and_of_real_neighbours_only():
+def test_neighbor_dice_is_the_better_of_two_and_of_real_neighbors_only():
     planes = block(5, empty=[2])
     planes[4, 2:5] = False
     area, shared = columns(planes)
     better = 2 * 18 / (36 + 18)
-    np.testing.assert_allclose(neighbour_dice(area, shared), [1, 1, np.nan, better, better])
+    np.testing.assert_allclose(neighbor_dice(area, shared), [1, 1, np.nan, better, better])
 
 
 def test_a_single_slice_has_nothing_against_it():
-    assert neighbour_dice(*columns(block(1))).tolist() == [1]
+    assert neighbor_dice(*columns(block(1))).tolist() == [1]
 
 
 def test_a_lone_slice_among_empty_ones_is_unlike_both():
-    assert np.nan_to_num(neighbour_dice(*columns(block(3, empty=[0, 2])))).tolist() == [0, 0, 0]
+    assert np.nan_to_num(neighbor_dice(*columns(block(3, empty=[0, 2])))).tolist() == [0, 0, 0]
 
 
 def test_lost_slices_inside_an_organ_are_a_gap_and_its_ends_are_none():

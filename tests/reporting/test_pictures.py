@@ -15,7 +15,7 @@ from unet_med.errors import LabelError
 from unet_med.geometry import slice_layout, slice_position_mm
 from unet_med.reporting import pictures, scan_sheets
 from unet_med.reporting.pictures import CaseVolumes, case_pictures
-from unet_med.reporting.scan_sheets import GreyScale, reduced
+from unet_med.reporting.scan_sheets import GrayScale, reduced
 from unet_med.volumes import array_volume
 
 
@@ -164,7 +164,7 @@ def test_scans_without_contrast_or_sense_are_shown(value):
 def test_codes_are_finer_where_voxels_are_many():
     rng = np.random.default_rng(0)
     sample = np.concatenate([rng.normal(40, 20, 90_000), rng.uniform(-1000, 3000, 10_000)])
-    scale = GreyScale.of(sample.astype(np.float32))
+    scale = GrayScale.of(sample.astype(np.float32))
     steps = np.diff(scale.values)
     assert (steps > 0).all()
     tissue = (scale.values[1:] > 0) & (scale.values[1:] < 80)

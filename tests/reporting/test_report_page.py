@@ -223,7 +223,7 @@ def test_nothing_is_wider_than_the_window(case_b, cohort, width):
 
 
 def corner_case(root, order, flips):
-    """Write a label in the right, front, upper corner of an oblique scan; return its centre."""
+    """Write a label in the right, front, upper corner of an oblique scan; return its center."""
     affine = oblique(flips=flips, turn=0.2)[:, [*order, 3]]
     shape = tuple(np.array(SHAPE)[list(order)])
     grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
@@ -247,19 +247,19 @@ def corner_case(root, order, flips):
     ],
 )
 def test_letters_name_the_sides_of_the_patient(browser, tmp_path, order, flips):
-    affine, centre = corner_case(tmp_path, order, flips)
+    affine, center = corner_case(tmp_path, order, flips)
     api.evaluate(tmp_path / "p", tmp_path / "r", output=tmp_path / "out", images=tmp_path / "i")
     browser.size(1280, 900)
     browser.open(tmp_path / "out" / "report.html")
     browser.state()
-    browser.run(f"({GO_TO})({centre})")
+    browser.run(f"({GO_TO})({center})")
     state = browser.state()
-    assert state["voxel"] == centre
-    np.testing.assert_allclose(state["world"], (affine @ [*centre, 1])[:3], atol=1e-3)
+    assert state["voxel"] == center
+    np.testing.assert_allclose(state["world"], (affine @ [*center, 1])[:3], atol=1e-3)
     assert (state["prediction"], state["reference"]) == (1, 1)
     assert state["value"] == pytest.approx(1000, abs=60)
     for plane, (across, up) in {"axial": "RA", "coronal": "RS", "sagittal": "AS"}.items():
-        found = json.loads(browser.run(f"({CENTRES})('{plane}')"))
+        found = json.loads(browser.run(f"({CENTERS})('{plane}')"))
         sides = found["letters"]
         for name in ("filled", "bright"):
             x, y = found[name]
@@ -276,11 +276,11 @@ GO_TO = """(voxel) => {
   viewer.moveTo(axes.map((axis, n) => (flips[n] ? shape[n] - 1 - voxel[axis] : voxel[axis])));
 }"""
 
-CENTRES = """(name) => {
+CENTERS = """(name) => {
   const { viewer } = window.unetMed;
   const plane = viewer.planes.find((one) => one.name === name);
   const { width, height } = plane.canvas;
-  const centre = (data, on) => {
+  const center = (data, on) => {
     let [n, sumX, sumY] = [0, 0, 0];
     for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) {
       if (!on(data, 4 * (y * width + x))) continue;
@@ -289,11 +289,11 @@ CENTRES = """(name) => {
     return [sumX / n, sumY / n];
   };
   plane.draw();
-  const filled = centre(plane.pixels.data, (data, at) => data[at + 3] !== 0);
+  const filled = center(plane.pixels.data, (data, at) => data[at + 3] !== 0);
   viewer.show.prediction = viewer.show.reference = false;
   plane.draw();
   const shown = plane.canvas.getContext("2d").getImageData(0, 0, width, height).data;
-  const bright = centre(shown, (data, at) => data[at] > 128);
+  const bright = center(shown, (data, at) => data[at] > 128);
   viewer.show.prediction = viewer.show.reference = true;
   plane.draw();
   const letters = {};

@@ -49,7 +49,7 @@ def quality(mask):
                 str(label): {
                     "score": scores[label], "expected_dice": scores[label],
                     "entropy": [None if not a else 0.1 for a in areas[label]],
-                    "neighbour_dice": scores[label], "area_mm2": areas[label].tolist(),
+                    "neighbor_dice": scores[label], "area_mm2": areas[label].tolist(),
                 }
                 for label in NAMES
             },

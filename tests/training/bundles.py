@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from tests.training.heads import write_pair
-from unet_med.preprocessing import Normalisation
+from unet_med.preprocessing import Normalization
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 from unet_med.training import checkpoint
 from unet_med.training.plan import TrainingCase, TrainingPlan
@@ -15,8 +15,8 @@ from unet_med.training.plan import TrainingCase, TrainingPlan
 RECIPE = Recipe(
     name="tiny",
     network=NetworkRecipe(1, 4, (4, 8)),
-    channels=(Channel("T1", "MR", Normalisation("zscore", "above_mean", -5.0, 5.0)),),
-    labels={1: "fluid", 2: "grey", 3: "white"},
+    channels=(Channel("T1", "MR", Normalization("zscore", "above_mean", -5.0, 5.0)),),
+    labels={1: "fluid", 2: "gray", 3: "white"},
 )
 
 

@@ -44,7 +44,7 @@ def test_a_cached_slice_is_what_the_network_is_given(tmp_path, axis):
     cached = open_cache(tmp_path / "cache", [case], recipe).open(case, root=ROOT)
     volume = open_volume(case.images[0])
     pipeline = SlicePipeline.for_scan(recipe, volume.geometry)
-    rules = (recipe.channels[0].normalisation,)
+    rules = (recipe.channels[0].normalization,)
     source = VolumeSlices(volume, pipeline.layout, rules, volume_statistics(volume))
     for start, batch in iter_batches(source, pipeline):
         for number, expected in enumerate(batch, start=start):

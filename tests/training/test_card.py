@@ -91,7 +91,7 @@ def test_the_card_says_that_the_last_weights_saw_the_cases_held_out():
 def test_the_card_and_the_metadata_are_written_together(tmp_path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs/metadata.json").write_text('{"name": "x", "eval_metrics": {}}')
-    facts = CardFacts(SCORES, command="unet-med train", licence="CC-BY-4.0")
+    facts = CardFacts(SCORES, command="unet-med train", license="CC-BY-4.0")
     write_card(tmp_path, RECIPE, PLAN, facts)
     content = json.loads((tmp_path / "configs/metadata.json").read_text())
     assert content["name"] == "x"

@@ -47,7 +47,7 @@ def cases(tmp_path_factory):
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_two_processes_are_one(cases, tmp_path, deep):
-    """20 steps, batch normalisation frozen, ignored pixels that the shares hold unequally."""
+    """20 steps, batch normalization frozen, ignored pixels that the shares hold unequally."""
     results = {}
     for n_processes in (1, 2):
         folder = tmp_path / str(n_processes)

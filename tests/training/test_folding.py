@@ -18,7 +18,7 @@ BORDERS = (80, 165)
 
 
 def blurred_source():
-    """A head whose borders are mixtures, labelled by two thresholds."""
+    """A head whose borders are mixtures, labeled by two thresholds."""
     shape = (66, 78, 54)
     image, labels = make_head(shape)
     image = np.rint(ndimage.gaussian_filter(image.astype(float), 1.5)).clip(0, 255)
@@ -47,7 +47,7 @@ def test_the_classes_of_folded_voxels_are_their_labels():
         assert torch.equal(folded.index[brain] // N_LEVELS, folded.labels[brain].int())
 
 
-def test_folds_are_labelled_at_the_borders_of_the_source():
+def test_folds_are_labeled_at_the_borders_of_the_source():
     source = blurred_source()
     for folded in versions(source):
         levels = (folded.index % N_LEVELS).numpy()

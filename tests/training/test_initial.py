@@ -102,7 +102,7 @@ def test_what_cannot_be_started_from_is_refused_before_anything_is_read(other, t
 
 def test_a_run_starts_from_the_given_weights(tmp_path):
     cases = write_cases(tmp_path / "data", ["a"])
-    other = make_bundle(tmp_path / "other", labels={1: "fluid", 2: "grey", 3: "white"})
+    other = make_bundle(tmp_path / "other", labels={1: "fluid", 2: "gray", 3: "white"})
     recipe = Recipe.load(other / "configs/recipe.json")
     plan = make_plan(cases, steps=1, ema=0.0)
     still = replace(plan, optimizer=replace(plan.optimizer, learning_rate=0.0))

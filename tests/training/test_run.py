@@ -99,7 +99,7 @@ def test_the_log_tells_the_course(trained):
     assert float(rows[-1]["step"]) == result.steps
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert max(float(row["dice"]) for row in rows) == pytest.approx(result.dice)
-    assert {"dice fluid", "dice grey", "dice white"} <= set(rows[0])
+    assert {"dice fluid", "dice gray", "dice white"} <= set(rows[0])
     assert (folder / "runs/train/curve.png").read_bytes().startswith(b"\x89PNG")
     assert not (folder / "runs/train/cache").exists()
 

@@ -14,8 +14,8 @@ from unet_med.preprocessing import (
     Context,
     InPlaneResampler,
     IntensityStatistics,
-    Normalisation,
-    normalise,
+    Normalization,
+    normalize,
     stack_context,
 )
 from unet_med.training.randomness import Draw
@@ -24,7 +24,7 @@ from unet_med.training.settings import SlabSettings
 from unet_med.training.slabs import SlabFormat, draw_indices, draw_slabs
 from unet_med.training.source import N_LEVELS, build_source
 
-RULE = Normalisation("zscore", "above_mean", low=-5.0, high=5.0)
+RULE = Normalization("zscore", "above_mean", low=-5.0, high=5.0)
 FORMAT = SlabFormat(Context(slices=5, reach_mm=6.0), 1.0, RULE)
 SMALL = replace(SlabSettings(), crop=48)
 
@@ -85,10 +85,10 @@ def test_identity_is_what_inference_feeds_the_network():
     planes = image.transpose(2, 1, 0)[:, None].astype(np.float32)  # slices, C, rows A, columns R
     planes = InPlaneResampler(planes.shape[2:], (1.0, 1.0), 1.0).to_network(planes)
     expected = stack_context(
-        normalise(planes, RULE, statistics), FORMAT.context.offsets(spacing[2])
+        normalize(planes, RULE, statistics), FORMAT.context.offsets(spacing[2])
     )
     found = np.stack([item["image"].numpy() for item in items])
-    np.testing.assert_allclose(found, expected, atol=2e-3)  # interpolation at voxel centres
+    np.testing.assert_allclose(found, expected, atol=2e-3)  # interpolation at voxel centers
     for k, item in enumerate(items):
         np.testing.assert_array_equal(item["label"][0].numpy(), labels[:, :, k].T)
 
@@ -107,8 +107,8 @@ def test_contrast_keeps_the_order_of_t1_tissues():
     for seed in range(10):
         scan = draw_scan(make_source(), settings, Draw(torch.Generator().manual_seed(seed)))
         values, labels = scan.values[0, 0], scan.source.labels
-        fluid, grey, white = (float(values[labels == k].mean()) for k in (1, 2, 3))
-        assert fluid < grey < white
+        fluid, gray, white = (float(values[labels == k].mean()) for k in (1, 2, 3))
+        assert fluid < gray < white
 
 
 @pytest.mark.parametrize("contrast", [(1.0, 0.0), (0.0, 1.0)])
@@ -136,7 +136,7 @@ def test_tissues_moved_apart_leave_gaps_and_keep_their_order():
         values = [scan.values[0, 0][source.labels == label] for label in (1, 2, 3)]
         means = [float(value.mean()) for value in values]
         assert means == sorted(means)
-        # Within a tissue the grey levels are drawn together, by a gain below 0.6.
+        # Within a tissue the gray levels are drawn together, by a gain below 0.6.
         spread = [float(value.max() - value.min()) for value in values]
         levels = [(source.index % N_LEVELS)[source.labels == label] for label in (1, 2, 3)]
         assert all(

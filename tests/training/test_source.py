@@ -8,14 +8,14 @@ import torch
 from tests.training.heads import make_head, make_source
 from unet_med.training.folding import folded_versions
 from unet_med.training.randomness import Draw
-from unet_med.training.source import N_LEVELS, grey_levels
+from unet_med.training.source import N_LEVELS, gray_levels
 
 
-def test_source_keeps_labels_and_grey_levels_apart():
+def test_source_keeps_labels_and_gray_levels_apart():
     image, labels = make_head()
     source = make_source()
     classes, levels = source.index // N_LEVELS, source.index % N_LEVELS
-    np.testing.assert_array_equal(levels.numpy(), grey_levels(image))
+    np.testing.assert_array_equal(levels.numpy(), gray_levels(image))
     np.testing.assert_array_equal(source.class_labels[classes.long()].numpy(), labels)
     assert source.n_labels == 3
     # Skull is no air: it has a class of its own, brighter than any tissue.
@@ -26,7 +26,7 @@ def test_source_keeps_labels_and_grey_levels_apart():
 
 def test_wide_intensities_become_256_levels():
     image = np.arange(60000, dtype=np.float32).reshape(30, 40, 50)
-    levels = grey_levels(image)
+    levels = gray_levels(image)
     assert levels.dtype == np.uint8
     assert levels.min() == 0
     assert levels.max() == 255

@@ -55,7 +55,7 @@ def stop_after_two_steps(folder, made, options, monkeypatch):
 def check_against_the_log(found, folder):
     rows = rows_of(folder)
     tags = {"loss": "loss/round", "dice": "dice/mean"}
-    tags |= {f"dice {name}": f"dice/label/{name}" for name in ("fluid", "grey", "white")}
+    tags |= {f"dice {name}": f"dice/label/{name}" for name in ("fluid", "gray", "white")}
     for column, tag in tags.items():
         wanted = [(int(float(r["step"])), float(r[column])) for r in rows if r[column]]
         assert wanted

@@ -108,7 +108,7 @@ def test_metadata_follow_monais_schema(bundle):
         "T1, context slice -1", "T1", "T1, context slice +1",
     ]  # fmt: skip
     pred = metadata["network_data_format"]["outputs"]["pred"]
-    assert pred["channel_def"]["2"] == "logits of grey"
+    assert pred["channel_def"]["2"] == "logits of gray"
 
 
 @pytest.mark.parametrize("name", ["inference.yaml", "evaluate.yaml"])

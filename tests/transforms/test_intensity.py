@@ -1,4 +1,4 @@
-"""NormaliseVolume(d) is the streaming normalisation, and never touches a mask."""
+"""NormalizeVolume(d) is the streaming normalization, and never touches a mask."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tests.transforms.scans import write_scan
 from unet_med.errors import InputError, VolumeError
 from unet_med.geometry import slice_layout
 from unet_med.inference import VolumeSlices, volume_statistics
-from unet_med.preprocessing import Normalisation
+from unet_med.preprocessing import Normalization
 from unet_med.transforms import (
     LoadVolume,
     LoadVolumed,
-    NormaliseVolume,
-    NormaliseVolumed,
+    NormalizeVolume,
+    NormalizeVolumed,
     ResampleInPlaned,
 )
 from unet_med.volumes import open_volume, stack_volumes
 
 RULES = (
-    Normalisation("zscore", "above_mean", -2.0, 3.0),
-    Normalisation("percentile", low=1, high=99),
+    Normalization("zscore", "above_mean", -2.0, 3.0),
+    Normalization("percentile", low=1, high=99),
 )
 
 ROUNDING = 1e-6  # float32 weights of the resampler
@@ -32,7 +32,7 @@ ROUNDING = 1e-6  # float32 weights of the resampler
 def test_zscore_is_the_textbooks():
     torch.manual_seed(0)
     image = 30 + 7 * torch.randn(1, 6, 9, 5)
-    result = NormaliseVolume([{"method": "zscore"}])(image)
+    result = NormalizeVolume([{"method": "zscore"}])(image)
     expected = (image - image.double().mean()) / image.double().std(correction=0)
     torch.testing.assert_close(result, expected.float())
     assert type(result) is torch.Tensor
@@ -46,7 +46,7 @@ def test_equals_the_stream_bit_for_bit(tmp_path, slice_axis):
     stream = VolumeSlices(volume, layout, RULES, volume_statistics(volume))
     n_slices = layout.n_slices(volume.geometry)
     expected = np.concatenate([stream.read(n, n + 1) for n in range(n_slices)])
-    whole = NormaliseVolume(RULES)(LoadVolume()(paths))
+    whole = NormalizeVolume(RULES)(LoadVolume()(paths))
     np.testing.assert_array_equal(layout.to_slices(whole.numpy()), expected)
 
 
@@ -54,7 +54,7 @@ def test_meta_data_stay(tmp_path):
     path = write_scan(tmp_path / "a.nii.gz")
     image = LoadVolume()(path)
     before = image.clone()
-    result = NormaliseVolume(RULES[:1])(image)
+    result = NormalizeVolume(RULES[:1])(image)
     assert torch.equal(result.affine, image.affine)
     assert result.meta["filename_or_obj"] == str(path)
     assert torch.equal(image, before)
@@ -65,7 +65,7 @@ def test_inverting_the_preprocessing_does_not_scale_a_mask(tmp_path):
     steps = Compose(
         [
             LoadVolumed("image"),
-            NormaliseVolumed("image", rules=RULES[:1]),
+            NormalizeVolumed("image", rules=RULES[:1]),
             ResampleInPlaned("image", spacing_mm=None),
         ]
     )
@@ -89,12 +89,12 @@ def test_activations_before_inverting_do_no_harm(tmp_path):
 
 def test_wrong_number_of_channels():
     with pytest.raises(InputError, match="C = 2"):
-        NormaliseVolume(RULES)(torch.ones(1, 4, 5, 6))
+        NormalizeVolume(RULES)(torch.ones(1, 4, 5, 6))
 
 
 def test_a_constant_volume_is_refused():
     with pytest.raises(VolumeError, match="nothing to"):
-        NormaliseVolume(RULES[:1])(torch.ones(1, 4, 5, 6))
+        NormalizeVolume(RULES[:1])(torch.ones(1, 4, 5, 6))
 
 
 def test_broken_voxels_become_background_and_are_warned_of(messages_of):
@@ -102,7 +102,7 @@ def test_broken_voxels_become_background_and_are_warned_of(messages_of):
     torch.manual_seed(0)
     image = 30 + 7 * torch.randn(1, 6, 9, 5)
     image[0, 1, 2, 3], image[0, 4, 5, 1] = torch.nan, torch.inf
-    result = NormaliseVolume(RULES[:1])(image)
+    result = NormalizeVolume(RULES[:1])(image)
     assert torch.isfinite(result).all()
     assert result[0, 1, 2, 3] == result[0, 4, 5, 1] == result.min()
     assert any("2 voxels are NaN or infinite" in text for text in messages)

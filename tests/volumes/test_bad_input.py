@@ -159,7 +159,7 @@ def test_headers_that_cannot_be(write_nifti, name, fields, said):
 @pytest.mark.parametrize(
     ("dtype", "said"),
     [
-        ([("R", "u1"), ("G", "u1"), ("B", "u1")], "holds colours"),
+        ([("R", "u1"), ("G", "u1"), ("B", "u1")], "holds colors"),
         (np.complex64, "holds complex64 numbers"),
         (np.complex128, "holds complex128 numbers"),
     ],
@@ -207,7 +207,7 @@ def test_a_file_that_vanishes_between_header_and_voxels(write_nifti):
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(damage=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=9))
-@example(damage=[(319, 127), (318, 160)])  # signalling NaN in the sform
+@example(damage=[(319, 127), (318, 160)])  # signaling NaN in the sform
 @example(damage=[(254, 0), (79, 127), (78, 160)])  # and in what the voxel size becomes without one
 def test_any_damage_is_either_read_or_refused(write_nifti, name, damage):
     """Whatever the header's bytes are, nothing but a VolumeError of one line comes out."""

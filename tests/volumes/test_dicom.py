@@ -153,7 +153,7 @@ def test_a_copied_slice_counts_once_and_a_second_scan_not_at_all(tmp_path):
         ({"ImagePositionPatient": [1, 2]}, "no valid position"),
         ({"PixelSpacing": [0, 1]}, "no pixel size"),
         ({"PixelSpacing": None}, "no valid pixel spacing"),
-        ({"PhotometricInterpretation": "MONOCHROME1"}, "plain grey values"),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, "plain gray values"),
         ({"BitsStored": 17}, "pixels of 17 bits in 16"),
         ({"Rows": 0}, "pixels; check what it is"),
     ],

@@ -24,7 +24,7 @@ from tests.volumes.dicoms import (
 from unet_med.errors import OutputError
 from unet_med.volumes import MaskNotes, MaskProvenance, open_volume, write_labels
 
-NAMES = {1: "liver", 7: "tumour", 9: "nowhere"}
+NAMES = {1: "liver", 7: "tumor", 9: "nowhere"}
 PROVENANCE = MaskProvenance("0.1", "bundle", "ab" * 32, "torch", "fp32", ("cd" * 32,))
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 
@@ -83,7 +83,7 @@ def test_every_voxel_is_where_the_nifti_mask_has_it(tmp_path, name):
     )  # fmt: skip
     mask = nib.load(tmp_path / "mask.nii")
     found = points_of(tmp_path / "mask.dcm")
-    assert set(found) == {"liver", "tumour", "nowhere"}
+    assert set(found) == {"liver", "tumor", "nowhere"}
     for value, label in NAMES.items():
         indices = np.argwhere(np.asarray(mask.dataobj) == value)
         expected = nib.affines.apply_affine(mask.affine, indices)
@@ -110,7 +110,7 @@ def test_it_refers_to_its_series_and_names_its_labels(tmp_path):
     assert instances == {pydicom.dcmread(path).SOPInstanceUID for path in paths}
     types = [s.SegmentedPropertyTypeCodeSequence[0] for s in mask.SegmentSequence]
     assert [(t.CodeValue, t.CodingSchemeDesignator, t.CodeMeaning) for t in types] == [
-        ("10200004", "SCT", "Liver"), ("7", "99UNETMED", "tumour"), ("9", "99UNETMED", "nowhere"),
+        ("10200004", "SCT", "Liver"), ("7", "99UNETMED", "tumor"), ("9", "99UNETMED", "nowhere"),
     ]  # fmt: skip
     for group in mask.PerFrameFunctionalGroupsSequence:
         (image,) = group.DerivationImageSequence[0].SourceImageSequence

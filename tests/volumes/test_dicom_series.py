@@ -13,7 +13,7 @@ from unet_med.errors import InputError
 from unet_med.volumes import SeriesRule, open_volume
 
 
-def test_a_localiser_inside_the_series_is_left_out(tmp_path):
+def test_a_localizer_inside_the_series_is_left_out(tmp_path):
     voxels = noise()
     write_series(tmp_path / "exam", voxels, orthonormal())
     (scout,) = write_series(tmp_path / "scout", noise((9, 9, 1)), tilted())

@@ -23,7 +23,7 @@ from unet_med.volumes import (
 )
 from unet_med.volumes.label_names import read_label_names
 
-NAMES = {1: "grey matter", 4: "Tumor – Ödem"}
+NAMES = {1: "gray matter", 4: "Tumor – Ödem"}
 CHANGED = {
     "datatype", "bitpix", "scl_slope", "scl_inter", "vox_offset", "cal_max", "cal_min",
     "intent_code", "intent_p1", "intent_p2", "intent_p3", "intent_name", "descrip", "aux_file",
@@ -105,7 +105,7 @@ def test_label_names_are_in_an_extension(write_nifti, tmp_path):
     (extension,) = header.extensions
     assert extension.get_code() == 6
     assert json.loads(extension.get_content()) == {
-        "unet_med": {"labels": {"1": "grey matter", "4": "Tumor – Ödem"}}
+        "unet_med": {"labels": {"1": "gray matter", "4": "Tumor – Ödem"}}
     }
     assert read_label_names(target) == NAMES
     assert read_label_names(write_nifti()) == {}

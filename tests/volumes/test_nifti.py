@@ -250,10 +250,10 @@ def test_forms_are_chosen_by_code_and_conflicts_are_named(write_nifti):
 
 @pytest.mark.parametrize(
     ("unit", "per_mm", "said"),
-    [("micron", 1000, "micrometres"), ("meter", 0.001, "metres"), ("unknown", 1, None)],
+    [("micron", 1000, "micrometers"), ("meter", 0.001, "meters"), ("unknown", 1, None)],
 )
 @pytest.mark.parametrize("form", ["sform", "qform", "neither"])
-def test_lengths_in_other_units_become_millimetres(tmp_path, unit, per_mm, said, form):
+def test_lengths_in_other_units_become_millimeters(tmp_path, unit, per_mm, said, form):
     expected = np.diag([1.5, 2, 3, 1])
     affine = expected @ np.diag([per_mm, per_mm, per_mm, 1])
     image = nib.Nifti1Image(np.zeros((4, 5, 6), np.int16), affine)

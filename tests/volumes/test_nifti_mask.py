@@ -19,7 +19,7 @@ from unet_med.volumes import (
     write_mask,
 )
 
-NAMES = {1: "grey matter", 4: "Tumor – Ödem"}
+NAMES = {1: "gray matter", 4: "Tumor – Ödem"}
 SPATIAL = (5, 6, 7)
 
 

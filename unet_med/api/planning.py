@@ -1,4 +1,4 @@
-"""A labelled data set checked, and a training planned for it."""
+"""A labeled data set checked, and a training planned for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def plan(
     output: AnyPath | None = None,
     progress: ReadingProgress | None = None,
 ) -> Planned:
-    """Check a labelled data set and plan its training; as ``unet-med plan``.
+    """Check a labeled data set and plan its training; as ``unet-med plan``.
 
     Args:
         images: Folder of scans, or an nnU-Net, Decathlon or BIDS data set.

@@ -1,4 +1,4 @@
-"""A bundle trained on labelled scans."""
+"""A bundle trained on labeled scans."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def train(
     settings: PlanSettings | None = None,
     **options: Unpack[TrainOptions],
 ) -> TrainingResult | FoldsResult:
-    """Train a bundle on labelled scans; the same as the command ``unet-med train``.
+    """Train a bundle on labeled scans; the same as the command ``unet-med train``.
 
     Args:
         images: Folder of scans, as for `plan`.

@@ -46,7 +46,7 @@ def openvino_core() -> Any:  # noqa: ANN401 - the package has no type informatio
 
 
 def load_nncf() -> Any:  # noqa: ANN401 - the package is loaded by name
-    """Import NNCF, which quantises.
+    """Import NNCF, which quantizes.
 
     Raises:
         MissingExtraError: It is not installed.

@@ -62,7 +62,7 @@ def datalist(
     return [_item(case) for case in cases]
 
 
-def labelled_datalist(images: AnyPath, labels: AnyPath, *, recipe: Recipe) -> list[dict[str, Any]]:
+def labeled_datalist(images: AnyPath, labels: AnyPath, *, recipe: Recipe) -> list[dict[str, Any]]:
     """List the cases of a folder with their references, paired by relative folder and name.
 
     A scan ``case_0000`` has the reference ``case`` if there is none of its whole name.
@@ -98,7 +98,7 @@ def parted(
     """Part the cases that fit from those that do not, as far as files' headers tell.
 
     Args:
-        cases: As `labelled_datalist` lists them.
+        cases: As `labeled_datalist` lists them.
         recipe: States the channels.
 
     Returns:

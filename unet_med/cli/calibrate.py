@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unet_med.segmenter import Calibration
 
 _DESCRIPTION = """\
-Compare the probabilities of a bundle with labelled scans that it was NOT trained on, and fit the
+Compare the probabilities of a bundle with labeled scans that it was NOT trained on, and fit the
 temperature that divides its logits. Labels do not depend on it; expected Dice, entropy and saved
 probabilities do. Without --write nothing is changed."""
 
@@ -44,12 +44,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Fit, print, and write what was asked for."""
-    from unet_med.batch.datalist import labelled_datalist
+    from unet_med.batch.datalist import labeled_datalist
     from unet_med.reporting.reliability import write_reliability
     from unet_med.segmenter import calibrate, load_segmenter
 
     segmenter = load_segmenter(args.bundle, backend=args.backend, threads=args.threads)
-    found = labelled_datalist(args.images, args.labels, recipe=segmenter.recipe)
+    found = labeled_datalist(args.images, args.labels, recipe=segmenter.recipe)
     cases = [([Path(path) for path in item["image"]], Path(item["label"])) for item in found]
     calibration = calibrate(segmenter, cases, progress=_say)
     if args.figure is not None:

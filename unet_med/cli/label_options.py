@@ -35,14 +35,14 @@ def parse_labels(text: str) -> tuple[int, ...]:
 
 
 def parse_label_names(text: str) -> dict[int, str]:
-    """Parse ``1=csf,2=grey matter``."""
+    """Parse ``1=csf,2=gray matter``."""
     pairs = [part.partition("=") for part in text.split(",")]
     try:
         names = {int(value): name.strip() for value, _, name in pairs}
     except ValueError:
         names = {}
     if len(names) != len(pairs) or not all(names.values()):
-        msg = f"{text!r} names no labels; write for example 1=csf,2=grey matter"
+        msg = f"{text!r} names no labels; write for example 1=csf,2=gray matter"
         raise argparse.ArgumentTypeError(msg)
     return names
 

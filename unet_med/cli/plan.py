@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Read every scan and label map once: pairs, grids, label values, NaN, duplicates, patients. Then plan
-how to train: slices, spacing, normalisation, network and batch for the time and the memory, and say
+how to train: slices, spacing, normalization, network and batch for the time and the memory, and say
 why. With --output a folder, its configs/recipe.json and configs/plan.json are written, to be edited
 and trained by unet-med train; a name that ends in .json gets everything in one file. Exit code: 0
 training could start, 2 it could not."""

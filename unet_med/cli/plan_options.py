@@ -34,7 +34,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     add_label_names(group, purpose="the labels to learn")
     add_region(group, purpose="learn this union of label values instead of single ones")
     group.add_argument(
-        "--ignore", type=int, metavar="V", help="label value of voxels that nobody labelled"
+        "--ignore", type=int, metavar="V", help="label value of voxels that nobody labeled"
     )
     group.add_argument(
         "--skip-bad", action="store_true", help="leave out cases with errors instead of stopping"
@@ -47,7 +47,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     budget = group.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, metavar="M", help="wall time (default: 15)")
     budget.add_argument("--epochs", type=int, metavar="N", help="rounds through all slices")
-    budget.add_argument("--steps", type=int, metavar="N", help="optimiser steps")
+    budget.add_argument("--steps", type=int, metavar="N", help="optimizer steps")
     group.add_argument(
         "--memory", type=float, default=4.0, metavar="GB", help="of a step (default: %(default)s)"
     )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from unet_med.dataset import CaseSurvey, CheckedCases, LabelledCase
+    from unet_med.dataset import CaseSurvey, CheckedCases, LabeledCase
     from unet_med.planning import Planned
 
 MOST_ROWS = 40
@@ -50,17 +50,17 @@ def print_planned(planned: Planned) -> None:
 
 def _case_table(checked: CheckedCases) -> Table:
     rows = zip(checked.found.cases, checked.surveys, strict=True)
-    table = _table("case", "patient", "voxels", "spacing (mm)", "intensity", "labelled (ml)")
+    table = _table("case", "patient", "voxels", "spacing (mm)", "intensity", "labeled (ml)")
     for case, survey in list(rows)[:MOST_ROWS]:
         table.add_row(*_case_row(case, survey))
     return table
 
 
-def _case_row(case: LabelledCase, survey: CaseSurvey) -> tuple[str, ...]:
+def _case_row(case: LabeledCase, survey: CaseSurvey) -> tuple[str, ...]:
     if survey.problem is not None:
         return case.id, case.patient, "cannot be used", "", "", ""
     ranges = "; ".join(f"{c.low:.4g} … {c.high:.4g}" for c in survey.channels)
-    volume = "0" if survey.labelled is None else f"{survey.labelled.volume_ml:.4g}"
+    volume = "0" if survey.labeled is None else f"{survey.labeled.volume_ml:.4g}"
     return (
         case.id,
         case.patient,

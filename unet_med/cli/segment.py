@@ -109,7 +109,7 @@ def _add_files(group: argparse._ArgumentGroup) -> None:
         "--series",
         metavar="N|UID|PATTERN",
         help="series of DICOM folders, by number, UID or description ('*T1*'); default: the only "
-        "one of the recipe's modality that is no localiser",
+        "one of the recipe's modality that is no localizer",
     )
     group.add_argument(
         "--keep-identifiers",

@@ -1,4 +1,4 @@
-"""``unet-med train``: labelled scans and a time budget in, a bundle out."""
+"""``unet-med train``: labeled scans and a time budget in, a bundle out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
 _DESCRIPTION = """\
-Train a bundle on labelled scans. The data are checked and planned as by unet-med plan; the plan is
+Train a bundle on labeled scans. The data are checked and planned as by unet-med plan; the plan is
 written into the bundle together with train.yaml, which is then run. Stopped at any moment,
 --resume goes on to the same weights. With several processes:
 torchrun --standalone --nproc_per_node=2 -m unet_med train …"""
@@ -23,7 +23,7 @@ torchrun --standalone --nproc_per_node=2 -m unet_med train …"""
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command's arguments."""
     parser = subparsers.add_parser(
-        "train", help="train a bundle on labelled scans", description=_DESCRIPTION
+        "train", help="train a bundle on labeled scans", description=_DESCRIPTION
     )
     parser.add_argument("--output", required=True, type=Path, metavar="BUNDLE", help="new folder")
     parser.add_argument("--json", action="store_true", help="print a JSON summary, nothing else")

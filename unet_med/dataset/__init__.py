@@ -1,8 +1,8 @@
-"""Labelled data sets: found as they lie, read once, checked."""
+"""Labeled data sets: found as they lie, read once, checked."""
 
 from __future__ import annotations
 
-from unet_med.dataset.case import FoundCases, LabelledCase, Naming, Unpaired
+from unet_med.dataset.case import FoundCases, LabeledCase, Naming, Unpaired
 from unet_med.dataset.check import CheckedCases, as_dict, check_cases, label_table
 from unet_med.dataset.find import find_training_cases
 from unet_med.dataset.findings import Finding
@@ -14,7 +14,7 @@ __all__ = [
     "CheckedCases",
     "Finding",
     "FoundCases",
-    "LabelledCase",
+    "LabeledCase",
     "Naming",
     "Unpaired",
     "as_dict",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from unet_med.cases.near import nearest_ids
 from unet_med.cases.walk import find_files, stem_of
-from unet_med.dataset.case import FoundCases, LabelledCase, Naming, Unpaired
+from unet_med.dataset.case import FoundCases, LabeledCase, Naming, Unpaired
 from unet_med.dataset.patients import patients_of
 from unet_med.errors import InputError
 
@@ -33,7 +33,7 @@ def find_bids(images: Path, labels: Path | None) -> FoundCases:
 
     A label map belongs to the scans of the same subject and session, and of the same ``acq``,
     ``run`` and other entities where both state them. The channels are the suffixes (``T1w``,
-    ``FLAIR``, …) that every labelled session has.
+    ``FLAIR``, …) that every labeled session has.
 
     Args:
         images: The BIDS folder.
@@ -71,7 +71,7 @@ def _matched(
     if not channels:
         msg = "no scan fits a label map: BIDS names must share sub-… and ses-…, and a suffix"
         raise InputError(msg)
-    cases: list[LabelledCase] = []
+    cases: list[LabeledCase] = []
     unpaired: list[Unpaired] = []
     all_ids = ["_".join(key).strip("_") for key in scans]
     for path, by_suffix in sorted(candidates.items()):
@@ -83,7 +83,7 @@ def _matched(
             why = f"has {len(by_suffix[several[0]])} scans {several[0]}; give a --list"
             unpaired.append(Unpaired(name, "label", why))
         else:
-            cases.append(LabelledCase(name, tuple(by_suffix[s][0] for s in channels), path))
+            cases.append(LabeledCase(name, tuple(by_suffix[s][0] for s in channels), path))
     taken = {_session(entities) for entities in labels.values()}
     unpaired += [
         Unpaired("_".join(key).strip("_"), "image", "has no label map")
@@ -91,7 +91,7 @@ def _matched(
     ]
     patients, text = patients_of([case.id for case in cases])
     named = tuple(
-        LabelledCase(case.id, case.images, case.label, patient)
+        LabeledCase(case.id, case.images, case.label, patient)
         for case, patient in zip(cases, patients, strict=True)
     )
     text_rule = f"{rule}; channels {', '.join(channels)}"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledCase:
+class LabeledCase:
     """One examination with its label map.
 
     Attributes:
@@ -58,7 +58,7 @@ class Naming:
         modalities: Modality of each channel, such as ``CT``; same length, or empty.
         labels: Label value → name, without the background; empty = not stated.
         regions: Region name → label values; of equally large ones the later is painted over.
-        ignore: Value that marks voxels nobody labelled.
+        ignore: Value that marks voxels nobody labeled.
     """
 
     channels: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class Naming:
 
 @dataclass(frozen=True, slots=True)
 class FoundCases:
-    """The labelled cases of a data set and how they were found.
+    """The labeled cases of a data set and how they were found.
 
     Attributes:
         cases: Sorted by id.
@@ -95,7 +95,7 @@ class FoundCases:
         unpaired: Images without labels and labels without images.
     """
 
-    cases: tuple[LabelledCase, ...]
+    cases: tuple[LabeledCase, ...]
     rule: str
     patients: str
     naming: Naming = field(default_factory=Naming)

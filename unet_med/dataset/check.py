@@ -13,7 +13,7 @@ from unet_med.dataset.survey import CaseSurvey, survey_case
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from unet_med.dataset.case import FoundCases, LabelledCase
+    from unet_med.dataset.case import FoundCases, LabeledCase
     from unet_med.preprocessing import IntensityStatistics
 
     Progress = Callable[[int, int, str], None]
@@ -43,7 +43,7 @@ class CheckedCases:
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
     @property
-    def usable(self) -> tuple[tuple[LabelledCase, CaseSurvey], ...]:
+    def usable(self) -> tuple[tuple[LabeledCase, CaseSurvey], ...]:
         """Cases that could be read, with what was found."""
         pairs = zip(self.found.cases, self.surveys, strict=True)
         return tuple((case, survey) for case, survey in pairs if survey.problem is None)
@@ -182,7 +182,7 @@ def label_table(checked: CheckedCases) -> dict[int, dict[str, Any]]:
     return table
 
 
-def _case_dict(case: LabelledCase, survey: CaseSurvey) -> dict[str, Any]:
+def _case_dict(case: LabeledCase, survey: CaseSurvey) -> dict[str, Any]:
     return {
         "id": case.id,
         "patient": case.patient,

@@ -1,4 +1,4 @@
-"""The one function that finds labelled cases, however a data set lies on the disk."""
+"""The one function that finds labeled cases, however a data set lies on the disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_med.dataset.bids import find_bids, is_bids
-from unet_med.dataset.case import FoundCases, LabelledCase, Naming
+from unet_med.dataset.case import FoundCases, LabeledCase, Naming
 from unet_med.dataset.folders import pair_folders
 from unet_med.dataset.lists import is_numbered, read_list
 from unet_med.dataset.reading import read_json
@@ -27,7 +27,7 @@ def find_training_cases(
     list_file: str | PathLike[str] | None = None,
     naming: Naming | None = None,
 ) -> FoundCases:
-    """Find the labelled cases of a data set.
+    """Find the labeled cases of a data set.
 
     In this order: a list; an nnU-Net or Decathlon folder (``imagesTr``, ``labelsTr``); a BIDS
     folder; two folders, or one that holds both scans and label maps.
@@ -110,4 +110,4 @@ def _merged(stated: Naming, found: FoundCases) -> Naming:
     )
 
 
-__all__ = ["DATASET_JSON", "FoundCases", "LabelledCase", "find_training_cases"]
+__all__ = ["DATASET_JSON", "FoundCases", "LabeledCase", "find_training_cases"]

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from unet_med.dataset.case import FoundCases, LabelledCase
+    from unet_med.dataset.case import FoundCases, LabeledCase
     from unet_med.dataset.survey import CaseSurvey
 
 Severity = Literal["error", "warning", "note"]
 
-NOBODY_LABELLED = 255
-"""Value that many tools use for voxels nobody labelled."""
+NOBODY_LABELED = 255
+"""Value that many tools use for voxels nobody labeled."""
 
 FAR_FROM_MEDIAN = 3.0
 """A spacing or volume this many times off the median is named."""
@@ -43,7 +43,7 @@ class Finding:
 
 
 def find_faults(
-    found: FoundCases, surveys: Sequence[CaseSurvey], *, joined: Sequence[LabelledCase]
+    found: FoundCases, surveys: Sequence[CaseSurvey], *, joined: Sequence[LabeledCase]
 ) -> tuple[Finding, ...]:
     """Return everything that is wrong or worth knowing, errors first.
 
@@ -152,12 +152,12 @@ def _label_values(found: FoundCases, surveys: Sequence[CaseSurvey]) -> Iterator[
 def _odd_values(
     values: set[int], holders: dict[int, list[str]], *, n_cases: int
 ) -> Iterator[Finding]:
-    if NOBODY_LABELLED in values and len(values) > 1:
+    if NOBODY_LABELED in values and len(values) > 1:
         text = (
-            f"label value {NOBODY_LABELLED} occurs in {_some(holders[NOBODY_LABELLED])} beside "
-            "others and is taken as a label; if it marks voxels nobody labelled, say --ignore 255"
+            f"label value {NOBODY_LABELED} occurs in {_some(holders[NOBODY_LABELED])} beside "
+            "others and is taken as a label; if it marks voxels nobody labeled, say --ignore 255"
         )
-        yield Finding("warning", "value_255", text, tuple(holders[NOBODY_LABELLED]))
+        yield Finding("warning", "value_255", text, tuple(holders[NOBODY_LABELED]))
     if values and sorted(values) != list(range(1, len(values) + 1)):
         shown = ", ".join(map(str, sorted(values)[:12])) + (", …" if len(values) > 12 else "")  # noqa: PLR2004 - fits a line
         text = f"label values are {shown}, not 1 to {len(values)}; they are kept as they are"
@@ -183,7 +183,7 @@ def _empty(surveys: Sequence[CaseSurvey], ignore: int | None) -> Iterator[Findin
             yield Finding("warning", "stray_voxels", text, (survey.id,))
 
 
-def _duplicates(cases: Sequence[LabelledCase], surveys: Sequence[CaseSurvey]) -> Iterator[Finding]:
+def _duplicates(cases: Sequence[LabeledCase], surveys: Sequence[CaseSurvey]) -> Iterator[Finding]:
     labels = {survey.id: survey.label_digest for survey in surveys}
     patients = {case.id: case.patient for case in cases}
     for same in duplicates(surveys):
@@ -204,7 +204,7 @@ def duplicates(surveys: Iterable[CaseSurvey]) -> list[tuple[str, ...]]:
     return [tuple(same) for same in by_digest.values() if len(same) > 1]
 
 
-def _folds(cases: Sequence[LabelledCase]) -> Iterator[Finding]:
+def _folds(cases: Sequence[LabeledCase]) -> Iterator[Finding]:
     folds: dict[str, set[str]] = defaultdict(set)
     members: dict[str, list[str]] = defaultdict(list)
     for case in cases:

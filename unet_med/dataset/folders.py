@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from unet_med.cases import find_cases
 from unet_med.cases.near import nearest_ids
 from unet_med.cases.walk import find_files, stem_of
-from unet_med.dataset.case import FoundCases, LabelledCase, Naming, Unpaired
+from unet_med.dataset.case import FoundCases, LabeledCase, Naming, Unpaired
 from unet_med.dataset.layouts import Layout, key_of, layouts_of
 from unet_med.dataset.names import IMAGE_READERS, LABEL_READERS, Reader, channel_of, marks_label
 from unet_med.dataset.patients import patients_of
@@ -165,7 +165,7 @@ def _joined(
     ids = [name for name in sorted(by_image) if _is_pair(by_image[name], by_label.get(name, []))]
     patients, patient_rule = patients_of(ids)
     found = tuple(
-        LabelledCase(name, by_image[name][0].paths, by_label[name][0], patient)
+        LabeledCase(name, by_image[name][0].paths, by_label[name][0], patient)
         for name, patient in zip(ids, patients, strict=True)
     )
     unpaired = _unpaired(by_image, by_label, set(ids))

@@ -29,14 +29,14 @@ class LabelSurvey:
         volume_ml: Their volume.
         n_slices: Per array axis, planes across it that hold the label.
         extent_mm: Per array axis, from the first to the last of these planes.
-        centre_mm: Mean position, RAS+ mm.
+        center_mm: Mean position, RAS+ mm.
     """
 
     n_voxels: int
     volume_ml: float
     n_slices: tuple[int, int, int]
     extent_mm: tuple[float, float, float]
-    centre_mm: tuple[float, float, float]
+    center_mm: tuple[float, float, float]
 
 
 class LabelTally:
@@ -78,11 +78,11 @@ class LabelTally:
     def chords_mm(self, geometry: Geometry) -> tuple[float, float, float] | None:
         """Return how far a line along each array axis runs in one label, on average, in mm.
 
-        From the labelled voxels and the faces between different values, those at the border
+        From the labeled voxels and the faces between different values, those at the border
         of the scan and between slabs left out. A face between two labels counts once, so that
-        labels that touch seem wider, twice as wide at the most. None when nothing is labelled.
+        labels that touch seem wider, twice as wide at the most. None when nothing is labeled.
         """
-        n_voxels = sum(int(parts[0].sum()) for parts in self._labelled())
+        n_voxels = sum(int(parts[0].sum()) for parts in self._labeled())
         if not n_voxels:
             return None
         i, j, k = (
@@ -91,7 +91,7 @@ class LabelTally:
         )
         return float(i), float(j), float(k)
 
-    def _labelled(self) -> list[tuple[NDArray[np.int64], ...]]:
+    def _labeled(self) -> list[tuple[NDArray[np.int64], ...]]:
         return [parts for value, parts in self._profiles.items() if value != self._ignore]
 
     def _count_faces(self, values: LabelArray) -> None:
@@ -105,7 +105,7 @@ class LabelTally:
 
     def union(self, geometry: Geometry) -> LabelSurvey | None:
         """Return what was counted for all values together but 0 and the ignored one."""
-        counted = self._labelled()
+        counted = self._labeled()
         if not counted:
             return None
         i, j, k = (sum(parts[axis] for parts in counted) for axis in range(3))
@@ -144,14 +144,14 @@ class LabelTally:
 
 def _survey(profiles: tuple[NDArray[np.int64], ...], geometry: Geometry) -> LabelSurvey:
     n_voxels = int(profiles[0].sum())
-    centre = [float((p * np.arange(p.size)).sum() / n_voxels) for p in profiles]
+    center = [float((p * np.arange(p.size)).sum() / n_voxels) for p in profiles]
     occupied = [np.flatnonzero(profile) for profile in profiles]
     counts = [int(planes.size) for planes in occupied]
     extents = [
         float((planes[-1] - planes[0] + 1) * size)
         for planes, size in zip(occupied, geometry.spacing_mm, strict=True)
     ]
-    x, y, z = (float(value) for value in geometry.world(centre))
+    x, y, z = (float(value) for value in geometry.world(center))
     return LabelSurvey(
         n_voxels,
         n_voxels * geometry.voxel_ml,

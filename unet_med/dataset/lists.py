@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from unet_med.cases.walk import stem_of
-from unet_med.dataset.case import FoundCases, LabelledCase, Naming
+from unet_med.dataset.case import FoundCases, LabeledCase, Naming
 from unet_med.dataset.names import channel_of
 from unet_med.dataset.patients import BY_LIST, patients_of
 from unet_med.dataset.reading import read_json, read_text, text_of, whole
@@ -89,14 +89,14 @@ def _found(entries: Sequence[_Entry], path: Path, naming: Naming) -> FoundCases:
     return FoundCases(tuple(sorted(named, key=lambda case: case.id)), text, rule, naming)
 
 
-def _case(entry: _Entry, folder: Path) -> LabelledCase:
+def _case(entry: _Entry, folder: Path) -> LabeledCase:
     label = _inside(entry.label, folder, entry.where)
     images = tuple(_inside(image, folder, entry.where) for image in entry.images)
     name = entry.id or stem_of(label) or label.name
     if PurePath(name).is_absolute() or ".." in PurePath(name).parts or not name.isprintable():
         msg = f"{entry.where}: the id {name!r:.60} is no name for a file: no .., no leading /"
         raise InputError(msg)
-    return LabelledCase(name, images, label, entry.patient, entry.fold, entry.held_out)
+    return LabeledCase(name, images, label, entry.patient, entry.fold, entry.held_out)
 
 
 def _inside(text: str, folder: Path, where: str) -> Path:
@@ -113,7 +113,7 @@ def _inside(text: str, folder: Path, where: str) -> Path:
     return folder / text
 
 
-def _refuse_missing(cases: Sequence[LabelledCase], path: Path) -> None:
+def _refuse_missing(cases: Sequence[LabeledCase], path: Path) -> None:
     missing = [file for case in cases for file in (*case.images, case.label) if not _exists(file)]
     if missing:
         shown = ", ".join(str(file)[-200:] for file in missing[:_SHOWN])
@@ -128,7 +128,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _refuse_doubles(cases: Sequence[LabelledCase], entries: Sequence[_Entry]) -> None:
+def _refuse_doubles(cases: Sequence[LabeledCase], entries: Sequence[_Entry]) -> None:
     """Refuse two entries with one id, or with one label map: a case would count twice."""
     seen: dict[object, str] = {}
     for case, entry in zip(cases, entries, strict=True):

@@ -18,7 +18,7 @@ from unet_med.volumes import open_volume, stack_volumes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from unet_med.dataset.case import LabelledCase
+    from unet_med.dataset.case import LabeledCase
     from unet_med.volumes import Volume
 
 SLAB_VOXELS = 1 << 20
@@ -67,7 +67,7 @@ class CaseSurvey:
         geometry: The grid.
         channels: One per channel.
         labels: Label value → what was found, without 0.
-        labelled: The same for all of them together, the ignored value left out.
+        labeled: The same for all of them together, the ignored value left out.
         chords_mm: Per array axis, how far a line runs in one label, on average; None = none is
             there. The ignored value is none.
         n_background: Voxels of value 0.
@@ -84,7 +84,7 @@ class CaseSurvey:
     geometry: Geometry | None = None
     channels: tuple[ChannelSurvey, ...] = ()
     labels: dict[int, LabelSurvey] = field(default_factory=dict)
-    labelled: LabelSurvey | None = None
+    labeled: LabelSurvey | None = None
     chords_mm: tuple[float, float, float] | None = None
     n_background: int = 0
     foreground: tuple[IntensityStatistics, ...] = ()
@@ -93,13 +93,13 @@ class CaseSurvey:
     warnings: tuple[str, ...] = ()
 
 
-def survey_case(case: LabelledCase, *, ignore: int | None = None) -> CaseSurvey:
+def survey_case(case: LabeledCase, *, ignore: int | None = None) -> CaseSurvey:
     """Read a case once, a few planes at a time.
 
     Args:
         case: Its files.
-        ignore: Label value that marks voxels nobody labelled; they are left out of
-            ``foreground``, ``labelled`` and ``chords_mm``.
+        ignore: Label value that marks voxels nobody labeled; they are left out of
+            ``foreground``, ``labeled`` and ``chords_mm``.
 
     Returns:
         What was found; a case that cannot be read has a ``problem`` and raises nothing.
@@ -163,7 +163,7 @@ def _surveyed(name: str, scan: Volume, labels: Volume, ignore: int | None) -> Ca
         geometry=geometry,
         channels=tuple(_channel(statistics, dtype) for statistics in reading.everything),
         labels=reading.tally.surveys(geometry),
-        labelled=reading.tally.union(geometry),
+        labeled=reading.tally.union(geometry),
         chords_mm=reading.tally.chords_mm(geometry),
         n_background=reading.tally.n_background,
         foreground=tuple(reading.inside),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SLOWEST_AXIS = 2
-"""Array axis k: neighbours along it lie farthest apart in a file, so planes across it are read."""
+"""Array axis k: neighbors along it lie farthest apart in a file, so planes across it are read."""
 
 SLAB_VOXELS = 2**20
 """Voxels read at a time, if a plane has fewer: four planes of 512 × 512, 4 MiB a mask."""

@@ -27,7 +27,7 @@ from unet_med.evaluation.records import (
     FailedCase,
 )
 from unet_med.evaluation.settings import LabelKey, MetricSettings
-from unet_med.evaluation.summary import summarise
+from unet_med.evaluation.summary import summarize
 from unet_med.evaluation.tables import (
     CASES_FILE,
     SLICES_FILE,
@@ -85,7 +85,7 @@ class CohortScores:
     @property
     def summary(self) -> dict[str, Any]:
         """The content of summary.json."""
-        return summarise(self)
+        return summarize(self)
 
     @property
     def foreign(self) -> dict[str, tuple[int, ...]]:

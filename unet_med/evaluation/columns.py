@@ -23,7 +23,7 @@ SLICE_COLUMNS = (
 
 SLICE_SHAPE_COLUMNS = ("hd95_mm",)
 
-_DIGITS = 6  # of a millimetre: hides the last bits of affine arithmetic
+_DIGITS = 6  # of a millimeter: hides the last bits of affine arithmetic
 
 
 def slice_columns(metrics: MetricSettings) -> tuple[str, ...]:

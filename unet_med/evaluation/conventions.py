@@ -38,15 +38,15 @@ _FROM_COUNTS = {
     "are scored like any other and listed",
     "failed": "a case that could not be compared is listed with the reason, not scored",
     "slice": "0-based index along the slice axis in the reference file's own array order",
-    "position_mm": "RAS+ coordinate of the slice's centre along the slice axis",
+    "position_mm": "RAS+ coordinate of the slice's center along the slice axis",
     "region": "the union of labels in both masks, scored as one label; its label is its values "
     "joined by +",
 }
 
 _FROM_SHAPES = {
-    "surface": "voxels of the mask with a face neighbour outside it, the edge of the array "
+    "surface": "voxels of the mask with a face neighbor outside it, the edge of the array "
     "included; in a slice, and in a volume of one slice, outlines within the plane",
-    "distance": "between voxel centres in world millimetres, each surface voxel to the nearest "
+    "distance": "between voxel centers in world millimeters, each surface voxel to the nearest "
     "of the other mask",
     "hd95_mm": "the larger of the two directed 95th percentiles (linear interpolation)",
     "hausdorff_mm": "the largest distance in either direction",

@@ -106,7 +106,7 @@ class CaseScores:
         slice_axis: ``axial``, ``coronal`` or ``sagittal``: what the slices are.
         positions_mm: RAS+ coordinate of each slice along the slice axis, shape (n_slices,), in
             the order of the reference file's array.
-        voxel_ml: Volume of one voxel in millilitres.
+        voxel_ml: Volume of one voxel in milliliters.
         pixel_mm2: Area of one voxel in the plane of a slice in mm².
         labels: Label values, then regions, the columns of ``counts``.
         counts: Voxel counts, shape (n_slices, n_labels).

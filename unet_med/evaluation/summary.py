@@ -25,7 +25,7 @@ SCHEMA_VERSION = 2
 WORST_CASES = 5
 
 
-def summarise(cohort: CohortScores) -> dict[str, Any]:
+def summarize(cohort: CohortScores) -> dict[str, Any]:
     """Return summary.json's content; numbers without a value are None."""
     settings = cohort.settings
     return {

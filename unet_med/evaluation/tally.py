@@ -85,11 +85,11 @@ class Gatherer:
 
     def add(self, predicted: LabelArray, true: LabelArray, *, start: int) -> None:
         """Add planes (i, j, n) that begin at plane ``start``."""
-        labelled = (predicted != 0) | (true != 0)
+        labeled = (predicted != 0) | (true != 0)
         box = []
         for axis in range(3):
             others = tuple(other for other in range(3) if other != axis)
-            held = np.flatnonzero(labelled.any(axis=others))
+            held = np.flatnonzero(labeled.any(axis=others))
             if held.size == 0:
                 return
             box.append(slice(int(held[0]), int(held[-1]) + 1))

@@ -27,7 +27,7 @@ from unet_med.errors import InputError, OutputError
 from unet_med.export.conversion import save_onnx, save_openvino, to_openvino
 from unet_med.export.folders import copy_bundle, whole_folder
 from unet_med.export.measurement import REFERENCE_WAY, Tally, Way, measure
-from unet_med.export.quantisation import CALIBRATION_SLICES, quantise
+from unet_med.export.quantization import CALIBRATION_SLICES, quantize
 from unet_med.export.scans import Scan, iter_samples, network_inputs
 from unet_med.recipe import Recipe
 from unet_med.weights import load_weights
@@ -226,7 +226,7 @@ def _write_models(
         samples = iter_samples(
             settings.calibration, bundle.recipe, n_slices=settings.n_calibration
         )  # fmt: skip
-        int8 = quantise(model, network_inputs(samples, arguments.out_channels))
+        int8 = quantize(model, network_inputs(samples, arguments.out_channels))
         save_openvino(int8, folder / model_files("int8")[0])
 
 

@@ -96,7 +96,7 @@ def _samples_of(scan: Scan, recipe: Recipe, n_slices: int) -> Iterator[Sample]:
         msg = f"{volume.name} has {volume.n_channels} channels, the recipe {len(recipe.channels)}"
         raise InputError(msg)
     pipeline = SlicePipeline.for_scan(recipe, volume.geometry)
-    rules = tuple(channel.normalisation for channel in recipe.channels)
+    rules = tuple(channel.normalization for channel in recipe.channels)
     source = VolumeSlices(volume, pipeline.layout, rules, volume_statistics(volume))
     reference = _reference_slices(scan, source)
     found = 0

@@ -230,7 +230,7 @@ def _write_card(result: FoldsResult, plan: TrainingPlan, command: str) -> None:
         by_case.setdefault(str(row["case"]), {})[str(row["label_name"])] = row["volume_dice"]
     how = (
         f"cross-validation with {len(result.folds)} folds by patient; this bundle is fold "
-        f"{result.best}, the others lie in `{FOLDS}`; normalisation was planned from all cases"
+        f"{result.best}, the others lie in `{FOLDS}`; normalization was planned from all cases"
     )
     remarks = [
         how,

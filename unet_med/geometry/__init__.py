@@ -1,6 +1,6 @@
 """Where voxels lie in the patient, and how a volume is cut into slices.
 
-World coordinates are RAS+ millimetres: x grows to the patient's right, y to the front, z to the
+World coordinates are RAS+ millimeters: x grows to the patient's right, y to the front, z to the
 head. Array axes are called i, j, k in the file's own order.
 """
 

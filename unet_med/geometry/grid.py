@@ -52,7 +52,7 @@ class Geometry:
 
     @property
     def voxel_ml(self) -> float:
-        """Volume of one voxel in millilitres."""
+        """Volume of one voxel in milliliters."""
         return float(abs(np.linalg.det(self.voxel_to_world[:3, :3]))) / _MM3_PER_ML
 
     def world(self, index: ArrayLike) -> NDArray[np.float64]:

@@ -138,7 +138,7 @@ def slice_layout(geometry: Geometry, name: str) -> SliceLayout:
 
 
 def slice_position_mm(geometry: Geometry, index: int, *, axis: int) -> float:
-    """Return where a slice lies: one world coordinate of the centre of its plane.
+    """Return where a slice lies: one world coordinate of the center of its plane.
 
     Args:
         geometry: The grid.
@@ -158,11 +158,11 @@ def slice_positions_mm(
 ) -> tuple[float, ...]:
     """Return `slice_position_mm` of several slices."""
     assigned, _ = world_axes(geometry.voxel_to_world)
-    centre = [(size - 1) / 2 for size in geometry.shape]
+    center = [(size - 1) / 2 for size in geometry.shape]
     positions = []
     for index in indices:
-        centre[axis] = index
-        positions.append(float(geometry.world(centre)[assigned[axis]]))
+        center[axis] = index
+        positions.append(float(geometry.world(center)[assigned[axis]]))
     return tuple(positions)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from unet_med.geometry import Geometry
     from unet_med.inference.pipeline import SlicePipeline
     from unet_med.inference.slices import SliceSource
-    from unet_med.preprocessing import Normalisation
+    from unet_med.preprocessing import Normalization
     from unet_med.recipe import Recipe
     from unet_med.volumes import Volume
 
@@ -40,12 +40,12 @@ class Strand:
 
     Attributes:
         pipeline: The steps around the network.
-        rules: Normalisation per channel.
+        rules: Normalization per channel.
         predictor: The network.
     """
 
     pipeline: SlicePipeline
-    rules: tuple[Normalisation, ...]
+    rules: tuple[Normalization, ...]
     predictor: SlicePredictor
 
     def sees_the_same(self, other: Strand) -> bool:
@@ -63,7 +63,7 @@ def check_members(recipes: Sequence[Recipe]) -> None:
     """Refuse bundles whose probabilities cannot be averaged.
 
     They may differ in weights, network, in-plane spacing, context, windows, mirrors and
-    normalisation.
+    normalization.
 
     Raises:
         BundleError: They differ in labels (order included), activation, channels, slice axis,

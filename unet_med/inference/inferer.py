@@ -70,7 +70,7 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         weights: The bundle's ``models/model.pt``, where a backend other than torch finds the
             export; it also needs ``recipe``.
         ensemble: Further bundles, opened, and how each is run (``backends.resolve_together``); they
-            must normalise as the recipe does, as the input is normalised already. Needs a recipe.
+            must normalize as the recipe does, as the input is normalized already. Needs a recipe.
         output: ``logits`` (B, K, i, j, k) float32, or ``labels`` (B, 1, i, j, k), which needs a
             recipe: uint8 where the values fit, else int64.
 
@@ -175,7 +175,7 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         array: np.ndarray = volume.detach().to(torch.float32).cpu().numpy()
         i, j, k = array.shape[1:]
         if self._output == "labels" and not np.isfinite(array).all():
-            msg = "the input holds NaN or infinite voxels: normalise it first (NormaliseVolumed)"
+            msg = "the input holds NaN or infinite voxels: normalize it first (NormalizeVolumed)"
             raise InputError(msg)
         geometry = Geometry((i, j, k), affine)
         strands = self._strands(geometry, predictor, multiple)
@@ -255,8 +255,8 @@ def _open_others(
     for bundle, _ in ensemble:
         if bundle.recipe.channels != recipe.channels:
             msg = (
-                f"{bundle.name} normalises otherwise than {recipe.name}, and this input is "
-                "normalised already: use unet-med segment, which normalises for each"
+                f"{bundle.name} normalizes otherwise than {recipe.name}, and this input is "
+                "normalized already: use unet-med segment, which normalizes for each"
             )
             raise InputError(msg)
     return [

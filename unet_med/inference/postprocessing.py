@@ -131,7 +131,7 @@ def _fill(part: Labels, value: int, rule: LabelRule) -> int:
 
 
 def _structure(ndim: int, rank: int) -> Mask:
-    """Return which neighbours touch: those that differ in at most ``rank`` axes."""
+    """Return which neighbors touch: those that differ in at most ``rank`` axes."""
     from scipy import ndimage  # here, as few recipes need it, and it takes 0.15 s to load
 
     return np.asarray(ndimage.generate_binary_structure(ndim, min(ndim, rank)))

@@ -1,4 +1,4 @@
-"""Slices of a scan, oriented and normalised, read a few at a time."""
+"""Slices of a scan, oriented and normalized, read a few at a time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from unet_med.inference.prefetch import Prefetch
-from unet_med.preprocessing import IntensityStatistics, normalise
+from unet_med.preprocessing import IntensityStatistics, normalize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from unet_med.geometry import Geometry, SliceLayout
-    from unet_med.preprocessing import Normalisation
+    from unet_med.preprocessing import Normalization
     from unet_med.volumes import Volume
 
 FILE_SLICE_AXIS = 2
@@ -47,24 +47,24 @@ class SliceSource(Protocol):
         ...
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return slices [start, stop) as (n, C, H, W) float32, normalised."""
+        """Return slices [start, stop) as (n, C, H, W) float32, normalized."""
         ...
 
 
 @dataclass(frozen=True)
 class VolumeSlices:
-    """Slices of a volume, read slab by slab and normalised on the way.
+    """Slices of a volume, read slab by slab and normalized on the way.
 
     Attributes:
         volume: The scan.
         layout: How its axes become slices, in the file's own order.
-        rules: Normalisation per channel.
+        rules: Normalization per channel.
         statistics: Whole-volume statistics per channel.
     """
 
     volume: SlabReader
     layout: SliceLayout
-    rules: tuple[Normalisation, ...]
+    rules: tuple[Normalization, ...]
     statistics: tuple[IntensityStatistics, ...]
 
     @property
@@ -73,15 +73,15 @@ class VolumeSlices:
         return self.layout.n_slices(self.volume.geometry)
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Return slices [start, stop) as (n, C, H, W) float32, normalised."""
+        """Return slices [start, stop) as (n, C, H, W) float32, normalized."""
         slab = self.volume.read(start, stop, axis=self.layout.slice_axis)
         channels = zip(slab, self.rules, self.statistics, strict=True)
-        return self.layout.to_slices(np.stack([normalise(*channel) for channel in channels]))
+        return self.layout.to_slices(np.stack([normalize(*channel) for channel in channels]))
 
 
 @dataclass(frozen=True)
 class ArraySlices:
-    """Slices of an array that is normalised already.
+    """Slices of an array that is normalized already.
 
     Attributes:
         array: (C, i, j, k) float32 in the file's own order.

@@ -1,7 +1,7 @@
 """Distances between the surfaces of two masks, in mm, for any affine.
 
-The surface of a mask is its border voxels: those with a face neighbour outside, where everything
-beyond the array is outside. Distances are between voxel centres in world space, so anisotropic,
+The surface of a mask is its border voxels: those with a face neighbor outside, where everything
+beyond the array is outside. Distances are between voxel centers in world space, so anisotropic,
 oblique and sheared grids need no special case. Nearest points come from a k-d tree: it holds
 surfaces, not volumes.
 
@@ -96,11 +96,11 @@ class SurfaceDistances:
 
 
 def border(mask: Mask, *, axes: Sequence[int] | None = None) -> Mask:
-    """Return the voxels of a mask that have a face neighbour outside.
+    """Return the voxels of a mask that have a face neighbor outside.
 
     Args:
         mask: Any shape.
-        axes: Axes along which neighbours count; all by default. Leave out the slice axis for
+        axes: Axes along which neighbors count; all by default. Leave out the slice axis for
             the outlines of slices.
 
     Returns:

@@ -20,7 +20,7 @@ LABEL_TOLERANCE = 1e-3
 scaled file round by far less, an interpolated mask or a probability map lies further off."""
 
 EXACT_FLOAT32_LABEL = 2**24
-"""From here on float32 no longer tells neighbouring integers apart: the next one becomes this."""
+"""From here on float32 no longer tells neighboring integers apart: the next one becomes this."""
 
 _TABLE_LIMIT = 2**16
 """Label values below this are looked up in a table, others by bisection."""

@@ -25,7 +25,7 @@ def file_of(image: Any) -> str:  # noqa: ANN401 - a MetaTensor or a plain tensor
 
 
 def scan_of(image: Any) -> tuple[Volume | None, str]:  # noqa: ANN401 - a MetaTensor or a plain tensor
-    """Open the file of a scan as it is stored: the network's input is normalised."""
+    """Open the file of a scan as it is stored: the network's input is normalized."""
     if not file_of(image):
         return None, "The scan has no file name in its metadata, so the masks stand alone."
     try:

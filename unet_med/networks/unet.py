@@ -1,7 +1,7 @@
 """The notebook's 2D U-Net, made scriptable, exportable and able to take images of any size.
 
 Source:
-    Ronneberger et al., U-Net, MICCAI 2015, with padded convolutions and batch normalisation.
+    Ronneberger et al., U-Net, MICCAI 2015, with padded convolutions and batch normalization.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DEFAULT_SIZES = (64, 128, 256, 512)
 
 
 class DualConv(nn.Module):
-    """Two 3×3 convolutions, each followed by batch normalisation and ReLU."""
+    """Two 3×3 convolutions, each followed by batch normalization and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         """Build the block.

@@ -22,11 +22,11 @@ FEW_SLICES = 5.0
 """A structure that spans fewer slices has hardly a third dimension."""
 
 _BETTER_3D = (
-    "published comparisons on nearly isotropic scans favour 3D: spleen CT 0.873 (2D) against "
+    "published comparisons on nearly isotropic scans favor 3D: spleen CT 0.873 (2D) against "
     "0.958, five shoulder MRI labels 0.86 against 0.90 on average"
 )
 _BETTER_2D = (
-    "published comparisons on thick slices favour 2D: haemorrhage CT with 5 mm slices 0.727 (2D) "
+    "published comparisons on thick slices favor 2D: hemorrhage CT with 5 mm slices 0.727 (2D) "
     "against 0.535"
 )
 

@@ -23,7 +23,7 @@ from unet_med.recipe import NetworkRecipe, Recipe
 from unet_med.training import TrainingCase, TrainingPlan
 
 if TYPE_CHECKING:
-    from unet_med.dataset import CaseSurvey, LabelledCase
+    from unet_med.dataset import CaseSurvey, LabeledCase
     from unet_med.dataset.check import Progress
     from unet_med.planning.network import Probe, Shape
     from unet_med.planning.outputs import Outputs
@@ -211,7 +211,7 @@ def _training_plan(
 
 
 def _mirror(
-    cases: tuple[tuple[LabelledCase, CaseSurvey], ...],
+    cases: tuple[tuple[LabeledCase, CaseSurvey], ...],
     settings: PlanSettings,
     outputs: Outputs,
     *,
@@ -228,7 +228,7 @@ def _mirror(
     return plan_mirror([survey for _, survey in cases], names, anatomical=anatomical)
 
 
-def training_case(case: LabelledCase) -> TrainingCase:
+def training_case(case: LabeledCase) -> TrainingCase:
     """Turn a found case into one of a plan, with absolute paths."""
     return TrainingCase(
         case.id,

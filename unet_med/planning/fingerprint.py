@@ -51,7 +51,7 @@ def take_fingerprint(
                 _rounded(max(survey.channels[n].high for survey in surveys)),
             )
             for n, channel in enumerate(channels)
-            if channel.normalisation.method in {"fixed", "none"}
+            if channel.normalization.method in {"fixed", "none"}
         },
         volumes_ml={
             name: _range([_volume_ml(survey, shown[value]) for survey in surveys])

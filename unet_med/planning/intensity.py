@@ -1,11 +1,11 @@
-"""Which modality a channel is, told from its intensities, and how it is normalised."""
+"""Which modality a channel is, told from its intensities, and how it is normalized."""
 
 from __future__ import annotations
 
 from statistics import median
 from typing import TYPE_CHECKING
 
-from unet_med.preprocessing import Normalisation
+from unet_med.preprocessing import Normalization
 from unet_med.recipe import Channel
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ CLIP_STD = 5.0
 
 
 def plan_channels(checked: CheckedCases) -> tuple[tuple[Channel, ...], tuple[str, ...]]:
-    """Name each channel, tell its modality and choose its normalisation.
+    """Name each channel, tell its modality and choose its normalization.
 
     Args:
         checked: The data set; at least one usable case.
@@ -55,7 +55,7 @@ def plan_channels(checked: CheckedCases) -> tuple[tuple[Channel, ...], tuple[str
         scans = [survey.channels[number] for survey in surveys]
         stated = naming.modalities[number] if number < len(naming.modalities) else ""
         modality, why = _modality(scans, stated)
-        rule, how = _normalisation(modality, scans, checked.foreground[number])
+        rule, how = _normalization(modality, scans, checked.foreground[number])
         name = naming.channels[number] if number < len(naming.channels) else ""
         name = name or (modality if len(surveys[0].channels) == 1 else f"channel_{number}")
         name = _distinct("image" if name == "n/a" else name, [one.name for one in channels])
@@ -85,17 +85,17 @@ def _modality(scans: Sequence[ChannelSurvey], stated: str) -> tuple[str, str]:
     eight_bit = all(scan.dtype == "uint8" for scan in scans)
     if min(scan.minimum for scan in scans) >= 0 and not eight_bit:
         return "MR", "no negative values, so no Hounsfield units; taken as MR"
-    return "n/a", "8-bit grey values" if eight_bit else "no Hounsfield units, and negative values"
+    return "n/a", "8-bit gray values" if eight_bit else "no Hounsfield units, and negative values"
 
 
-def _normalisation(
+def _normalization(
     modality: str, scans: Sequence[ChannelSurvey], foreground: IntensityStatistics
-) -> tuple[Normalisation, str]:
+) -> tuple[Normalization, str]:
     if modality.upper() == CT and foreground.n_voxels:
         inside = foreground.region("all")
         low, high = foreground.percentile(LOW_PERCENT), foreground.percentile(HIGH_PERCENT)
         if low < high and inside.std > 0:
-            rule = Normalisation("fixed", "all", low, high, inside.mean, inside.std)
+            rule = Normalization("fixed", "all", low, high, inside.mean, inside.std)
             return rule, (
                 f"clipped to {low:.4g} … {high:.4g} HU, percentiles {LOW_PERCENT} and "
                 f"{HIGH_PERCENT} inside the labels of all cases, less {inside.mean:.4g}, "
@@ -109,5 +109,5 @@ def _normalisation(
     return _zscore("all"), "z-score of each scan"
 
 
-def _zscore(region: str) -> Normalisation:
-    return Normalisation("zscore", region, -CLIP_STD, CLIP_STD)  # type: ignore[arg-type]  # one of three
+def _zscore(region: str) -> Normalization:
+    return Normalization("zscore", region, -CLIP_STD, CLIP_STD)  # type: ignore[arg-type]  # one of three

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 SMALLEST_CROP = 96
 AROUND_LABELS = 1.3
-"""A crop is this much larger than what is labelled in a slice: borders need their surroundings."""
+"""A crop is this much larger than what is labeled in a slice: borders need their surroundings."""
 
 PIXELS_PER_STEP = 180_000
 """Three slices of 240 × 240. Of equally many slices, more and smaller steps learn more in a short
-run: 1000 slices of the made tumour set at 3 mm, 8 to 64 channels per level, ended at a loss of
+run: 1000 slices of the made tumor set at 3 mm, 8 to 64 channels per level, ended at a loss of
 0.76 in batches of two and 0.82 in batches of three, in one run each on the training part."""
 
 SMALLEST_BATCH, LARGEST_BATCH = 2, 32
@@ -46,7 +46,7 @@ TRAINING_SHARE = 0.75
 
 BYTES_PER_CHANNEL = 48
 """Memory of a training step per pixel and channel of each level, at its resolution: two times two
-convolutions with normalisation and activation keep about twelve float32 values."""
+convolutions with normalization and activation keep about twelve float32 values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def plan_crop(
 ) -> tuple[tuple[int, int], str]:
     """Choose rows and columns of a training crop.
 
-    Large enough for what is labelled in most cases and some surroundings, never larger than
+    Large enough for what is labeled in most cases and some surroundings, never larger than
     the slices, in multiples of 16.
 
     Args:
@@ -105,17 +105,17 @@ def plan_crop(
         spacing_mm: In-plane spacing of the network; None = native.
     """
     slices: list[tuple[float, float]] = []
-    labelled: list[tuple[float, float]] = []
+    labeled: list[tuple[float, float]] = []
     for survey in surveys:
         assert survey.geometry is not None
         _, row, column = slice_layout(survey.geometry, axis).axes
         pixel = [spacing_mm or survey.spacing_mm[a] for a in (row, column)]
         sides = [survey.shape[a] * survey.spacing_mm[a] for a in (row, column)]
         slices.append((sides[0] / pixel[0], sides[1] / pixel[1]))
-        if survey.labelled is not None:
-            extent = survey.labelled.extent_mm
-            labelled.append((extent[row] / pixel[0], extent[column] / pixel[1]))
-    side = [_side([pair[n] for pair in slices], [pair[n] for pair in labelled]) for n in range(2)]
+        if survey.labeled is not None:
+            extent = survey.labeled.extent_mm
+            labeled.append((extent[row] / pixel[0], extent[column] / pixel[1]))
+    side = [_side([pair[n] for pair in slices], [pair[n] for pair in labeled]) for n in range(2)]
     largest = [max(pair[n] for pair in slices) for n in range(2)]
     whole = all(crop >= size for crop, size in zip(side, largest, strict=True))
     what = (
@@ -197,9 +197,9 @@ def _levels(base: int, crop: tuple[int, int]) -> tuple[int, ...]:
     return tuple(base << level for level in range(levels))
 
 
-def _side(slices: Sequence[float], labelled: Sequence[float]) -> int:
+def _side(slices: Sequence[float], labeled: Sequence[float]) -> int:
     multiple = 1 << N_LEVELS
-    wanted = AROUND_LABELS * sorted(labelled)[math.ceil(0.9 * len(labelled)) - 1]
+    wanted = AROUND_LABELS * sorted(labeled)[math.ceil(0.9 * len(labeled)) - 1]
     largest = max(*slices, 1.0)
     enough = max(wanted, SMALLEST_CROP)
     if enough >= 0.85 * median(slices):  # nearly all of it: then the whole

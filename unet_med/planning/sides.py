@@ -21,7 +21,7 @@ LEFT_RIGHT, ANTERIOR_POSTERIOR, INFERIOR_SUPERIOR = (
 ALL_AXES = (LEFT_RIGHT, ANTERIOR_POSTERIOR, INFERIOR_SUPERIOR)
 
 SIDED_OFFSET = 0.1
-"""A label whose centre lies off the middle by more than this share of half the width, in every
+"""A label whose center lies off the middle by more than this share of half the width, in every
 case to the same side, has a side."""
 
 _SIDE_WORDS = {
@@ -84,9 +84,9 @@ def has_side(surveys: Iterable[CaseSurvey], value: int) -> bool:
 
 
 def _offset(survey: CaseSurvey, value: int) -> float:
-    """Return how far right of the scan's middle a label's centre lies, in half widths."""
+    """Return how far right of the scan's middle a label's center lies, in half widths."""
     assert survey.geometry is not None
     corners = np.array(np.meshgrid(*[(0, size - 1) for size in survey.shape])).reshape(3, -1).T
     across = survey.geometry.world(corners)[:, 0]
     half = max(float(across.max() - across.min()) / 2, 1e-6)
-    return (survey.labels[value].centre_mm[0] - float(across.max() + across.min()) / 2) / half
+    return (survey.labels[value].center_mm[0] - float(across.max() + across.min()) / 2) / half

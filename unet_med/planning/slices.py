@@ -1,4 +1,4 @@
-"""How the scans are cut into slices, at which spacing, and how many neighbours are seen."""
+"""How the scans are cut into slices, at which spacing, and how many neighbors are seen."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ SAME_SPACING = 0.01
 """Spacings that differ by less than this share are taken as equal."""
 
 THICK_MM = 3.0
-"""From this slice spacing on the neighbours show other anatomy: measured on no data here, it is
+"""From this slice spacing on the neighbors show other anatomy: measured on no data here, it is
 the thickness from which clinical protocols call slices thick."""
 
 REACH_MM = 2.0
-"""Least distance of the neighbours; nearer ones show nearly the same."""
+"""Least distance of the neighbors; nearer ones show nearly the same."""
 
 NO_UNITS_MM = 0.05
 """Pixels smaller than this are microscopy: no clinical scanner resolves them."""
@@ -107,7 +107,7 @@ def plan_spacing(
 ) -> tuple[float | None, str]:
     """Choose the in-plane spacing in mm: the median, or None (native) when all are equal.
 
-    When time is short and what is labelled does not fit into the largest crop, pixels are
+    When time is short and what is labeled does not fit into the largest crop, pixels are
     coarser, at most twice, so that it fits; only for structures that many pixels still cross.
 
     Args:
@@ -136,11 +136,11 @@ def plan_spacing(
 
 
 def _coarsening(surveys: Sequence[CaseSurvey], axes: Sequence[int], pixel_mm: float) -> float:
-    """Return by how much pixels may be coarser so that what is labelled fits into a crop."""
+    """Return by how much pixels may be coarser so that what is labeled fits into a crop."""
     wanted = [
-        max(_others(survey.labelled.extent_mm, axis)) / pixel_mm / LARGEST_CROP
+        max(_others(survey.labeled.extent_mm, axis)) / pixel_mm / LARGEST_CROP
         for survey, axis in zip(surveys, axes, strict=True)
-        if survey.labelled is not None
+        if survey.labeled is not None
     ]
     return min(median(wanted), _most_coarse(surveys, axes, pixel_mm))
 
@@ -190,7 +190,7 @@ def plan_coarser(
 
 
 def plan_context(surveys: Sequence[CaseSurvey], axes: Sequence[int]) -> tuple[Context, str]:
-    """Choose the neighbouring slices that the network sees: two, or none for thick slices."""
+    """Choose the neighboring slices that the network sees: two, or none for thick slices."""
     distance = median(slice_mm(surveys, axes))
     if no_units(surveys, axes):
         return Context(), "context: none, the spacing is not known in mm"

@@ -12,9 +12,9 @@ from unet_med.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from unet_med.dataset import CaseSurvey, LabelledCase
+    from unet_med.dataset import CaseSurvey, LabeledCase
 
-    Cases = Sequence[tuple[LabelledCase, CaseSurvey]]
+    Cases = Sequence[tuple[LabeledCase, CaseSurvey]]
 
 MOST_PATIENTS = 12
 """Held out at the most: each is segmented whole every time the weights are judged."""
@@ -87,7 +87,7 @@ def plan_join(cases: Cases, held: Sequence[str]) -> tuple[float | None, str]:
 
 def share_into_folds(
     cases: Cases, n_folds: int, *, seed: int = 0, ignore: int | None = None
-) -> list[LabelledCase]:
+) -> list[LabeledCase]:
     """Give every case a fold, whole patients at a time, folds as equal in cases as they can be.
 
     Folds that a list states for every case are kept.
@@ -157,7 +157,7 @@ def _deal(cases: Cases, n_folds: int, seed: int) -> dict[str, int]:
     return folds
 
 
-def _refuse_lonely_labels(folded: Sequence[LabelledCase], cases: Cases, ignore: int | None) -> None:
+def _refuse_lonely_labels(folded: Sequence[LabeledCase], cases: Cases, ignore: int | None) -> None:
     """Refuse a label that exists in one fold only: its own fold's model never sees it."""
     where: dict[int, set[int | None]] = defaultdict(set)
     for case, (_, survey) in zip(folded, cases, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unet_med.preprocessing.context import Context, context_indices, stack_context
-from unet_med.preprocessing.normalise import Normalisation, normalise
+from unet_med.preprocessing.normalize import Normalization, normalize
 from unet_med.preprocessing.pad import pad_to_multiple
 from unet_med.preprocessing.resample import InPlaneResampler
 from unet_med.preprocessing.statistics import IntensityStatistics, RegionStatistics
@@ -12,10 +12,10 @@ __all__ = [
     "Context",
     "InPlaneResampler",
     "IntensityStatistics",
-    "Normalisation",
+    "Normalization",
     "RegionStatistics",
     "context_indices",
-    "normalise",
+    "normalize",
     "pad_to_multiple",
     "stack_context",
 ]

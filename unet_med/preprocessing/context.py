@@ -1,4 +1,4 @@
-"""Neighbouring slices as extra channels."""
+"""Neighboring slices as extra channels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Context:
 
     Attributes:
         slices: Odd number of slices, 1 = the slice alone.
-        reach_mm: Distance from the centre to the outermost slice; the others lie evenly
+        reach_mm: Distance from the center to the outermost slice; the others lie evenly
             between. Ignored for one slice.
     """
 

@@ -74,10 +74,10 @@ def _linear_weights(size: int, new_size: int) -> sparse.csr_array:
 
     ratio = size / new_size
     width = max(ratio, 1.0)
-    centres = (np.arange(new_size) + 0.5) * ratio - 0.5
-    first = np.floor(centres - width).astype(int)
+    centers = (np.arange(new_size) + 0.5) * ratio - 0.5
+    first = np.floor(centers - width).astype(int)
     taps = first[:, None] + np.arange(int(np.ceil(2 * width)) + 2)[None, :]
-    weights = np.maximum(1.0 - np.abs(taps - centres[:, None]) / width, 0.0)
+    weights = np.maximum(1.0 - np.abs(taps - centers[:, None]) / width, 0.0)
     weights /= weights.sum(axis=1, keepdims=True)
     row = np.broadcast_to(np.arange(new_size)[:, None], taps.shape)
     column = np.clip(taps, 0, size - 1)  # beyond the edge the edge repeats

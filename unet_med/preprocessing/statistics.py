@@ -26,7 +26,7 @@ _INTEGER_LOW, _INTEGER_HIGH = -(1 << 15), (1 << 16) - 1
 
 @dataclass(frozen=True, slots=True)
 class RegionStatistics:
-    """What normalisation needs to know about one channel."""
+    """What normalization needs to know about one channel."""
 
     mean: float
     std: float
@@ -49,7 +49,7 @@ class IntensityStatistics:
         default_factory=lambda: np.zeros(_INTEGER_HIGH - _INTEGER_LOW + 1, np.int64)
     )
     _bins: NDArray[np.float64] | None = None
-    _occupied: NDArray[np.float64] | None = None  # asked for again with every slab normalised
+    _occupied: NDArray[np.float64] | None = None  # asked for again with every slab normalized
 
     def add(self, plane: NDArray[np.float32]) -> None:
         """Count the voxels of one plane of the file.
@@ -106,7 +106,7 @@ class IntensityStatistics:
         """
         bins = self._table()
         if bins.size == 0:
-            msg = "the scan has no finite voxel: nothing to normalise; check the file"
+            msg = "the scan has no finite voxel: nothing to normalize; check the file"
             raise VolumeError(msg)
         if _spread(bins) == 0:
             value = bins[1, 0] / bins[0, 0]
@@ -133,7 +133,7 @@ class IntensityStatistics:
         """
         bins = self._table()
         if bins.size == 0:
-            msg = "the scan has no finite voxel: nothing to normalise; check the file"
+            msg = "the scan has no finite voxel: nothing to normalize; check the file"
             raise VolumeError(msg)
         cumulative = np.cumsum(bins[0])
         index = int(np.searchsorted(cumulative, cumulative[-1] * percent / 100.0))

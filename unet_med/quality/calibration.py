@@ -98,7 +98,7 @@ def fit_temperature(
 ) -> float:
     """Return the temperature under which the true labels are likeliest.
 
-    It minimises the mean negative log likelihood of the truth. For softmax that is convex in
+    It minimizes the mean negative log likelihood of the truth. For softmax that is convex in
     1/T, so there is one minimum. Labels do not depend on the temperature.
 
     Args:

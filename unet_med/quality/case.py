@@ -93,7 +93,7 @@ class Quality:
         score: Estimate in 0 … 1 of how good the slice is; NaN where the label is not in it.
         expected_dice: Dice that the probabilities lead to expect; NaN as above.
         entropy: Mean entropy of the label's voxels; NaN as above.
-        neighbour_dice: Dice with the more similar neighbour; NaN as above.
+        neighbor_dice: Dice with the more similar neighbor; NaN as above.
         area_mm2: Area of the label.
         labels: One entry per label.
         look_at: "Look at these slices first, because …", worst first.
@@ -106,14 +106,14 @@ class Quality:
     score: Table
     expected_dice: Table
     entropy: Table
-    neighbour_dice: Table
+    neighbor_dice: Table
     area_mm2: Table
     labels: tuple[LabelQuality, ...]
     look_at: tuple[Doubt, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready content."""
-        tables = ("score", "expected_dice", "entropy", "neighbour_dice", "area_mm2")
+        tables = ("score", "expected_dice", "entropy", "neighbor_dice", "area_mm2")
         return {
             "temperature": self.temperature,
             "slice_axis": self.slice_axis,

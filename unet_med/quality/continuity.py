@@ -1,4 +1,4 @@
-"""What neighbouring slices say about each other: no probabilities, labels only."""
+"""What neighboring slices say about each other: no probabilities, labels only."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ SMALL = 0.1
 """Share of a label's usual area; a gap next to smaller areas is the end of something thin."""
 
 WINDOW = 5
-"""Slices looked at on each side when an area is compared with its neighbours'."""
+"""Slices looked at on each side when an area is compared with its neighbors'."""
 
 JUMP = 1.5
-"""Factor by which an area may lie beyond its neighbours' before it is called a jump."""
+"""Factor by which an area may lie beyond its neighbors' before it is called a jump."""
 
 
-def neighbour_dice(area: Column, shared: Column) -> Column:
-    """Return the Dice of each slice's mask with the more similar of its two neighbours'.
+def neighbor_dice(area: Column, shared: Column) -> Column:
+    """Return the Dice of each slice's mask with the more similar of its two neighbors'.
 
-    The more similar one, because the neighbours of a single bad slice are themselves fine.
+    The more similar one, because the neighbors of a single bad slice are themselves fine.
 
     Args:
         area: Voxels of the label per slice, (n,).
         shared: Voxels shared with the last slice before that has the label, (n,).
 
     Returns:
-        (n,) in [0, 1]; NaN where the slice has no voxel; 0 where neither neighbour has one. A
+        (n,) in [0, 1]; NaN where the slice has no voxel; 0 where neither neighbor has one. A
         scan of one slice gives 1: nothing speaks against it.
 
     Example:
-        >>> neighbour_dice(np.array([4.0, 6.0, 0.0]), np.array([0.0, 4.0, 0.0])).tolist()
+        >>> neighbor_dice(np.array([4.0, 6.0, 0.0]), np.array([0.0, 4.0, 0.0])).tolist()
         [0.8, 0.8, nan]
     """
     if len(area) == 1:
@@ -74,15 +74,15 @@ def gaps(area: Column, shared: Column) -> Flags:
 
 
 def area_ratio(area: Column) -> Column:
-    """Return how far each area lies beyond its neighbours', (n,).
+    """Return how far each area lies beyond its neighbors', (n,).
 
-    The neighbours' area on each side is the median of those of the next `WINDOW` slices that
+    The neighbors' area on each side is the median of those of the next `WINDOW` slices that
     have the label. An area between the two sides' is as it should be, 1; above both, the ratio
     to the larger, > 1; below both, the ratio to the smaller, < 1. Where one side has no
-    neighbours, at the end of an organ or of the scan, any area may be right.
+    neighbors, at the end of an organ or of the scan, any area may be right.
 
     Returns:
-        Ratios > 0; 1 also where the slice has no voxel or no neighbour.
+        Ratios > 0; 1 also where the slice has no voxel or no neighbor.
 
     Example:
         >>> area_ratio(np.array([100.0, 110, 40, 120, 130])).round(2).tolist()

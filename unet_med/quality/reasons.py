@@ -22,7 +22,7 @@ UNSURE = 0.4
 """Mean entropy from which the network is called unsure."""
 
 UNLIKE = 0.6
-"""Dice with the neighbours below which a slice is called unlike them."""
+"""Dice with the neighbors below which a slice is called unlike them."""
 
 LOW = 0.8
 """Expected Dice below which it is named as a reason."""
@@ -113,9 +113,9 @@ class _Explainer:
         entropy = self._tables["entropy"][index]
         if entropy > UNSURE:
             yield f"the network is unsure (entropy {entropy:.2f} of 1)"
-        neighbour = self._tables["neighbour_dice"][index]
-        if neighbour < UNLIKE:
-            yield f"unlike both neighbouring slices (Dice {neighbour:.2f})"
+        neighbor = self._tables["neighbor_dice"][index]
+        if neighbor < UNLIKE:
+            yield f"unlike both neighboring slices (Dice {neighbor:.2f})"
         ratio = self._ratios[index]
         if not 1.0 / JUMP <= ratio <= JUMP:
             yield f"area {ratio:.1f} times that of the slices around"

@@ -22,12 +22,12 @@ class SliceRuns:
     """Runs of consecutive slices, numbered in reading order, background left out.
 
     Slices lie one after the other in one row of pixels, each row and each slice followed by
-    background, so that every neighbour of a pixel lies at a fixed distance and none is that of
+    background, so that every neighbor of a pixel lies at a fixed distance and none is that of
     another row. What lies around all labels is cut off first.
 
     Args:
         labels: Label values (m, H, W), 0 = background.
-        n_joined: How many of the first slices `touching` leaves out; they count as neighbours.
+        n_joined: How many of the first slices `touching` leaves out; they count as neighbors.
     """
 
     def __init__(self, labels: NDArray[np.integer], *, n_joined: int = 0) -> None:

@@ -134,7 +134,7 @@ class Tallying:
         return likely, doubt
 
     def add_labels(self, start: int, labels: NDArray[np.integer]) -> None:
-        """Count what slices of the mask tell by themselves and beside their neighbours.
+        """Count what slices of the mask tell by themselves and beside their neighbors.
 
         Args:
             start: Index of the first; every slice comes once, in order.

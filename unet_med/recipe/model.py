@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unet_med._files import write_json
 from unet_med.errors import RecipeError
-from unet_med.preprocessing import Context, Normalisation
+from unet_med.preprocessing import Context, Normalization
 from unet_med.recipe.decoding import decode, load_json, refuse_newer
 from unet_med.recipe.mirrors import MirrorAxis, mirror_problems, parse_tta
 from unet_med.recipe.postprocessing import LabelRule, rule_problems
@@ -48,7 +48,7 @@ class Channel:
 
     name: str
     modality: str = "n/a"
-    normalisation: Normalisation = field(default_factory=Normalisation)
+    normalization: Normalization = field(default_factory=Normalization)
 
 
 @dataclass(frozen=True, slots=True)

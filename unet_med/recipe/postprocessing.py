@@ -17,10 +17,10 @@ class LabelRule:
     """How one label is cleaned, in this order.
 
     Attributes:
-        min_component_ml: Remove components smaller than this many millilitres.
+        min_component_ml: Remove components smaller than this many milliliters.
         largest_component: Keep the largest component only; of equal ones, the first in the file.
         fill_holes: Give the label those background voxels that it encloses in 3D.
-        connectivity: Voxels of one component touch by ``faces`` (6 neighbours), also by
+        connectivity: Voxels of one component touch by ``faces`` (6 neighbors), also by
             ``edges`` (18) or also by ``corners`` (26). Holes are connected the other way: by
             corners with ``faces``, else by faces.
     """

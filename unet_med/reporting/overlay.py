@@ -1,4 +1,4 @@
-"""A picture of one slice: the scan in grey, the prediction filled, the reference outlined."""
+"""A picture of one slice: the scan in gray, the prediction filled, the reference outlined."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from unet_med.reporting.scene import SliceScene
 
-LABEL_COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442")
-"""Told apart by colour-blind people too; repeated when there are more labels.
+LABEL_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442")
+"""Told apart by color-blind people too; repeated when there are more labels.
 
 Source: Okabe and Ito, "Color Universal Design", 2008, without black.
 """
 
-GREY_PERCENTILES = (0.5, 99.5)
+GRAY_PERCENTILES = (0.5, 99.5)
 """Values shown as black and white: a few extreme voxels would hide the rest."""
 
 FILL_OPACITY = 0.5
@@ -62,7 +62,7 @@ def write_overlay(
 
     labels = _labels_to_show(scene, label_names)
     everything = dict.fromkeys([*label_names, *labels])
-    colours = {value: LABEL_COLOURS[n % len(LABEL_COLOURS)] for n, value in enumerate(everything)}
+    colors = {value: LABEL_COLORS[n % len(LABEL_COLORS)] for n, value in enumerate(everything)}
     height_mm, width_mm = _size_mm(scene)
     panel_width = _WIDTH_INCHES * (1 - 2 * _MARGIN) / (2 + _GAP)
     height = panel_width * min(1.6, max(0.5, height_mm / width_mm)) + 2 * _TEXT_INCHES
@@ -71,11 +71,11 @@ def write_overlay(
     plain, overlaid = figure.subplots(1, 2)
     for axes in (plain, overlaid):
         _draw_image(axes, scene)
-    _draw_masks(overlaid, scene, colours)
+    _draw_masks(overlaid, scene, colors)
     # Names come from files and may hold dollar signs, which are no formulas.
     figure.suptitle(title, fontsize=11, y=1 - 0.4 * _TEXT_INCHES / height, parse_math=False)
     words = _words(labels, label_names, dice, score_name)
-    handles = [_legend_entry(colours[value], words[value]) for value in labels]
+    handles = [_legend_entry(colors[value], words[value]) for value in labels]
     if handles:
         legend = figure.legend(
             handles=handles, loc="lower center", ncols=_LEGEND_COLUMNS, fontsize=9, frameon=False
@@ -108,7 +108,7 @@ def _size_mm(scene: SliceScene) -> tuple[float, float]:
 def _draw_image(axes: Any, scene: SliceScene) -> None:  # noqa: ANN401 - matplotlib is untyped here
     height_mm, width_mm = _size_mm(scene)
     finite = scene.image[np.isfinite(scene.image)]
-    low, high = np.percentile(finite, GREY_PERCENTILES) if finite.size else (0.0, 1.0)
+    low, high = np.percentile(finite, GRAY_PERCENTILES) if finite.size else (0.0, 1.0)
     axes.imshow(
         scene.image,
         cmap="gray",
@@ -135,10 +135,10 @@ def _draw_image(axes: Any, scene: SliceScene) -> None:  # noqa: ANN401 - matplot
         )
 
 
-def _draw_masks(axes: Any, scene: SliceScene, colours: Mapping[int, str]) -> None:  # noqa: ANN401
+def _draw_masks(axes: Any, scene: SliceScene, colors: Mapping[int, str]) -> None:  # noqa: ANN401
     height_mm, width_mm = _size_mm(scene)
     axes.imshow(
-        _filled(scene.prediction, colours),
+        _filled(scene.prediction, colors),
         origin="lower",
         extent=(0, width_mm, 0, height_mm),
         interpolation="nearest",
@@ -149,21 +149,21 @@ def _draw_masks(axes: Any, scene: SliceScene, colours: Mapping[int, str]) -> Non
     # A border of background closes outlines at the edge of the picture.
     y = (np.arange(scene.image.shape[0] + 2) - 0.5) * rows_mm
     x = (np.arange(scene.image.shape[1] + 2) - 0.5) * columns_mm
-    for value, colour in colours.items():
+    for value, color in colors.items():
         inside = np.pad(scene.reference == value, 1)
         if inside.any():
-            axes.contour(x, y, inside.astype(np.float32), [0.5], colors=[colour], linewidths=0.9)
+            axes.contour(x, y, inside.astype(np.float32), [0.5], colors=[color], linewidths=0.9)
     axes.set_xlim(0, width_mm)
     axes.set_ylim(0, height_mm)
 
 
-def _filled(labels: NDArray[np.int64], colours: Mapping[int, str]) -> NDArray[np.float32]:
-    """Return labels as half-transparent colours (H, W, 4)."""
+def _filled(labels: NDArray[np.int64], colors: Mapping[int, str]) -> NDArray[np.float32]:
+    """Return labels as half-transparent colors (H, W, 4)."""
     from matplotlib.colors import to_rgb
 
     rgba = np.zeros((*labels.shape, 4), np.float32)
-    for value, colour in colours.items():
-        rgba[labels == value] = (*to_rgb(colour), FILL_OPACITY)
+    for value, color in colors.items():
+        rgba[labels == value] = (*to_rgb(color), FILL_OPACITY)
     return rgba
 
 
@@ -181,7 +181,7 @@ def _words(
     return {value: f"{word} · {said.get(value, 'not here')}" for value, word in words.items()}
 
 
-def _legend_entry(colour: str, text: str) -> Any:  # noqa: ANN401 - matplotlib is untyped here
+def _legend_entry(color: str, text: str) -> Any:  # noqa: ANN401 - matplotlib is untyped here
     from matplotlib.patches import Patch
 
-    return Patch(color=colour, label=text)
+    return Patch(color=color, label=text)

@@ -75,7 +75,7 @@ def _pages(report: Report, pictures: PictureStore) -> Iterator[str]:
 def _write_case(
     report: Report, pictures: PictureStore, *, case: str, names: dict[str, str], folder: Path
 ) -> None:
-    """Write the page of one case, with ways to its neighbours."""
+    """Write the page of one case, with ways to its neighbors."""
     alone = replace(
         report,
         rows=tuple(row for row in report.rows if row.case == case),

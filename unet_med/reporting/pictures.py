@@ -222,5 +222,5 @@ def _facts(volumes: CaseVolumes, pictures: dict[str, Any]) -> dict[str, list[Any
         size = "every voxel" if image["factor"] == 1 else (
             f"means of {image['factor']} × {image['factor']} voxels in the plane of the slices"
         )  # fmt: skip
-        facts.append(["scan on this page", f"{size}, 256 grey levels, lossy: for orientation only"])
+        facts.append(["scan on this page", f"{size}, 256 gray levels, lossy: for orientation only"])
     return {"facts": facts, "notes": notes}

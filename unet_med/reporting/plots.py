@@ -58,7 +58,7 @@ def curve_chart(styles: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for number, style in enumerate(styles[:MOST_CURVES]):
         source = ColumnDataSource({"x": [], "y": [], "reference": []}, name=f"curve {number}")
         on, off = style["dash"]
-        line = {"line_color": style["colour"], "source": source}
+        line = {"line_color": style["color"], "source": source}
         chart.line("x", "reference", line_width=4, line_alpha=0.35, name=f"other {number}", **line)
         chart.line(
             "x",
@@ -74,7 +74,7 @@ def curve_chart(styles: Sequence[dict[str, Any]]) -> dict[str, Any]:
             source=ColumnDataSource({"x": [], "y": []}, name=f"dots {number}"),
             marker=style["marker"],
             size=6,
-            color=style["colour"],
+            color=style["color"],
             name=f"marks {number}",
         )
     chart.add_layout(
@@ -130,14 +130,14 @@ def cohort_chart(names: Sequence[str]) -> dict[str, Any]:
     return dict(json_item(chart))
 
 
-def _paint(chart: Any, colours: dict[str, str]) -> None:  # noqa: ANN401 - bokeh is untyped here
+def _paint(chart: Any, colors: dict[str, str]) -> None:  # noqa: ANN401 - bokeh is untyped here
     chart.toolbar.logo = None
-    chart.background_fill_color = chart.border_fill_color = colours["background"]
-    chart.outline_line_color = colours["grid"]
-    chart.grid.grid_line_color = colours["grid"]
+    chart.background_fill_color = chart.border_fill_color = colors["background"]
+    chart.outline_line_color = colors["grid"]
+    chart.grid.grid_line_color = colors["grid"]
     for axis in chart.axis:
-        axis.major_label_text_color = axis.axis_label_text_color = colours["ink"]
-        axis.axis_line_color = axis.major_tick_line_color = colours["ink"]
+        axis.major_label_text_color = axis.axis_label_text_color = colors["ink"]
+        axis.axis_line_color = axis.major_tick_line_color = colors["ink"]
         axis.minor_tick_line_color = None
         axis.axis_label_text_font_style = "normal"
 

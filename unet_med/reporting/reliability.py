@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unet_med._files import atomic_path
-from unet_med.reporting.overlay import LABEL_COLOURS
+from unet_med.reporting.overlay import LABEL_COLORS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from unet_med.segmenter import Calibration
 
 _DPI = 130
-_MARKERS = "osD^vP*X"  # told apart in grey as well
+_MARKERS = "osD^vP*X"  # told apart in gray as well
 
 
 def write_reliability(calibration: Calibration, path: Path) -> None:
@@ -53,7 +53,7 @@ def _draw(panel: Any, label: dict[str, Any], when: str, number: int) -> None:  #
     panel.plot(
         [cell["probability"] for cell in filled],
         [cell["found"] for cell in filled],
-        color=LABEL_COLOURS[number % len(LABEL_COLOURS)],
+        color=LABEL_COLORS[number % len(LABEL_COLORS)],
         marker=_MARKERS[number % len(_MARKERS)],
         label=label["label_name"],
     )

@@ -1,7 +1,7 @@
 """A scan as pictures for a page: 8 bits a voxel, lossy, good for the eye and for nothing else.
 
 Values become 256 codes whose steps are finer where voxels are many, so that a narrow window, such
-as that of soft tissue in CT, keeps its grey levels. Masks never go this way.
+as that of soft tissue in CT, keeps its gray levels. Masks never go this way.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FINE_BINS = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class GreyScale:
+class GrayScale:
     """What the 256 codes mean.
 
     Attributes:
@@ -56,7 +56,7 @@ class GreyScale:
     window: tuple[float, float]
 
     @classmethod
-    def of(cls, sample: NDArray[np.float32]) -> GreyScale:
+    def of(cls, sample: NDArray[np.float32]) -> GrayScale:
         """Choose codes by the values of some slices."""
         finite = sample[np.isfinite(sample)].astype(np.float64)
         if not finite.size:
@@ -98,7 +98,7 @@ def scan_sheets(scan: Volume, layout: SliceLayout) -> dict[str, Any]:
     n_slices = layout.n_slices(scan.geometry)
     chosen = np.unique(np.linspace(0, n_slices - 1, _SAMPLED_SLICES).astype(int))
     sample = np.concatenate([_slices(scan, layout, n, stop=n + 1) for n in chosen])
-    scale = GreyScale.of(sample)
+    scale = GrayScale.of(sample)
     factor = _factor(scale.encode(sample), scale=scale, sample=sample, n_slices=n_slices)
     rows, columns = (-(-size // factor) for size in sample.shape[1:])
     per_sheet = max(1, min(_SHEET_PIXELS // (rows * columns), _LONGEST_SIDE // rows, n_slices))
@@ -139,7 +139,7 @@ def _slices(scan: Volume, layout: SliceLayout, start: int, *, stop: int) -> NDAr
     return layout.to_slices(slab)
 
 
-def _factor(codes: Codes, *, scale: GreyScale, sample: NDArray[np.float32], n_slices: int) -> int:
+def _factor(codes: Codes, *, scale: GrayScale, sample: NDArray[np.float32], n_slices: int) -> int:
     """Return the smallest reduction that keeps all pictures below `SHEETS_BYTES`."""
     for factor in itertools.count(1):
         if factor > 1:

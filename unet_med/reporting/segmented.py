@@ -39,12 +39,12 @@ _CURVES = (
     ("score", "quality score (0 bad, 1 good)", 3, 1.0),
     ("expected_dice", "expected Dice", 3, 1.0),
     ("entropy", "entropy (0 certain, 1 undecided)", 3, 1.0),
-    ("neighbour_dice", "Dice with the neighbouring slices", 3, 1.0),
+    ("neighbor_dice", "Dice with the neighboring slices", 3, 1.0),
     ("area_mm2", "area in mm²", 1, None),
 )
 
 _QUALITY_WORDS = (
-    "how good a slice looks, from the network's own probabilities and its neighbours: no Dice, "
+    "how good a slice looks, from the network's own probabilities and its neighbors: no Dice, "
     "and it can be wrong, above all for what the network never saw"
 )
 _CONVENTIONS = (

@@ -1,4 +1,4 @@
-"""How right a bundle's probabilities are on labelled scans, and its temperature."""
+"""How right a bundle's probabilities are on labeled scans, and its temperature."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def calibrate(
     max_voxels: int = MAX_SAMPLE,
     progress: Progress | None = None,
 ) -> Calibration:
-    """Fit the temperature of a bundle on labelled scans that it was not trained on.
+    """Fit the temperature of a bundle on labeled scans that it was not trained on.
 
     The network runs once over every scan; a fixed number of voxels, the same in every slice, is
     kept. Nothing is written.
@@ -110,7 +110,7 @@ def calibrate(
         VolumeError, GeometryError, LabelError: A scan or a reference cannot be used.
     """
     if segmenter.others or not cases:
-        msg = "calibration needs labelled scans and one bundle, not an ensemble"
+        msg = "calibration needs labeled scans and one bundle, not an ensemble"
         raise InputError(msg)
     n_slices = sum(_count_slices(paths[0], segmenter) for paths, _ in cases)
     sample = VoxelSample(n_slices, max_voxels=max_voxels)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from unet_med.backends import SlicePredictor
     from unet_med.geometry import SliceLayout
     from unet_med.inference import PostprocessingReport
-    from unet_med.preprocessing import IntensityStatistics, Normalisation
+    from unet_med.preprocessing import IntensityStatistics, Normalization
     from unet_med.segmenter.members import Member
     from unet_med.segmenter.segmenter import Segmenter
     from unet_med.volumes import InputFiles, Volume
@@ -234,8 +234,8 @@ class OpenCase:
         return Strand(pipeline, _rules(member), member.predictor)
 
 
-def _rules(member: Member) -> tuple[Normalisation, ...]:
-    return tuple(channel.normalisation for channel in member.bundle.recipe.channels)
+def _rules(member: Member) -> tuple[Normalization, ...]:
+    return tuple(channel.normalization for channel in member.bundle.recipe.channels)
 
 
 def _warnings(volume: Volume, nonfinite_voxels: int) -> tuple[str, ...]:

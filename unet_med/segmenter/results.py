@@ -28,7 +28,7 @@ class CaseFacts:
     Attributes:
         volume: The scan; its header is the mask's header.
         label_names: Label value to name.
-        volumes_ml: Volume per label name in millilitres.
+        volumes_ml: Volume per label name in milliliters.
         seconds: Seconds per stage: open, statistics, read, network, restore (logits back to the
             scan's grid), average (of an ensemble), labels, quality, postprocessing, write; stages
             overlap, ``total`` is what passed.
@@ -114,7 +114,7 @@ class VoxelCount:
             self._voxels[value] += int(np.count_nonzero(labels == value))
 
     def volumes_ml(self, geometry: Geometry) -> dict[str, float]:
-        """Return the volume per label name in millilitres; labels of one name are added."""
+        """Return the volume per label name in milliliters; labels of one name are added."""
         volumes = dict.fromkeys(self._names.values(), 0.0)
         for value, name in self._names.items():
             volumes[name] += self._voxels[value] * geometry.voxel_ml

@@ -39,7 +39,7 @@ class AugmentationSettings:
         mirror: Probability per allowed axis.
         gamma: Probability per channel; |log gamma| up to ``gamma_log``.
         contrast: Probability per channel; factor e^±``contrast_log`` and shift ±``brightness``.
-        noise: Probability; standard deviation up to ``noise_max`` of normalised units.
+        noise: Probability; standard deviation up to ``noise_max`` of normalized units.
         blur: Probability; sigma 0.4 to ``blur_max`` pixels.
         coarse: Probability; pixels up to ``coarse_max`` times as large.
         bias: Probability; log field with a standard deviation up to ``bias_log``.
@@ -200,10 +200,10 @@ def _vary(
         # One plane of numbers a channel; the context has noise of its own.
         noise = rng.standard_normal(crop.shape, dtype=np.float32)
         crop = crop + strengths[3] * settings.noise_max * torch.from_numpy(noise)
-    return _recoloured(crop, rng, settings)
+    return _recolored(crop, rng, settings)
 
 
-def _recoloured(
+def _recolored(
     crop: torch.Tensor, rng: np.random.Generator, settings: AugmentationSettings
 ) -> torch.Tensor:
     """Change contrast, brightness and gamma per channel, the same over the context."""

@@ -108,7 +108,7 @@ class SliceBatches(Dataset[Batch]):
             crop=plan.crop or _whole_slices(self.data, recipe.network.multiple),
             n_channels=len(recipe.channels),
             **_mirrored(recipe, plan),
-            has_bias=all(c.normalisation.method != "fixed" for c in recipe.channels),
+            has_bias=all(c.normalization.method != "fixed" for c in recipe.channels),
         )
         share = plan.foreground_share
         self.drawer = PlaceDrawer(list(data), self.form.crop, foreground_share=share)

@@ -1,4 +1,4 @@
-"""The files of a bundle around its weights: configs, metadata and a licence to be filled in."""
+"""The files of a bundle around its weights: configs, metadata and a license to be filled in."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _DATASETS = {
 """What the configs of a trained bundle ask for."""
 
 LICENSE = """\
-No licence has been chosen for this bundle: its weights and its training data belong to whoever
-made them. Replace this text by the licence under which you pass the bundle on.
+No license has been chosen for this bundle: its weights and its training data belong to whoever
+made them. Replace this text by the license under which you pass the bundle on.
 """
 
 

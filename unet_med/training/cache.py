@@ -1,7 +1,7 @@
-"""Every case read once: normalised, resampled slices on disk, mapped into memory.
+"""Every case read once: normalized, resampled slices on disk, mapped into memory.
 
 The steps are those of inference (`VolumeSlices`, `SlicePipeline`): the same orientation,
-whole-volume statistics, normalisation and in-plane resampling. Context is stacked when a slice
+whole-volume statistics, normalization and in-plane resampling. Context is stacked when a slice
 is drawn, so each slice is stored once.
 """
 
@@ -38,7 +38,7 @@ FORMAT = "1"
 """Part of every key: raised when files of an earlier version must not be used."""
 
 HALF_LIMIT = 60000.0
-"""Normalised values beyond are cut: float16 ends at 65504."""
+"""Normalized values beyond are cut: float16 ends at 65504."""
 
 _SLAB_PIXELS = 1 << 21
 
@@ -110,7 +110,7 @@ class SliceCache:
         parts = {
             "format": FORMAT,
             "files": InputFiles.digest([*paths, label]).sha256,
-            "channels": [asdict(channel.normalisation) for channel in self.recipe.channels],
+            "channels": [asdict(channel.normalization) for channel in self.recipe.channels],
             "axis": self.recipe.slice_axis,
             "spacing": self.recipe.in_plane_spacing_mm,
             "context": asdict(self.recipe.context),
@@ -151,7 +151,7 @@ class SliceCache:
     def _fill(self, folder: Path, scan: Volume, label: Volume) -> None:
         """Write the arrays slab by slab: memory does not grow with the scan."""
         pipeline = SlicePipeline.for_scan(self.recipe, scan.geometry)
-        rules = tuple(channel.normalisation for channel in self.recipe.channels)
+        rules = tuple(channel.normalization for channel in self.recipe.channels)
         source = VolumeSlices(scan, pipeline.layout, rules, volume_statistics(scan))
         n_slices, n_channels = source.n_slices, len(rules)
         rows, columns = pipeline.resampler.network_shape
@@ -185,7 +185,7 @@ def resample_codes(plane: NDArray[np.uint8], resampler: InPlaneResampler) -> NDA
     """Return the codes (H, W) of a slice at the network's spacing, (H', W').
 
     Each code's mask is resampled as intensities are, and the largest share wins: a pixel of the
-    coarser grid gets what most of it is, where the nearest neighbour would take what lies in its
+    coarser grid gets what most of it is, where the nearest neighbor would take what lies in its
     middle and break thin structures. Equal shares go to the lower code.
     """
     if plane.shape == resampler.network_shape:

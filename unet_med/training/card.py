@@ -51,14 +51,14 @@ class CardFacts:
             ``held-out, then joined``: the same until the run's last part, which trained on them;
             ``out-of-fold``: each case by the model of a fold that had not seen it.
         command: The command line.
-        licence: Of weights and data.
+        license: Of weights and data.
         remarks: Further sentences.
     """
 
     scores: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     kind: Kind = "held-out"
     command: str = ""
-    licence: str = NOT_STATED
+    license: str = NOT_STATED
     remarks: tuple[str, ...] = ()
 
 
@@ -123,7 +123,7 @@ def model_card(recipe: Recipe, plan: TrainingPlan, facts: CardFacts) -> str:
         "## Where it was never tried\n\n" + _never_tried(recipe, plan),
         "## How it was planned\n\n" + _bullets(plan.notes or ("no notes",)),
         "## How it was made\n\n" + _made(plan, facts),
-        "## Licence\n\n" + _licence(facts.licence),
+        "## License\n\n" + _license(facts.license),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -213,9 +213,9 @@ def _made(plan: TrainingPlan, facts: CardFacts) -> str:
     )
 
 
-def _licence(licence: str) -> str:
-    if licence != NOT_STATED:
-        return licence
+def _license(text: str) -> str:
+    if text != NOT_STATED:
+        return text
     return (
         f"{NOT_STATED}. Weights and data belong to whoever made them: state here and in `LICENSE` "
         "under which terms they may be used before passing the bundle on."

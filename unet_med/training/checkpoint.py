@@ -42,7 +42,7 @@ def run_digest(recipe: Recipe, plan: TrainingPlan) -> str:
 
 
 class Checkpoint:
-    """Weights, their average, the optimiser and the history, written whole or not at all.
+    """Weights, their average, the optimizer and the history, written whole or not at all.
 
     There are no random numbers to keep: every batch is drawn from the seed and its step.
 
@@ -86,7 +86,7 @@ class Checkpoint:
         write_tensors(content, self.path)
 
     def load(self, pace: Pace) -> tuple[int, History]:
-        """Fill network, average and optimiser.
+        """Fill network, average and optimizer.
 
         Args:
             pace: Of the run that goes on.

@@ -1,4 +1,4 @@
-"""Random contrast: a table from (class, grey level) to intensity."""
+"""Random contrast: a table from (class, gray level) to intensity."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from unet_med.training.source import Source
 
 SMALLEST_GAP = 10.0
-"""Tissues whose means are nearer, in grey levels, are moved as one."""
+"""Tissues whose means are nearer, in gray levels, are moved as one."""
 
 
 def draw_table(source: Source, settings: SlabSettings, draw: Draw) -> torch.Tensor:
     """Draw the intensities of one scan.
 
     Args:
-        source: Gives the mean grey level of each class.
+        source: Gives the mean gray level of each class.
         settings: Probabilities and ranges.
         draw: Random numbers.
 
@@ -77,7 +77,7 @@ def _curve(means: torch.Tensor, targets: torch.Tensor, levels: torch.Tensor) -> 
 def _drawn_tissues(means: torch.Tensor, n_labels: int, draw: Draw) -> torch.Tensor:
     """Draw the tissues' means in the source's order, the brightest as bright as it was.
 
-    Ascending classes of a T1 scan stay ascending: fluid below grey below white matter.
+    Ascending classes of a T1 scan stay ascending: fluid below gray below white matter.
     """
     order = means[1 : n_labels + 1].argsort()
     value = float(means[1 : n_labels + 1].max())

@@ -1,4 +1,4 @@
-"""Random scans of labelled heads, drawn by seed, step and number."""
+"""Random scans of labeled heads, drawn by seed, step and number."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SlabDraws:
         Args:
             data: One dictionary a case.
             read: Reads a case.
-            recipe: Context, in-plane spacing and normalisation of the network's input.
+            recipe: Context, in-plane spacing and normalization of the network's input.
             settings: How strongly scans are varied.
             slices_per_scan: Slabs per scan.
             folds_per_case: Versions of every case with random folds; needs labels 1 to 3.
@@ -55,7 +55,7 @@ class SlabDraws:
         self.format = SlabFormat(
             context=recipe.context,
             in_plane_mm=recipe.in_plane_spacing_mm or 1.0,
-            normalisation=recipe.channels[0].normalisation,
+            normalization=recipe.channels[0].normalization,
         )
         self.settings = settings
         self.slices_per_scan = slices_per_scan

@@ -23,7 +23,7 @@ BIAS_NODES = 4
 
 @dataclass(frozen=True, slots=True)
 class Deformation:
-    """Maps scan coordinates (mm from the centre) to source coordinates (mm from its centre).
+    """Maps scan coordinates (mm from the center) to source coordinates (mm from its center).
 
     Attributes:
         matrix: Linear part, (3, 3), x y z order.

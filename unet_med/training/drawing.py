@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unet_med.training.cache import CachedCase
 
 JITTER = 0.25
-"""A crop for a labelled pixel has it within this share of its sides from its middle."""
+"""A crop for a labeled pixel has it within this share of its sides from its middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Place:
 
 
 class PlaceDrawer:
-    """Draws crops: a share of them on labelled pixels, the labels in turn, the rest anywhere."""
+    """Draws crops: a share of them on labeled pixels, the labels in turn, the rest anywhere."""
 
     def __init__(
         self, cases: Sequence[CachedCase], crop: tuple[int, int], *, foreground_share: float
@@ -43,7 +43,7 @@ class PlaceDrawer:
         Args:
             cases: The training cases.
             crop: Rows and columns.
-            foreground_share: Share of crops on labelled pixels.
+            foreground_share: Share of crops on labeled pixels.
 
         Raises:
             InputError: No slice of any case holds a label.

@@ -1,8 +1,8 @@
 """Random folds: brains whose tissue borders no template has.
 
-Average templates have blurred, always equal folds. Sheets of fluid lined with grey matter, cut
+Average templates have blurred, always equal folds. Sheets of fluid lined with gray matter, cut
 into the outer brain along the zero levels of a smooth random field, make the network
-tell tissues by intensity and by their neighbourhood instead of by their usual place.
+tell tissues by intensity and by their neighborhood instead of by their usual place.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from unet_med.training.source import N_LEVELS, Source
 if TYPE_CHECKING:
     from unet_med.training.randomness import Draw
 
-FLUID, GREY, WHITE = 1, 2, 3
+FLUID, GRAY, WHITE = 1, 2, 3
 LEVEL_DEVIATION = 4.0
-"""Grey-level noise of repainted voxels, so that no tissue is perfectly flat."""
+"""Gray-level noise of repainted voxels, so that no tissue is perfectly flat."""
 
 BLUR_VOXELS = (0.4, 0.9)
 """Painted folds are blurred by a Gaussian of this many voxels: a border is a mixture."""
@@ -34,7 +34,7 @@ def folded_versions(source: Source, count: int, draw: Draw) -> list[Source]:
     """Return versions of a source with random folds.
 
     Args:
-        source: Labels 1 fluid, 2 grey, 3 white matter; left as it is.
+        source: Labels 1 fluid, 2 gray, 3 white matter; left as it is.
         count: Number of versions.
         draw: Random numbers.
 
@@ -49,12 +49,12 @@ def folded_versions(source: Source, count: int, draw: Draw) -> list[Source]:
 
 
 def _is_t1(source: Source) -> bool:
-    fluid, grey, white = source.class_means[FLUID : WHITE + 1].tolist()
-    return bool(0 < fluid < grey < white)
+    fluid, gray, white = source.class_means[FLUID : WHITE + 1].tolist()
+    return bool(0 < fluid < gray < white)
 
 
 def _folded(source: Source, depth: np.ndarray, draw: Draw) -> Source:
-    """Paint the folds, blur them as a scan does, and label them as the source is labelled."""
+    """Paint the folds, blur them as a scan does, and label them as the source is labeled."""
     labels = source.labels.numpy()
     brain = labels > 0
     new = _folded_labels(labels, depth, draw)
@@ -64,7 +64,7 @@ def _folded(source: Source, depth: np.ndarray, draw: Draw) -> Source:
     share = ndimage.gaussian_filter((new != labels).astype(np.float32), sigma)
     mixed = levels + share * (ndimage.gaussian_filter(painted, sigma) - levels)
     changed = brain & (share > SMALLEST_SHARE)
-    borders = [_border(source, *pair) for pair in ((FLUID, GREY), (GREY, WHITE))]
+    borders = [_border(source, *pair) for pair in ((FLUID, GRAY), (GRAY, WHITE))]
     folded = labels.copy()
     folded[changed] = FLUID + np.digitize(mixed[changed], borders)
     noise = draw.normal(int(changed.sum())).numpy() * LEVEL_DEVIATION * share[changed]
@@ -77,7 +77,7 @@ def _folded(source: Source, depth: np.ndarray, draw: Draw) -> Source:
 
 
 def _border(source: Source, darker: int, brighter: int) -> float:
-    """Return the grey level that parts two tissues of a source with the fewest voxels wrong."""
+    """Return the gray level that parts two tissues of a source with the fewest voxels wrong."""
     counts = np.bincount(source.index.numpy().ravel(), minlength=(brighter + 1) * N_LEVELS)
     below, above = (counts[c * N_LEVELS : (c + 1) * N_LEVELS] for c in (darker, brighter))
     wrong = np.cumsum(above) - np.cumsum(below)
@@ -90,16 +90,16 @@ def _folded_labels(labels: np.ndarray, depth: np.ndarray, draw: Draw) -> np.ndar
     # A field of unit deviation over nodes h mm apart climbs by about 1 in h/1.5 mm.
     per_mm = 1.5 / node_mm
     reach = draw.uniform(10.0, 28.0) * (1.0 + 0.3 * _smooth_field(labels.shape, 40.0, draw))
-    fluid_mm, grey_mm = draw.uniform(0.3, 1.0), draw.uniform(1.8, 3.5)
+    fluid_mm, gray_mm = draw.uniform(0.3, 1.0), draw.uniform(1.8, 3.5)
     fade = np.clip(1.5 * (1.0 - depth / np.maximum(reach, 1.0)), 0.0, 1.0)
     distance = np.abs(field) / per_mm
     folded = np.full(labels.shape, WHITE, np.uint8)
-    folded[(distance < fluid_mm + grey_mm) & (fade > 0)] = GREY
+    folded[(distance < fluid_mm + gray_mm) & (fade > 0)] = GRAY
     folded[distance < fluid_mm * fade] = FLUID
     if draw.chance(0.5):  # cut into the brain as it is
         return np.where(labels > 0, np.minimum(labels, folded), 0).astype(np.uint8)
     outer_mm = draw.uniform(0.5, 2.0)
-    folded[depth < outer_mm + grey_mm] = np.minimum(folded, GREY)[depth < outer_mm + grey_mm]
+    folded[depth < outer_mm + gray_mm] = np.minimum(folded, GRAY)[depth < outer_mm + gray_mm]
     folded[depth < outer_mm] = FLUID
     return np.where((labels > 0) & (fade > 0), folded, labels).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""The optimisers of a plan."""
+"""The optimizers of a plan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOMENTUM = 0.99
 
 
 def build_optimizer(plan: OptimizerPlan, network: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of a network's weights."""
+    """Return the optimizer of a network's weights."""
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     if plan.name == "sgd":
         return torch.optim.SGD(

@@ -51,7 +51,7 @@ class Pace:
     """The length of a run.
 
     Attributes:
-        steps_per_round: Optimiser steps between two checkpoints.
+        steps_per_round: Optimizer steps between two checkpoints.
         rounds: How many rounds.
         validate_every: Rounds between two validations; 0 = never.
         seconds_per_step: As it was timed; ``None`` = it was not.
@@ -127,7 +127,7 @@ def timed_pace(seconds_left: float, seconds_per_step: float, costs: Costs) -> Pa
 
     Args:
         seconds_left: From now to the bundle on disk.
-        seconds_per_step: Data, network and optimiser.
+        seconds_per_step: Data, network and optimizer.
         costs: Of validations (0 = none are made) and of the ending.
     """
     usable = seconds_left * (1 - SAFETY_SHARE) - costs.ending
@@ -183,7 +183,7 @@ def probe(
     Args:
         network: The network, on its device.
         loss: The loss.
-        optimizer: Makes an optimiser for the copy.
+        optimizer: Makes an optimizer for the copy.
         batch: Gives the batch of a step.
         forward: Runs a network, as in training.
         seconds: What the probe may take, about.

@@ -235,7 +235,7 @@ def place_network(
         recipe: Of the network.
         device: Where it is trained.
         initial: A bundle whose weights to start from, as far as they fit.
-        freeze: Keep batch normalisation at its running statistics.
+        freeze: Keep batch normalization at its running statistics.
     """
     if initial is not None:
         start_from(network, initial, recipe)
@@ -244,7 +244,7 @@ def place_network(
 
 
 class FrozenBatchNorm2d(torch.nn.BatchNorm2d):
-    """Batch normalisation that keeps its running statistics, also while the rest trains."""
+    """Batch normalization that keeps its running statistics, also while the rest trains."""
 
     def train(self, mode: bool = True) -> FrozenBatchNorm2d:  # noqa: FBT001, FBT002, ARG002 - torch's own
         """Stay as in evaluation."""
@@ -252,7 +252,7 @@ class FrozenBatchNorm2d(torch.nn.BatchNorm2d):
 
 
 def freeze_batch_norm(network: nn.Module) -> nn.Module:
-    """Keep batch normalisation at its running statistics, in place; its weights are trained.
+    """Keep batch normalization at its running statistics, in place; its weights are trained.
 
     Batches that processes share then give the gradients that one process would have.
     """

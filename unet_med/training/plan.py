@@ -1,7 +1,7 @@
-"""What a training run is to do: its cases, batches and optimiser, as data only.
+"""What a training run is to do: its cases, batches and optimizer, as data only.
 
 The recipe stays the one source of what the network sees and gives (network, channels, spacing,
-normalisation, context, labels); the plan says how it is trained. It lies in the bundle as
+normalization, context, labels); the plan says how it is trained. It lies in the bundle as
 ``configs/plan.json``.
 """
 
@@ -33,7 +33,7 @@ AnatomicalAxis = Literal["left-right", "anterior-posterior", "inferior-superior"
 
 @dataclass(frozen=True, slots=True)
 class TrainingCase:
-    """One labelled examination.
+    """One labeled examination.
 
     Attributes:
         id: Unique within a plan.
@@ -64,7 +64,7 @@ class OptimizerPlan:
     Attributes:
         name: ``adamw``, or ``sgd`` with Nesterov momentum 0.99.
         learning_rate: Highest of the run.
-        weight_decay: As the optimiser has it.
+        weight_decay: As the optimizer has it.
         schedule: ``cosine`` after a short warm-up, ``poly`` (power 0.9), or ``constant``.
     """
 
@@ -92,13 +92,13 @@ class TrainingPlan:
         validation: Ids of the cases held out: never trained on, used to keep the best weights.
         crop: Rows and columns of a training crop in pixels of the network's spacing; ``None`` =
             whole slices.
-        batch: Crops per optimiser step, over all processes together.
+        batch: Crops per optimizer step, over all processes together.
         mirror: Anatomical axes along which crops may be mirrored; only those in the slice's
             plane are.
         ignore: Label value that is left out of loss and scores; ``None`` = none.
         regions: Label value of the recipe → values of the label maps that make it up; a label
             that is not named stands for its own value.
-        foreground_share: Share of crops that are placed on a labelled pixel; the labels take
+        foreground_share: Share of crops that are placed on a labeled pixel; the labels take
             turns. The rest is drawn uniformly from all slices.
         augmentation: ``slices`` varies the scans' own slices; ``slabs`` draws random slabs of
             3D-deformed heads (one channel, labels 1 to K).

@@ -81,7 +81,7 @@ class TrainingResult:
 
     Attributes:
         root: The bundle.
-        steps: Optimiser steps in all.
+        steps: Optimizer steps in all.
         dice: Mean volume Dice on the held-out cases; ``None`` = none was scored.
         cases: Dice per held-out case and label.
         joined: Whether the last weights were trained on the cases held out, too, and the scores

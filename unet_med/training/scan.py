@@ -1,4 +1,4 @@
-"""A random scan: a labelled volume seen through a new scanner, evaluated at any points.
+"""A random scan: a labeled volume seen through a new scanner, evaluated at any points.
 
 It is a deformation, a contrast, a bias field, a noise level, a field of view and a slice spacing.
 """
@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from unet_med.preprocessing import IntensityStatistics
-from unet_med.training.artefacts import WHITE_LEVEL, add_rician_noise
+from unet_med.training.artifacts import WHITE_LEVEL, add_rician_noise
 from unet_med.training.contrast import draw_table
 from unet_med.training.deformation import Deformation, draw_deformation
 
@@ -39,7 +39,7 @@ class RandomScan:
         source: Where the anatomy comes from.
         values: Intensity per voxel of the source, shape (1, 1, i, j, k), float32.
         deformation: Scan to source.
-        low_mm, high_mm: Corners of the field of view from the centre of the scan, x y z.
+        low_mm, high_mm: Corners of the field of view from the center of the scan, x y z.
         slice_mm: Distance between slices.
         thick: Slices are as thick as their distance, else a thin plane.
         noise: Standard deviation in intensity units.
@@ -60,7 +60,7 @@ class RandomScan:
         return max(1, round((self.high_mm[2] - self.low_mm[2]) / self.slice_mm))
 
     def slice_position_mm(self, index: int) -> float:
-        """Return the z coordinate of the centre of a slice."""
+        """Return the z coordinate of the center of a slice."""
         return self.low_mm[2] + (index + 0.5) * self.slice_mm
 
     def intensities(self, points_mm: torch.Tensor, field_step: int) -> torch.Tensor:
@@ -143,7 +143,7 @@ def scan_statistics(
 
 
 def half_extent_mm(source: Source) -> torch.Tensor:
-    """Return half the distance between the first and the last voxel centre, x y z."""
+    """Return half the distance between the first and the last voxel center, x y z."""
     sides = zip(source.index.shape, source.spacing_mm, strict=True)
     return torch.tensor([(n - 1) * mm / 2 for n, mm in sides])
 

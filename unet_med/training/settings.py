@@ -30,7 +30,7 @@ class SlabSettings:
         bias_max: Standard deviation of the log bias field.
         noise_max: Standard deviation of the noise, relative to the brightest tissue.
         blur, sharpen, coarse: Probability of in-plane blur, unsharp masking, low resolution.
-        jitter: Largest shift (and half the largest scaling) of the normalised values.
+        jitter: Largest shift (and half the largest scaling) of the normalized values.
         folded: Probability of a source with random folds.
     """
 

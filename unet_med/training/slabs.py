@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from unet_med.preprocessing import Context, Normalisation, context_indices, normalise
-from unet_med.training.artefacts import degrade
+from unet_med.preprocessing import Context, Normalization, context_indices, normalize
+from unet_med.training.artifacts import degrade
 from unet_med.training.scan import half_extent_mm, scan_statistics
 from unet_med.training.settings import SlabSettings
 
@@ -30,11 +30,11 @@ THICK_SUBPLANES = 3
 
 @dataclass(frozen=True, slots=True)
 class SlabFormat:
-    """What the network is fed: the recipe's context, in-plane spacing and normalisation."""
+    """What the network is fed: the recipe's context, in-plane spacing and normalization."""
 
     context: Context
     in_plane_mm: float
-    normalisation: Normalisation
+    normalization: Normalization
 
 
 def draw_slabs(
@@ -45,12 +45,12 @@ def draw_slabs(
     Args:
         scan: From ``draw_scan``.
         form: What the network is fed.
-        settings: Artefacts, crop and jitter.
+        settings: Artifacts, crop and jitter.
         indices: Slices, 0 to ``scan.n_slices - 1``.
         draw: Random numbers.
 
     Returns:
-        One ``{"image": (context, H, W) float32 normalised, "label": (1, H, W) uint8}`` a slice;
+        One ``{"image": (context, H, W) float32 normalized, "label": (1, H, W) uint8}`` a slice;
         rows ascend to the front, columns to the right of the patient.
     """
     finest = settings == SlabSettings.identity()
@@ -62,13 +62,13 @@ def draw_slabs(
         rows, columns = _window(scan, form.in_plane_mm, settings.crop, draw)
         planes = [scan.slice_position_mm(i) for i in context_indices(index, offsets, scan.n_slices)]
         image = degrade(_planes(scan, planes, rows, columns), scan.noise, settings, draw)
-        normalised = normalise(image.numpy(), form.normalisation, statistics)
-        centre = _points(scan, [scan.slice_position_mm(index)], rows, columns)
-        label = torch.from_numpy(scan.labels(*centre))
+        normalized = normalize(image.numpy(), form.normalization, statistics)
+        center = _points(scan, [scan.slice_position_mm(index)], rows, columns)
+        label = torch.from_numpy(scan.labels(*center))
         inside = _inside(scan, rows, columns)
         slabs.append(
             {
-                "image": _jittered(torch.from_numpy(normalised), settings.jitter, draw),
+                "image": _jittered(torch.from_numpy(normalized), settings.jitter, draw),
                 "label": (label * inside)[None],
             }
         )

@@ -1,4 +1,4 @@
-"""A labelled scan, stored so that its contrast can be redrawn by one table look-up."""
+"""A labeled scan, stored so that its contrast can be redrawn by one table look-up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 N_LEVELS = 256
-"""Grey levels kept per class; the smooth maps of training contrasts hide the rounding."""
+"""Gray levels kept per class; the smooth maps of training contrasts hide the rounding."""
 
 NEAR_BRAIN_MM = 12.0
 """Skull and meninges lie this near; scalp, face and neck further away vary independently."""
@@ -24,12 +24,12 @@ TOP_PERCENTILE = 99.9
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One labelled scan in RAS+ order.
+    """One labeled scan in RAS+ order.
 
     Attributes:
-        index: class · 256 + grey level, shape (i, j, k), int32.
+        index: class · 256 + gray level, shape (i, j, k), int32.
         labels: Label per voxel, same shape, uint8.
-        class_means: Mean grey level per class, shape (n_classes,), float32.
+        class_means: Mean gray level per class, shape (n_classes,), float32.
         class_labels: Label of each class, shape (n_classes,); surroundings are 0. Class 0 is air,
             classes 1 to K are the labels, then the clusters of the surroundings.
         spacing_mm: Along i, j, k.
@@ -58,10 +58,10 @@ def build_source(
         spacing_mm: Along i, j, k.
 
     Returns:
-        The source; grey level 0 is intensity 0 or below, 255 the 99.9 percentile of the scan's
-        bright half (or the maximum where the scan has at most 256 whole grey levels already).
+        The source; gray level 0 is intensity 0 or below, 255 the 99.9 percentile of the scan's
+        bright half (or the maximum where the scan has at most 256 whole gray levels already).
     """
-    levels = grey_levels(image)
+    levels = gray_levels(image)
     labels = labels.astype(np.uint8)
     classes = labels.copy()
     n_labels = int(labels.max())
@@ -85,8 +85,8 @@ def build_source(
     )
 
 
-def grey_levels(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return the image as whole grey levels 0–255, uint8; bytes stay as they are."""
+def gray_levels(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the image as whole gray levels 0–255, uint8; bytes stay as they are."""
     if image.min() >= 0 and image.max() < N_LEVELS and np.array_equal(image, np.rint(image)):
         return image.astype(np.uint8)
     top = np.percentile(image[image > image.mean()], TOP_PERCENTILE)
@@ -96,13 +96,13 @@ def grey_levels(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _cluster_thresholds(levels: np.ndarray) -> np.ndarray:
-    """Return the grey levels that part air and the clusters: one-dimensional k-means."""
+    """Return the gray levels that part air and the clusters: one-dimensional k-means."""
     counts = np.bincount(levels, minlength=N_LEVELS).astype(np.float64)
     values = np.arange(N_LEVELS)
-    centres = np.linspace(0, 200, N_SURROUNDING_CLUSTERS)
+    centers = np.linspace(0, 200, N_SURROUNDING_CLUSTERS)
     for _ in range(30):
-        nearest = np.abs(values[:, None] - centres).argmin(axis=1)
-        mass = np.bincount(nearest, counts, minlength=len(centres))
-        total = np.bincount(nearest, counts * values, minlength=len(centres))
-        centres = np.where(mass > 0, total / np.maximum(mass, 1), centres)
-    return np.asarray((centres[1:] + centres[:-1]) / 2)
+        nearest = np.abs(values[:, None] - centers).argmin(axis=1)
+        mass = np.bincount(nearest, counts, minlength=len(centers))
+        total = np.bincount(nearest, counts * values, minlength=len(centers))
+        centers = np.where(mass > 0, total / np.maximum(mass, 1), centers)
+    return np.asarray((centers[1:] + centers[:-1]) / 2)

@@ -67,7 +67,7 @@ class DeepSupervisionLoss(nn.Module):
     """A loss at several resolutions; the weights halve per level and sum to 1.
 
     Of a coarser level each pixel is compared with the label in the middle of what it covers, the
-    nearest neighbour; what lies beyond the labels is ignored. Logits of one resolution give the
+    nearest neighbor; what lies beyond the labels is ignored. Logits of one resolution give the
     loss itself.
 
     Args:

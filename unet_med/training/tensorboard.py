@@ -65,7 +65,7 @@ def _is_installed() -> bool:
 class TensorBoardLog:
     """Handler that writes event files after every round, in the first process alone.
 
-    ``loss/step`` and ``learning_rate`` have a point per optimiser step, ``loss/round``,
+    ``loss/step`` and ``learning_rate`` have a point per optimizer step, ``loss/round``,
     ``dice/mean`` and ``dice/label/<name>`` one per round. They are written when the round's
     checkpoint is on disk, so a run that was killed and goes on writes no point twice; one that
     starts to log only then begins with the rounds of log.csv.

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from unet_med.transforms.dictionary import (
     LoadVolumed,
-    NormaliseVolumed,
+    NormalizeVolumed,
     ResampleInPlaned,
     SaveMaskd,
     StackContextd,
 )
-from unet_med.transforms.intensity import NormaliseVolume
+from unet_med.transforms.intensity import NormalizeVolume
 from unet_med.transforms.reading import LoadVolume
 from unet_med.transforms.spatial import ResampleInPlane, StackContext
 from unet_med.transforms.writing import SaveMask
@@ -20,8 +20,8 @@ from unet_med.transforms.writing import SaveMask
 __all__ = [
     "LoadVolume",
     "LoadVolumed",
-    "NormaliseVolume",
-    "NormaliseVolumed",
+    "NormalizeVolume",
+    "NormalizeVolumed",
     "ResampleInPlane",
     "ResampleInPlaned",
     "SaveMask",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from monai.transforms import InvertibleTransform, MapTransform
 
 from unet_med.errors import InputError
-from unet_med.transforms.intensity import NormaliseVolume
+from unet_med.transforms.intensity import NormalizeVolume
 from unet_med.transforms.reading import LoadVolume
 from unet_med.transforms.spatial import ResampleInPlane, StackContext
 from unet_med.transforms.writing import SaveMask
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
     from os import PathLike
 
-    from unet_med.preprocessing import Context, Normalisation
+    from unet_med.preprocessing import Context, Normalization
 
     Keys = Hashable | Sequence[Hashable]
     Data = dict[Hashable, Any]
@@ -42,21 +42,21 @@ class LoadVolumed(MapTransform):  # type: ignore[misc]  # MONAI is untyped
         return _each(self, data)
 
 
-class NormaliseVolumed(MapTransform):  # type: ignore[misc]  # MONAI is untyped
-    """Dictionary form of `NormaliseVolume`."""
+class NormalizeVolumed(MapTransform):  # type: ignore[misc]  # MONAI is untyped
+    """Dictionary form of `NormalizeVolume`."""
 
     def __init__(
         self,
         keys: Keys,
         *,
-        rules: Sequence[Normalisation | Mapping[str, Any]],
+        rules: Sequence[Normalization | Mapping[str, Any]],
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.transform = NormaliseVolume(rules)
+        self.transform = NormalizeVolume(rules)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Data:
-        """Normalise every key."""
+        """Normalize every key."""
         return _each(self, data)
 
 

@@ -1,4 +1,4 @@
-"""Normalisation by the statistics of the whole volume."""
+"""Normalization by the statistics of the whole volume."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from monai.transforms import Transform
 from monai.utils import convert_to_dst_type, convert_to_numpy
 
 from unet_med.errors import InputError
-from unet_med.preprocessing import IntensityStatistics, Normalisation, normalise
+from unet_med.preprocessing import IntensityStatistics, Normalization, normalize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class NormaliseVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
-    """Normalise (C, i, j, k) in the file's own order, each channel by its rule of the recipe.
+class NormalizeVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
+    """Normalize (C, i, j, k) in the file's own order, each channel by its rule of the recipe.
 
     The result is bit for bit what the command line computes slice by slice. On purpose it is
     not invertible: ``Invertd`` of the preprocessing must not scale a mask.
 
     Args:
-        rules: One `Normalisation` per channel, or mappings of its fields.
+        rules: One `Normalization` per channel, or mappings of its fields.
     """
 
-    def __init__(self, rules: Sequence[Normalisation | Mapping[str, Any]]) -> None:
+    def __init__(self, rules: Sequence[Normalization | Mapping[str, Any]]) -> None:
         self.rules = tuple(
-            rule if isinstance(rule, Normalisation) else Normalisation(**rule) for rule in rules
+            rule if isinstance(rule, Normalization) else Normalization(**rule) for rule in rules
         )
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the normalised volume, float32, with the image's meta data.
+        """Return the normalized volume, float32, with the image's meta data.
 
         Raises:
             InputError: The image has another number of channels than there are rules.
@@ -46,7 +46,7 @@ class NormaliseVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
         voxels = np.asarray(convert_to_numpy(image), np.float32)
         if voxels.ndim != 4 or len(voxels) != len(self.rules):  # noqa: PLR2004 - C, i, j, k
             msg = (
-                f"normalisation needs (C, i, j, k) with C = {len(self.rules)}, one per rule, "
+                f"normalization needs (C, i, j, k) with C = {len(self.rules)}, one per rule, "
                 f"got shape {voxels.shape}"
             )
             raise InputError(msg)
@@ -59,7 +59,7 @@ class NormaliseVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
                     getattr(image, "meta", {}).get("filename_or_obj", "volume"),
                     statistics.n_nonfinite,
                 )
-            target[:] = normalise(channel, rule, statistics)
+            target[:] = normalize(channel, rule, statistics)
         return convert_to_dst_type(result, image, dtype=np.float32)[0]  # type: ignore[no-any-return]
 
 

@@ -80,7 +80,7 @@ class ResampleInPlane(InvertibleTransform):  # type: ignore[misc]  # MONAI is un
 
 
 class StackContext(Transform):  # type: ignore[misc]  # MONAI is untyped
-    """Give every slice of (C, i, j, k) its neighbours as channels: (context·C, i, j, k).
+    """Give every slice of (C, i, j, k) its neighbors as channels: (context·C, i, j, k).
 
     Channel = offset index · C + c, offsets ascending in world order. It moves nothing in space,
     so there is nothing for an inverse to do.

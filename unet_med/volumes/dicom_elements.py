@@ -43,7 +43,7 @@ def image_headers(path: Path, dataset: Dataset) -> list[SliceHeader] | None:
         dataset: Its elements without pixels.
 
     Returns:
-        One per image; None for colour pictures and images without a place in the patient.
+        One per image; None for color pictures and images without a place in the patient.
 
     Raises:
         VolumeError: Pixels or place cannot be used.
@@ -136,7 +136,7 @@ def _pixels(dataset: Dataset, path: Path) -> PixelFormat:
     stored = int(dataset.get("BitsStored") or allocated)
     high = int(dataset.get("HighBit", stored - 1))
     if photometric != "MONOCHROME2":
-        msg = f"{path} does not hold plain grey values (MONOCHROME2); convert it first"
+        msg = f"{path} does not hold plain gray values (MONOCHROME2); convert it first"
         raise VolumeError(msg)
     if allocated not in {8, 16, 32} or not 1 <= stored <= high + 1 <= allocated:
         msg = f"{path} has pixels of {stored} bits in {allocated}, which are not read"

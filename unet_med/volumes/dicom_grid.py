@@ -81,7 +81,7 @@ def _refuse_mixed(images: Sequence[SliceHeader], name: str) -> None:
     if np.abs(directions - directions[0]).max() > DIRECTION_TOLERANCE:
         found = len({tuple(row) for row in np.round(directions, 2).tolist()})
         msg = (
-            f"{name} has slices in {found} directions (a localiser, or several stacks), not one "
+            f"{name} has slices in {found} directions (a localizer, or several stacks), not one "
             "stack of parallel slices; choose another series"
         )
         raise VolumeError(msg)

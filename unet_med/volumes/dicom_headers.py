@@ -38,7 +38,7 @@ class SliceHeader:
         path: The file.
         frame: Index of the frame, from 0; None = the file has one image.
         uid: SOP instance, which tells copies of one image from two images.
-        position: Centre of the first pixel, LPS+ mm.
+        position: Center of the first pixel, LPS+ mm.
         across: Unit vector from pixel to pixel along a row (columns count up), LPS+.
         down: Unit vector from row to row, LPS+.
         spacing_mm: Distance between rows, and between columns.

@@ -62,7 +62,7 @@ def read_slices(path: Path) -> tuple[SeriesHeader, list[SliceHeader]] | None:
     """Read the header of a DICOM file.
 
     Returns:
-        Its series and its images; None for objects that are no scan (reports, plans, colour
+        Its series and its images; None for objects that are no scan (reports, plans, color
         pictures, images without a place in the patient).
 
     Raises:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from unet_med.volumes.dicom_headers import SeriesHeader, SliceHeader
     from unet_med.volumes.limits import SeriesRule
 
-_LOCALISERS = {"LOCALIZER", "SCOUT"}
+_LOCALIZERS = {"LOCALIZER", "SCOUT"}
 _SHOWN = 6
 
 
@@ -34,16 +34,16 @@ class Series:
         size = f"{first.pixels.rows} × {first.pixels.columns}"
         number = "?" if self.header.number < 0 else str(self.header.number)
         spacing = f"{first.spacing_mm[0]:.3g} × {first.spacing_mm[1]:.3g} mm"
-        kind = "localiser, " if self.is_localiser else ""
+        kind = "localizer, " if self.is_localizer else ""
         return (
             f"series {number} ({kind}{self.header.modality}, {len(self.images)} images of {size}, "
             f"{spacing})"
         )
 
     @property
-    def is_localiser(self) -> bool:
+    def is_localizer(self) -> bool:
         """Whether it says so, or all of its images do."""
-        return bool(_LOCALISERS & set(self.header.image_type))
+        return bool(_LOCALIZERS & set(self.header.image_type))
 
     @property
     def is_original(self) -> bool:
@@ -54,7 +54,7 @@ class Series:
 def find_series(path: Path) -> list[Series]:
     """Read the headers of a DICOM file, or of all those in a folder, and group them by series.
 
-    Images that call themselves localisers are a series of their own, even when they have the
+    Images that call themselves localizers are a series of their own, even when they have the
     UID of the scan they plan.
 
     Raises:
@@ -67,7 +67,7 @@ def find_series(path: Path) -> list[Series]:
         read = read_slices(file)
         if read is not None:
             header, images = read
-            key = (header.uid, bool(_LOCALISERS & set(header.image_type)))
+            key = (header.uid, bool(_LOCALIZERS & set(header.image_type)))
             found.setdefault(key, (header, []))[1].extend(images)
     series = [Series(header, tuple(images)) for header, images in found.values()]
     return sorted(series, key=lambda item: (item.header.number, item.header.uid))
@@ -77,7 +77,7 @@ def choose_series(found: Sequence[Series], rule: SeriesRule, *, name: str) -> Se
     """Choose the series that is the scan.
 
     Asked for by number, UID or pattern, that one. Otherwise the only one of the recipe's
-    modality that is no localiser; among several, the only one that the scanner made itself.
+    modality that is no localizer; among several, the only one that the scanner made itself.
 
     Raises:
         InputError: None or several fit; the text lists them by number.
@@ -107,7 +107,7 @@ def choose_series(found: Sequence[Series], rule: SeriesRule, *, name: str) -> Se
 def _preferences(rule: SeriesRule) -> list[Callable[[Series], bool]]:
     return [
         lambda series: rule.modality in (None, series.header.modality),
-        lambda series: not series.is_localiser,
+        lambda series: not series.is_localizer,
         lambda series: series.is_original,
     ]
 

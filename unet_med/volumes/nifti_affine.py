@@ -27,7 +27,7 @@ _GUESSED_AFFINE = (
     "left and right included, is a guess"
 )
 _LENGTH_BITS = 0b111
-_OTHER_UNITS = {1: ("metres", 1e3), 3: ("micrometres", 1e-3)}
+_OTHER_UNITS = {1: ("meters", 1e3), 3: ("micrometers", 1e-3)}
 """NIfTI's codes of units other than mm: name, and mm in one of them, as ITK has it."""
 
 
@@ -80,7 +80,7 @@ def _length_unit(header: nib.Nifti1Header) -> int:
 
 def _in_mm(header: nib.Nifti1Header, take: Callable[[], Any]) -> NDArray[np.float64]:
     """Take an affine in the header's unit, as one in mm; a unit that is not said is mm."""
-    with np.errstate(invalid="ignore"):  # a damaged header's signalling NaN warns when widened
+    with np.errstate(invalid="ignore"):  # a damaged header's signaling NaN warns when widened
         scaled = np.array(take(), dtype=np.float64)
     scaled[:3] *= _OTHER_UNITS.get(_length_unit(header), ("mm", 1.0))[1]
     return scaled

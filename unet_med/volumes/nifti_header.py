@@ -141,7 +141,7 @@ def parse_header(raw: bytes, *, name: str) -> NiftiHeader:
     shape, n_channels = _shape_and_channels(header.get_data_shape(), name=name)
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
-        kind = "colours" if dtype.kind == "V" else f"{dtype.name} numbers"
+        kind = "colors" if dtype.kind == "V" else f"{dtype.name} numbers"
         msg = f"{name} holds {kind}, not one real number per voxel; convert it first"
         raise VolumeError(msg)
     slope, inter = _scaling(header)

@@ -54,7 +54,7 @@ class Charts {
     this.model("value axis").axis_label = curve.title;
   }
 
-  // Marks on every few points of a line, and wherever a point has no neighbour to draw a line to.
+  // Marks on every few points of a line, and wherever a point has no neighbor to draw a line to.
   marked(y) {
     const every = Math.max(1, Math.ceil(y.length / 30));
     const known = (index) => index >= 0 && index < y.length && !Number.isNaN(y[index]);

@@ -165,13 +165,13 @@ class Plane {
     const start = Math.min(slice, image.shape[this.stack] - 1) * strides[this.stack];
     const pixels = new ImageData(width, height);
     const words = new Uint32Array(pixels.data.buffer);
-    const { greys } = this.viewer;
+    const { grays } = this.viewer;
     const upside = !grid.reversed[this.row];
     const mirrored = !grid.reversed[this.column];
     for (let y = 0, to = 0; y < height; y++) {
       const line = start + (upside ? height - 1 - y : y) * strides[this.row];
       for (let x = 0; x < width; x++, to++) {
-        words[to] = greys[imageCodes[line + (mirrored ? width - 1 - x : x) * strides[this.column]]];
+        words[to] = grays[imageCodes[line + (mirrored ? width - 1 - x : x) * strides[this.column]]];
       }
     }
     const small = new OffscreenCanvas(width, height);

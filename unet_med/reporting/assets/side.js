@@ -10,7 +10,7 @@ function swatch(style, outlined) {
   for (let y = 0, at = 0; y < 18; y++) {
     for (let x = 0; x < 30; x++, at++) {
       const edge = outlined && (x < 2 || y < 2 || x > 27 || y > 15);
-      words[at] = ((edge ? 255 : table[(y % 7) * 7 + (x % 7)]) << 24) | colourWord(style.colour, edge ? 0.35 : 0);
+      words[at] = ((edge ? 255 : table[(y % 7) * 7 + (x % 7)]) << 24) | colorWord(style.color, edge ? 0.35 : 0);
     }
   }
   context.putImageData(pixels, 0, 0);

@@ -18,10 +18,10 @@ function shown(value, digits = 3) {
 
 const CT_WINDOWS = { "soft tissue": [40, 400], lung: [-600, 1500], bone: [400, 1800], brain: [40, 80] };
 
-function colourWord(colour, towardsWhite = 0) {
-  // A colour as the 24 low bits of a pixel: blue, green, red.
+function colorWord(color, towardsWhite = 0) {
+  // A color as the 24 low bits of a pixel: blue, green, red.
   const part = (at) => {
-    const value = parseInt(colour.slice(at, at + 2), 16);
+    const value = parseInt(color.slice(at, at + 2), 16);
     return Math.round(value + (255 - value) * towardsWhite);
   };
   return (part(5) << 16) | (part(3) << 8) | part(1);
@@ -45,10 +45,10 @@ class Viewer {
     const byValue = new Map(this.labels.map((label) => [label.key, label]));
     this.styles = volume.codes.map((value) => {
       const style = byValue.get(value)?.style || report.styles[0];
-      return { ...style, bgr: colourWord(style.colour), light: colourWord(style.colour, 0.35) };
+      return { ...style, bgr: colorWord(style.color), light: colorWord(style.color, 0.35) };
     });
     if (volume.image) this.window = [...volume.image.window];
-    this.makeGreys();
+    this.makeGrays();
   }
 
   onMove(listener) {
@@ -83,20 +83,20 @@ class Viewer {
     return this.volume.codes.map((value) => value !== 0 && !this.hidden.has(value));
   }
 
-  makeGreys() {
+  makeGrays() {
     const { image } = this.volume;
-    this.greys = new Uint32Array(256);
+    this.grays = new Uint32Array(256);
     if (!image) return;
     const [low, high] = this.window;
     image.values.forEach((value, code) => {
-      const grey = Math.max(0, Math.min(255, Math.round(((value - low) / Math.max(high - low, 1e-12)) * 255)));
-      this.greys[code] = ((255 << 24) | (grey << 16) | (grey << 8) | grey) >>> 0;
+      const gray = Math.max(0, Math.min(255, Math.round(((value - low) / Math.max(high - low, 1e-12)) * 255)));
+      this.grays[code] = ((255 << 24) | (gray << 16) | (gray << 8) | gray) >>> 0;
     });
   }
 
   setWindow(low, high) {
     this.window = [low, high];
-    this.makeGreys();
+    this.makeGrays();
     this.levelInput.value = String((low + high) / 2);
     this.widthInput.value = String(high - low);
     this.windowText.textContent = `level ${shown((low + high) / 2, 0)}, width ${shown(high - low, 0)}`;

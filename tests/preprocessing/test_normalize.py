@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unet_med.errors import VolumeError
-from unet_med.preprocessing import IntensityStatistics, Normalisation, normalise
+from unet_med.preprocessing import IntensityStatistics, Normalization, normalize
 
 
 def count(volume):
@@ -18,53 +18,53 @@ VOLUME = np.random.default_rng(0).gamma(2.0, 300.0, (9, 7, 5)).astype(np.float32
 
 
 def test_zscore_is_mean_zero_deviation_one():
-    mapped = normalise(VOLUME, Normalisation("zscore"), count(VOLUME))
+    mapped = normalize(VOLUME, Normalization("zscore"), count(VOLUME))
     assert mapped.dtype == np.float32
     np.testing.assert_allclose([mapped.mean(), mapped.std()], [0, 1], atol=1e-5)
 
 
 def test_zscore_of_a_region_clips():
-    rule = Normalisation("zscore", "above_mean", low=-1.0, high=2.0)
+    rule = Normalization("zscore", "above_mean", low=-1.0, high=2.0)
     bright = VOLUME[VOLUME.mean() < VOLUME]
     expected = np.clip((VOLUME - bright.mean()) / bright.std(), -1, 2)
-    np.testing.assert_allclose(normalise(VOLUME, rule, count(VOLUME)), expected, atol=2e-2)
+    np.testing.assert_allclose(normalize(VOLUME, rule, count(VOLUME)), expected, atol=2e-2)
 
 
 def test_percentile_maps_to_zero_one():
-    rule = Normalisation("percentile", low=1.0, high=99.0)
-    mapped = normalise(VOLUME, rule, count(VOLUME))
+    rule = Normalization("percentile", low=1.0, high=99.0)
+    mapped = normalize(VOLUME, rule, count(VOLUME))
     assert mapped.min() == 0
     assert mapped.max() == 1
     assert 0.2 < np.median(mapped) < 0.5
 
 
 def test_fixed_does_not_look_at_the_scan():
-    rule = Normalisation("fixed", low=-100.0, high=400.0, mean=50.0, std=80.0)
+    rule = Normalization("fixed", low=-100.0, high=400.0, mean=50.0, std=80.0)
     expected = (np.clip(VOLUME, -100, 400) - 50) / 80
-    np.testing.assert_allclose(normalise(VOLUME, rule, count(VOLUME)), expected, atol=1e-5)
-    part = normalise(VOLUME[2:4], rule, count(VOLUME * 3))
-    np.testing.assert_array_equal(part, normalise(VOLUME, rule, count(VOLUME))[2:4])
+    np.testing.assert_allclose(normalize(VOLUME, rule, count(VOLUME)), expected, atol=1e-5)
+    part = normalize(VOLUME[2:4], rule, count(VOLUME * 3))
+    np.testing.assert_array_equal(part, normalize(VOLUME, rule, count(VOLUME))[2:4])
 
 
-def test_a_slab_is_normalised_as_the_whole():
+def test_a_slab_is_normalized_as_the_whole():
     statistics = count(VOLUME)
-    whole = normalise(VOLUME, Normalisation(), statistics)
+    whole = normalize(VOLUME, Normalization(), statistics)
     np.testing.assert_array_equal(
-        normalise(VOLUME[..., 2:3], Normalisation(), statistics), whole[..., 2:3]
+        normalize(VOLUME[..., 2:3], Normalization(), statistics), whole[..., 2:3]
     )
 
 
 def test_nonfinite_voxels_become_the_smallest_value():
     volume = VOLUME.copy()
     volume[1, 2, 3], volume[0, 0, 0] = np.nan, np.inf
-    mapped = normalise(volume, Normalisation(), count(volume))
+    mapped = normalize(volume, Normalization(), count(volume))
     assert np.isfinite(mapped).all()
     assert mapped[1, 2, 3] == mapped[0, 0, 0] == mapped.min()
 
 
 def test_the_input_is_left_alone():
     before = VOLUME.copy()
-    normalise(VOLUME, Normalisation(), count(VOLUME))
+    normalize(VOLUME, Normalization(), count(VOLUME))
     np.testing.assert_array_equal(VOLUME, before)
 
 
@@ -81,12 +81,12 @@ def test_the_input_is_left_alone():
     ],
 )
 def test_rules_that_cannot_work_are_refused(arguments):
-    with pytest.raises(ValueError, match="normalisation"):
-        Normalisation(**arguments)
+    with pytest.raises(ValueError, match="normalization"):
+        Normalization(**arguments)
 
 
 def test_a_region_of_equal_voxels_is_refused():
     volume = np.zeros((4, 3, 2), np.float32)
     volume[0, 0, 0] = 5
     with pytest.raises(VolumeError, match="region 'nonzero'"):
-        normalise(volume, Normalisation("zscore", "nonzero"), count(volume))
+        normalize(volume, Normalization("zscore", "nonzero"), count(volume))

@@ -1,4 +1,4 @@
-"""The int8 model, by post-training quantisation on real slices."""
+"""The int8 model, by post-training quantization on real slices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CALIBRATION_SLICES = 64
 slices from different heights fix well."""
 
 
-def quantise(model: Any, inputs: Sequence[NDArray[np.float32]]) -> Any:  # noqa: ANN401 - openvino.Model
+def quantize(model: Any, inputs: Sequence[NDArray[np.float32]]) -> Any:  # noqa: ANN401 - openvino.Model
     """Return an int8 model, weights per channel, activations per layer, axes as they were.
 
     The first convolution stays in floating point, since the scan's own values carry detail that

@@ -19,8 +19,8 @@ _PERCENT_MAXIMUM = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class Normalisation:
-    """How one channel is normalised.
+class Normalization:
+    """How one channel is normalized.
 
     * ``zscore``: subtract the mean, divide by the standard deviation of ``region``, then clip
       to ``low``…``high`` standard deviations where given.
@@ -41,19 +41,19 @@ class Normalisation:
         """Refuse rules that cannot be carried out."""
         if self.method not in get_args(Method) or self.region not in get_args(Region):
             msg = (
-                f"normalisation needs a method in {get_args(Method)} and a region in "
+                f"normalization needs a method in {get_args(Method)} and a region in "
                 f"{get_args(Region)}, got {self.method!r} and {self.region!r}"
             )
             raise ValueError(msg)
         if self.low is not None and self.high is not None and not self.low < self.high:
-            msg = f"normalisation needs low < high, got {self.low} and {self.high}"
+            msg = f"normalization needs low < high, got {self.low} and {self.high}"
             raise ValueError(msg)
         if self.method == "percentile" and not self._has_percentiles():
             got = f"{self.low}, {self.high}"
-            msg = f"percentile normalisation needs 0 <= low < high <= 100, got {got}"
+            msg = f"percentile normalization needs 0 <= low < high <= 100, got {got}"
             raise ValueError(msg)
         if self.method == "fixed" and (self.mean is None or not self.std or self.std <= 0):
-            msg = f"fixed normalisation needs mean and std > 0, got {self.mean} and {self.std}"
+            msg = f"fixed normalization needs mean and std > 0, got {self.mean} and {self.std}"
             raise ValueError(msg)
 
     def _has_percentiles(self) -> bool:
@@ -62,10 +62,10 @@ class Normalisation:
         return self.low >= 0 and self.high <= _PERCENT_MAXIMUM
 
 
-def normalise(
-    voxels: NDArray[np.float32], rule: Normalisation, statistics: IntensityStatistics
+def normalize(
+    voxels: NDArray[np.float32], rule: Normalization, statistics: IntensityStatistics
 ) -> NDArray[np.float32]:
-    """Normalise voxels of one channel, whatever their shape; the input is left alone.
+    """Normalize voxels of one channel, whatever their shape; the input is left alone.
 
     NaN and infinite voxels become the smallest finite value of the volume (air) first.
 
@@ -90,7 +90,7 @@ def normalise(
 
 
 def _linear_map(
-    rule: Normalisation, statistics: IntensityStatistics
+    rule: Normalization, statistics: IntensityStatistics
 ) -> tuple[float, float, float | None, float | None]:
     """Return (scale, offset, low, high): (x - offset) / scale, clipped after."""
     if rule.method == "none":
@@ -106,7 +106,7 @@ def _linear_map(
         if top <= bottom:
             msg = (
                 f"percentiles {rule.low} and {rule.high} of the scan are both {bottom:g}: "
-                "nothing to normalise; use another rule"
+                "nothing to normalize; use another rule"
             )
             raise VolumeError(msg)
         return top - bottom, bottom, 0.0, 1.0
@@ -114,7 +114,7 @@ def _linear_map(
     if region.std == 0:
         msg = (
             f"all voxels of the region {rule.region!r} are {region.mean:g}: nothing to "
-            "normalise; use another region"
+            "normalize; use another region"
         )
         raise VolumeError(msg)
     return region.std, region.mean, rule.low, rule.high
