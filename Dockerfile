@@ -18,7 +18,7 @@ RUN pip install --no-cache-dir --index-url "$TORCH_INDEX" --constraint constrain
  && pip install --no-cache-dir --constraint constraints.txt "./$wheel[dicom,itk]" \
  && rm "$wheel"
 
-# No home folder is written to; large volumes are spooled in /tmp, which may be a mounted disk.
+# No home folder is written to; large volumes use temporary files in /tmp, which may be a mounted disk.
 ENV HOME=/tmp MPLCONFIGDIR=/tmp PYTHONDONTWRITEBYTECODE=1
 USER 1000:1000
 WORKDIR /tmp

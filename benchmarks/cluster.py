@@ -23,11 +23,11 @@ import nibabel as nib
 import numpy as np
 
 from unet_med.backends import Execution
-from unet_med.batch import BatchSettings, Destination, dask_crew, find_cases, run_batch
+from unet_med.batch import BatchSettings, Destination, dask_executor, find_cases, run_batch
 from unet_med.bundle import Bundle, open_bundle
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 from unet_med.segmenter import Segmenter
-from unet_med.volumes import ReadRules
+from unet_med.volumes import ReadOptions
 
 MILLION = 1_000_000
 SUBMIT_SHARE = 0.3  # of the client's time per case; the rest is spent when the mask is there
@@ -61,16 +61,16 @@ class TrivialLoader:
         return self.bundle.recipe
 
     execution = Execution("torch", "fp32", "cpu", 1, "a network that costs nothing")
-    rules = ReadRules()
+    rules = ReadOptions()
 
     def identity(self) -> dict[str, object]:
         """Names and digest of the bundle."""
-        return self.load_elsewhere().identity()
+        return self.load_in_worker().identity()
 
-    def check_elsewhere(self) -> None:
+    def check_in_worker(self) -> None:
         """It is everywhere the same."""
 
-    def load_elsewhere(self) -> Segmenter:
+    def load_in_worker(self) -> Segmenter:
         """Load it."""
         return Segmenter(self.bundle, self.execution, threshold)
 
@@ -99,7 +99,7 @@ def measure(n_cases: int) -> None:
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
             ) as cluster,
-            dask_crew(cluster.scheduler_address, loader) as crew,
+            dask_executor(cluster.scheduler_address, loader) as executor,
         ):
             cluster.wait_for_workers(2)
             cases = find_cases([root / "in"], n_channels=1, output=root / "out")
@@ -109,7 +109,7 @@ def measure(n_cases: int) -> None:
                 Destination(root / "out"),
                 segmenter=loader,
                 settings=BatchSettings(),
-                crew=crew,
+                executor=executor,
             )
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         assert report.exit_code == 0

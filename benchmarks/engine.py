@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 import torch
+from measured import parse_size
 from monai.inferers import SliceInferer
 from monai.transforms import (
     Compose,
@@ -33,19 +34,18 @@ from monai.transforms import (
     SaveImaged,
 )
 
-from unet_med.backends.processor import processor_name
+from unet_med.backends.hardware import processor_name
 from unet_med.backends.torch_backend import build_network
 from unet_med.bundle import open_bundle
-from unet_med.cli.bench import parse_size
+from unet_med.bundle.weights import load_weights, save_weights
 from unet_med.errors import InputError
 from unet_med.export import ExportSettings, export_bundle
-from unet_med.export.scans import Scan
-from unet_med.inference.pipeline import batch_size
+from unet_med.export.samples import Scan
+from unet_med.inference.pipeline import default_batch_size
 from unet_med.networks import UNet2D
 from unet_med.preprocessing import Normalization
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 from unet_med.segmenter import load_segmenter
-from unet_med.weights import load_weights, save_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,7 @@ def ours(
 ) -> dict[str, Callable[[], object]]:
     segmenter = load_segmenter(bundle, backend=backend, precision=precision, threads=threads)
     shape = nib.load(scan).shape
-    batch = batch_size(shape[:2], segmenter.recipe.window)  # the run's own
+    batch = default_batch_size(shape[:2], segmenter.recipe.window)  # the run's own
     slices = np.random.default_rng(0).standard_normal((batch, 1, *shape[:2]), np.float32)
     starts = range(0, shape[2], batch)
     name = f"{backend} {precision}"

@@ -22,11 +22,11 @@ import nibabel as nib
 import numpy as np
 from measured import demo_scan, precisions_here
 
-from unet_med.backends.processor import processor_name
+from unet_med.backends.hardware import processor_name
 from unet_med.bundle import default_bundle
 from unet_med.inference import pipeline
 from unet_med.segmenter import load_segmenter
-from unet_med.volumes.gzip_stream import open_stream
+from unet_med.volumes.file_io import open_stream
 
 
 def scans_of(source: Path, folder: Path, n_slices: int | None) -> list[Path]:
@@ -54,15 +54,15 @@ def masks(args: argparse.Namespace, way: tuple[str, str], folder: Path) -> list[
     paths = scans_of(args.scan, folder, args.slices)
     pixels = int(np.prod(nib.load(paths[0]).shape[:2]))
     made = []
-    for batch, threads, door in product(args.batches, args.threads, ("streamed", "in memory")):
+    for batch, threads, interface in product(args.batches, args.threads, ("streamed", "in memory")):
         pipeline.PIXELS_PER_BATCH = batch * pixels
         segmenter = load_segmenter(
             args.bundle, backend=backend, precision=precision, threads=threads, memory_gb=8
         )
-        for scan in paths if door == "streamed" else paths[:1]:
-            name = f"batch {batch}, threads {threads}, {door}, {scan.name}"
+        for scan in paths if interface == "streamed" else paths[:1]:
+            name = f"batch {batch}, threads {threads}, {interface}, {scan.name}"
             mask = folder / f"{len(made)}.nii.gz"
-            if door == "streamed":
+            if interface == "streamed":
                 segmenter.segment_to(scan, mask)
             else:
                 segmenter.segment(scan).save(mask)

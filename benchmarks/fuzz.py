@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.fuzz.harness import Tally, feed
+from tests.fuzz.harness import FuzzReport, feed
 from tests.fuzz.targets import all_targets
 
 CHUNK = 500
@@ -28,7 +28,7 @@ EXTRA_BYTES = 1 << 30
 """What a child may allocate beyond what its libraries take."""
 
 
-def run_chunk(start: int, stop: int, seed: int) -> tuple[Tally, int]:
+def run_chunk(start: int, stop: int, seed: int) -> tuple[FuzzReport, int]:
     """Feed one range of inputs; return how they ended and the growth of memory in KiB."""
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as folder:
@@ -38,11 +38,11 @@ def run_chunk(start: int, stop: int, seed: int) -> tuple[Tally, int]:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         limit = pages * resource.getpagesize() + EXTRA_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        tally = feed(targets, range(start, stop), Path(folder) / "in", seed=seed)
-        return tally, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        report = feed(targets, range(start, stop), Path(folder) / "in", seed=seed)
+        return report, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
 
-def _in_child(span: tuple[int, int], *, seed: int) -> tuple[Tally, int] | None:
+def _in_child(span: tuple[int, int], *, seed: int) -> tuple[FuzzReport, int] | None:
     """Run one range in a process of its own; None = it died."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
@@ -57,7 +57,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
-    began, total, growth = time.monotonic(), Tally(), 0
+    began, total, growth = time.monotonic(), FuzzReport(), 0
     ranges = [(n, min(n + CHUNK, args.inputs)) for n in range(0, args.inputs, CHUNK)]
     run = functools.partial(_in_child, seed=args.seed)
     with ThreadPoolExecutor(args.jobs) as threads:
@@ -65,14 +65,14 @@ def main() -> int:
             if result is None:
                 total.faults.append(f"inputs {span} of seed {args.seed} killed their process")
                 continue
-            tally, grown = result
-            total.ends += tally.ends
-            total.faults += tally.faults
-            total.slowest = max(total.slowest, tally.slowest)
+            report, grown = result
+            total.outcomes += report.outcomes
+            total.faults += report.faults
+            total.slowest = max(total.slowest, report.slowest)
             growth = max(growth, grown)
     print(total)
     print(f"memory of a child grew by {growth / 1024:.0f} MiB at most")
-    print(f"{sum(total.ends.values())} inputs in {time.monotonic() - began:.0f} s")
+    print(f"{sum(total.outcomes.values())} inputs in {time.monotonic() - began:.0f} s")
     for fault in total.faults:
         print(fault[:3000])
     return 1 if total.faults else 0

@@ -34,7 +34,7 @@ from pathlib import Path
 import torch
 from unet_med.networks import UNet2D
 from unet_med.recipe import Recipe
-from unet_med.weights import save_weights
+from unet_med.bundle.weights import save_weights
 source, target, classes = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 recipe = Recipe.load(source / "configs" / "recipe.json")
 network = replace(recipe.network, out_channels=classes)

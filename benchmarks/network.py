@@ -10,8 +10,8 @@ Run: ``python benchmarks/network.py [--bundle DIR] [--scan FILE] [--precisions f
 * "app": ``benchmark_app`` on the same model file, the batch shape met most, the same precision and
   threads, once per performance hint, its better throughput against bare.
 
-Blank slices, which are run once, count as slices everywhere, so a scan with many of them makes bare
-look better than ``benchmark_app``; the script says how many there were.
+Constant slices, which are run once, count as slices everywhere, so a scan with many of them makes
+bare look better than ``benchmark_app``; the script says how many there were.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from measured import demo_scan, precisions_here
 
-from unet_med.backends.exported import MODELS, export_folder
-from unet_med.backends.processor import processor_name
+from unet_med.backends.hardware import processor_name
+from unet_med.backends.precision_report import MODELS, export_folder
 from unet_med.bundle import default_bundle
 from unet_med.segmenter import Segmenter, load_segmenter
 
@@ -127,7 +127,7 @@ def measure(args: argparse.Namespace, precision: str) -> None:
     batches = record(segmenter, args.scan, target)
     n_run = sum(len(batch) for batch in batches)
     case = segmenter.open(args.scan)
-    n_slices = case.strands[0].pipeline.layout.n_slices(case.volume.geometry)
+    n_slices = case.members[0].pipeline.layout.n_slices(case.volume.geometry)
     padded = Counter(batch.shape for batch in batches).most_common(1)[0][0]
     times: dict[str, list[float]] = {"bare": [], "whole": [], "shell": []}
     for _ in range(args.rounds):

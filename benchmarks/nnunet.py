@@ -29,13 +29,13 @@ import torch
 from engine import make_bundle
 from measured import demo_scan, precisions_here
 
-from unet_med.backends.processor import processor_name
+from unet_med.backends.hardware import processor_name
 from unet_med.backends.torch_backend import build_network
 from unet_med.bundle import open_bundle
+from unet_med.bundle.weights import load_weights
 from unet_med.export import ExportSettings, export_bundle
-from unet_med.export.scans import Scan
+from unet_med.export.samples import Scan
 from unet_med.segmenter import load_segmenter
-from unet_med.weights import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable

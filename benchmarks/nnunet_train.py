@@ -27,7 +27,7 @@ import torch
 from time_to_dice import cases_of, score, show
 
 if TYPE_CHECKING:
-    from unet_med.dataset import LabeledCase
+    from unet_med.cases import LabeledCase
 
 NAME = "Dataset001_set"
 

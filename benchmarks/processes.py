@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 from train_step import write_scans
 
 from unet_med.api import plan as make_plan
-from unet_med.planning import PlanSettings, Source
 from unet_med.training.bundle_files import write_bundle
+from unet_med.training.planning import PlanSettings, SourceData
 
 LAST_ROUNDS = 5
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
@@ -74,15 +74,15 @@ def main() -> None:
         folder = Path(temporary)
         write_scans(folder, 3)
         planned = make_plan(
-            source=Source(images=folder / "images", labels=folder / "labels"),
+            source=SourceData(images=folder / "images", labels=folder / "labels"),
             settings=PlanSettings(
-                steps=args.steps, threads=1, spacing_mm=3.0, sizes=(8, 16, 32), holdout=0.0
+                steps=args.steps, threads=1, spacing_mm=3.0, sizes=(8, 16, 32), val_fraction=0.0
             ),
         )
         assert planned.recipe is not None
         assert planned.plan is not None
         plan = replace(planned.plan, batch=16)
-        print(f"crops of {plan.crop} pixels")
+        print(f"crops of {plan.patch_size} pixels")
         for n_processes in (1, 2):
             bundle = folder / f"bundle{n_processes}"
             write_bundle(bundle, planned.recipe, plan)

@@ -27,7 +27,7 @@ from scipy.stats import spearmanr
 
 import unet_med
 from unet_med.metrics import dice, slice_counts
-from unet_med.quality import LOOK_BELOW
+from unet_med.quality import REVIEW_BELOW
 from unet_med.quality.score import geometric_mean
 from unet_med.recipe import Recipe
 
@@ -201,15 +201,17 @@ def main() -> None:
     slices = measure(segmenter, [folder / f"{name}.nii.gz" for name in names], print)
     if args.fit:
         threshold = fit_threshold(slices)
-        print(f"look_below {threshold}: at most {FALSE_ALARMS:.0%} of good template slices flagged")
+        print(
+            f"review_below {threshold}: at most {FALSE_ALARMS:.0%} of good template slices flagged"
+        )
         if args.compare:
             show(list(compare(slices)))
         if args.write:
             recipe = segmenter.bundle.root / "configs" / "recipe.json"
-            replace(Recipe.load(recipe), look_below=threshold).save(recipe)
+            replace(Recipe.load(recipe), review_below=threshold).save(recipe)
     else:
-        recipe_says = segmenter.recipe.look_below
-        threshold = LOOK_BELOW if recipe_says is None else recipe_says
+        recipe_says = segmenter.recipe.review_below
+        threshold = REVIEW_BELOW if recipe_says is None else recipe_says
     rows = table(slices, threshold)
     print(f"\nthreshold {threshold}, temperature {segmenter.recipe.temperature}\n")
     show(rows)

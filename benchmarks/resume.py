@@ -20,11 +20,11 @@ import nibabel as nib
 import numpy as np
 
 from unet_med import api
-from unet_med.batch import Silence, Status, find_cases
+from unet_med.batch import NullListener, Status, find_cases
 from unet_med.batch.ledger import LEDGER_NAME, read_ledger
 
 
-class Clock(Silence):
+class Clock(NullListener):
     """When the first and the last case ended."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from unet_med.batch import BatchSettings, Destination, Silence, Status, find_cases, run_batch
+from unet_med.batch import BatchSettings, Destination, NullListener, Status, find_cases, run_batch
 from unet_med.segmenter import load_segmenter
 
 HUNDRED = 100
@@ -89,7 +89,7 @@ class Recorder:
         return time.perf_counter() - start
 
 
-class Memory(Silence):
+class Memory(NullListener):
     """Resident megabytes after each case."""
 
     def __init__(self) -> None:

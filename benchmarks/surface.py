@@ -28,7 +28,7 @@ from monai.metrics import (
 
 from unet_med.evaluation import score_volumes
 from unet_med.metrics import label_boxes, surface_distances
-from unet_med.volumes import array_volume
+from unet_med.volumes import from_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ def main() -> None:
     np.testing.assert_allclose(found, theirs, rtol=1e-4, atol=1e-4)
     print(f"the same scores; ratio of processor seconds {slow / fast:.1f}")
     if args.with_rest:
-        volumes = [array_volume(mask, np.diag([*SPACING, 1.0])) for mask in masks]
+        volumes = [from_array(mask, np.diag([*SPACING, 1.0])) for mask in masks]
         timed("all scores of a case, ours", lambda: score_volumes(*volumes))
 
 

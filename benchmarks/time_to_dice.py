@@ -30,8 +30,8 @@ from monai.losses import DiceCELoss
 from torch.nn import functional as F
 
 from unet_med.api import load
-from unet_med.backends.processor import bf16_pays
-from unet_med.dataset import LabeledCase, find_training_cases
+from unet_med.backends.hardware import bf16_is_faster
+from unet_med.cases import LabeledCase, find_training_cases
 from unet_med.metrics import slice_counts, volume_dice
 from unet_med.networks import UNet2D
 
@@ -165,7 +165,7 @@ def train_plainly(folder: Path, target: Path, args: argparse.Namespace) -> None:
         chosen = torch.randint(0, len(images), (batch,))
         inputs, wanted = varied(images[chosen], labels[chosen])
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16_pays()):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16_is_faster()):
             logits = network(inputs.contiguous(memory_format=torch.channels_last))
         loss(logits.float(), wanted).backward()
         optimizer.step()

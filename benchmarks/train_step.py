@@ -31,10 +31,10 @@ from scipy import ndimage
 from torch.nn import functional as F
 
 from unet_med.api import plan as make_plan
-from unet_med.backends.processor import processor_name
-from unet_med.planning import PlanSettings, Source
+from unet_med.backends.hardware import processor_name
 from unet_med.training.bundle_files import write_bundle
-from unet_med.training.optimizers import build_optimizer
+from unet_med.training.engine.optimization import build_optimizer
+from unet_med.training.planning import PlanSettings, SourceData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,8 +113,8 @@ def bare_loop(
 
 
 def measure(folder: Path, sizes: tuple[int, ...] | None, args: argparse.Namespace) -> str:
-    source = Source(images=folder / "images", labels=folder / "labels")
-    settings = PlanSettings(sizes=sizes, minutes=15, threads=args.threads, holdout=0)
+    source = SourceData(images=folder / "images", labels=folder / "labels")
+    settings = PlanSettings(sizes=sizes, minutes=15, threads=args.threads, val_fraction=0)
     planned = make_plan(source=source, settings=settings)
     plan = replace(planned.plan, minutes=None, steps=args.steps + UNTIMED)
     root = folder / f"bundle{sizes or ''}"
@@ -136,9 +136,9 @@ def measure(folder: Path, sizes: tuple[int, ...] | None, args: argparse.Namespac
         statistics.median(times[UNTIMED:]) for times in (watch.steps, watch.bare, watch.data)
     )
     what = ", ".join(map(str, planned.recipe.network.sizes))
-    rows, columns = plan.crop
+    rows, columns = plan.patch_size
     return (
-        f"| ({what}), {plan.batch} × {rows} × {columns} | {bare:.3f} | {step:.3f} | "
+        f"| ({what}), {plan.batch_size} × {rows} × {columns} | {bare:.3f} | {step:.3f} | "
         f"{step / bare:.3f} | {100 * data / step:.1f} % |"
     )
 

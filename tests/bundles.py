@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import torch
 
+from unet_med.bundle.weights import save_weights
 from unet_med.networks import UNet2D
 from unet_med.preprocessing import Normalization
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
-from unet_med.weights import save_weights
 
 
 def make_bundle(root, *, sizes=(4, 8), seed=0, n_channels=1, labels=None, **changes):

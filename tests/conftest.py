@@ -1,4 +1,4 @@
-"""What concerns every test: one thread, no network, no display."""
+"""Fixtures of every test: one thread, no network, no display."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _loggers_are_fresh():
         logger.setLevel(logging.NOTSET)
 
 
-class _Kept(logging.Handler):
+class _MessageList(logging.Handler):
     """Keeps messages."""
 
     def __init__(self):
@@ -78,7 +78,7 @@ def messages_of():
     listening = []
 
     def listen(name):
-        logger, handler = logging.getLogger(name), _Kept()
+        logger, handler = logging.getLogger(name), _MessageList()
         logger.addHandler(handler)
         listening.append((logger, handler))
         return handler.messages

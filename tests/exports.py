@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from tests.bundles import make_bundle
-from unet_med.backends import exported, openvino_runtime
+from unet_med.backends import openvino_backend, precision_report
 from unet_med.bundle import open_bundle
 from unet_med.export import ExportSettings, export_bundle
-from unet_med.export.scans import Scan
+from unet_med.export.samples import Scan
 
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, 1.5, 0, -7], [0, 0, 3, 2], [0, 0, 0, 1]])
 
 
 def needs_openvino():
     """Skip a test or a module without OpenVINO; not by an import, which would report to a host."""
-    if not openvino_runtime.is_installed():
+    if not openvino_backend.is_installed():
         pytest.skip("openvino is not installed", allow_module_level=True)
 
 
@@ -60,7 +60,7 @@ def copy_of(bundle, target):
     return shutil.copytree(bundle, target)
 
 
-def receipt_of(bundle):
-    """Return the receipt of an export, as parsed JSON."""
-    path = bundle / "models" / "openvino" / exported.RECEIPT
+def precision_report_of(bundle):
+    """Return the precision report of an export, as parsed JSON."""
+    path = bundle / "models" / "openvino" / precision_report.PRECISION_REPORT
     return path, json.loads(path.read_text())

@@ -1,7 +1,8 @@
 """Segment one scan in this process and print the most memory it had, in bytes.
 
-Arguments: bundle folder, scan, mask; a fourth one has everything spooled that may be. Run it as
-``python -m tests.peak_memory``: the figure of a test's own process would hide what is asked.
+Arguments: bundle folder, scan, mask; a fourth one has all that may be in temporary files
+put there. Run it as ``python -m tests.peak_memory``: the figure of a test's own process would
+hide what is asked.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.batches import make_segmenter
-from unet_med.volumes import across, compressed, stored
+from tests.batch_helpers import make_segmenter
+from unet_med.volumes import gzip_voxels, raw_voxels, reslice
 
 
 def peak_bytes():
@@ -20,11 +21,11 @@ def peak_bytes():
 
 
 def main():
-    bundle, scan, mask, *spool = sys.argv[1:]
-    if spool:
-        across.LARGEST_KEPT_BYTES = compressed.LARGEST_KEPT_BYTES = 0
-        stored.BLOCK_BYTES = across.BLOCK_BYTES = 1 << 20
-        stored.PIECE_BYTES = across.PIECE_BYTES = 1 << 19
+    bundle, scan, mask, *on_disk = sys.argv[1:]
+    if on_disk:
+        reslice.MAX_IN_MEMORY_BYTES = gzip_voxels.MAX_IN_MEMORY_BYTES = 0
+        raw_voxels.BLOCK_BYTES = reslice.BLOCK_BYTES = 1 << 20
+        raw_voxels.CHUNK_BYTES = reslice.CHUNK_BYTES = 1 << 19
     make_segmenter(Path(bundle)).segment_to(Path(scan), Path(mask))
     sys.stdout.write(f"{peak_bytes()}\n")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import unet_med
-from tests.batches import labels_of, write_scan
+from tests.batch_helpers import labels_of, write_scan
 from tests.bundles import make_bundle
 from unet_med.errors import BundleError, InputError
 

@@ -14,7 +14,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow, scripts
 
 from tests.bundles import make_bundle
-from tests.transforms.scans import write_scan
+from tests.monai.scans import write_scan
 from unet_med._files import sha256_file
 from unet_med.errors import InputError, OutputError, WeightsError
 from unet_med.evaluation import evaluate_cohort

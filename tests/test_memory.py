@@ -11,9 +11,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.batches import labels_of, make_segmenter, write_bundle
+from tests.batch_helpers import labels_of, make_segmenter, write_bundle
 from unet_med.recipe import Recipe
-from unet_med.volumes import across, compressed, stored
+from unet_med.volumes import gzip_voxels, raw_voxels, reslice
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,18 +42,18 @@ def peak_of(*arguments):
 
 
 @pytest.mark.parametrize(
-    ("ending", "slice_axis", "spool"),
-    [(".nii.gz", "axial", ()), (".nii", "axial", ()), (".nii", "coronal", ("spool",)),
-     pytest.param(".nii.gz", "sagittal", ("spool",), marks=pytest.mark.slow)],
+    ("ending", "slice_axis", "on_disk"),
+    [(".nii.gz", "axial", ()), (".nii", "axial", ()), (".nii", "coronal", ("on_disk",)),
+     pytest.param(".nii.gz", "sagittal", ("on_disk",), marks=pytest.mark.slow)],
 )  # fmt: skip
-def test_memory_does_not_grow_with_the_slices(tmp_path, ending, slice_axis, spool):
+def test_memory_does_not_grow_with_the_slices(tmp_path, ending, slice_axis, on_disk):
     bundle = bundle_of(tmp_path / "bundle", slice_axis)
     peaks, sizes = [], []
     for n_slices in (20, 200):
         scan, mask = tmp_path / f"{n_slices}{ending}", tmp_path / f"mask{n_slices}.nii.gz"
         shape = (256, 256, n_slices) if slice_axis == "axial" else (256, n_slices, 256)
         sizes.append(write_noise(scan, shape))
-        peaks.append(peak_of(bundle, scan, mask, *spool))
+        peaks.append(peak_of(bundle, scan, mask, *on_disk))
         assert len(np.unique(labels_of(mask))) == 3
     grown = peaks[1] - peaks[0]
     assert grown < 0.1 * peaks[0]
@@ -62,18 +62,18 @@ def test_memory_does_not_grow_with_the_slices(tmp_path, ending, slice_axis, spoo
 
 @pytest.mark.parametrize("slice_axis", ["axial", "coronal", "sagittal"])
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
-def test_spooled_equals_in_memory(tmp_path, monkeypatch, slice_axis, ending):
+def test_temporary_files_equal_memory(tmp_path, monkeypatch, slice_axis, ending):
     segmenter = make_segmenter(bundle_of(tmp_path / "bundle", slice_axis))
     scan = tmp_path / f"scan{ending}"
     write_noise(scan, (21, 18, 13))
     expected = segmenter.segment(nib.load(scan)).labels
     segmenter.segment_to(scan, tmp_path / "kept.nii.gz")
-    for module in (across, compressed):
-        monkeypatch.setattr(module, "LARGEST_KEPT_BYTES", 0)
-    for module in (across, stored):
+    for module in (reslice, gzip_voxels):
+        monkeypatch.setattr(module, "MAX_IN_MEMORY_BYTES", 0)
+    for module in (reslice, raw_voxels):
         monkeypatch.setattr(module, "BLOCK_BYTES", 900)
-        monkeypatch.setattr(module, "PIECE_BYTES", 900)
-    segmenter.segment_to(scan, tmp_path / "spooled.nii.gz")
-    np.testing.assert_array_equal(labels_of(tmp_path / "spooled.nii.gz"), expected)
-    kept, spooled = ((tmp_path / f"{name}.nii.gz").read_bytes() for name in ("kept", "spooled"))
-    assert kept == spooled
+        monkeypatch.setattr(module, "CHUNK_BYTES", 900)
+    segmenter.segment_to(scan, tmp_path / "on_disk.nii.gz")
+    np.testing.assert_array_equal(labels_of(tmp_path / "on_disk.nii.gz"), expected)
+    kept, on_disk = ((tmp_path / f"{name}.nii.gz").read_bytes() for name in ("kept", "on_disk"))
+    assert kept == on_disk

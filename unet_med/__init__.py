@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from unet_med._version import __version__
+
 if TYPE_CHECKING:
     from unet_med.api import Segmentation, Segmenter, evaluate, load, plan, report, segment, train
 
@@ -23,11 +25,9 @@ __all__ = [
     "train",
 ]
 
-__version__ = "0.1.0"
-
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names in __all__
-    """Hand out the functions of `unet_med.api` on first use."""
+    """Import the public names of `unet_med.api` on first use."""
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

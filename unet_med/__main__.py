@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unet_med.cli.process import run
+from unet_med.cli.entry_point import run
 
 if __name__ == "__main__":
     run()

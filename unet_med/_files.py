@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and their digests."""
+"""Atomic writes, bounded JSON, digests."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 PARTIAL_PREFIX = ".unet_med-partial-"
 """Start of the name of every file that is still being written."""
 
-MOST_JSON_BYTES = 1 << 24
+MAX_JSON_BYTES = 1 << 24
 """Largest JSON file that is read; recipes and sidecars have kilobytes."""
 
 _BLOCK_BYTES = 1 << 20
-_LONGEST_ENDING = 16
+_MAX_SUFFIX_LENGTH = 16
 
 
 _NUMBER = r"(?:-?\d[\d.eE+-]*|null)"
-_NUMBERS = re.compile(rf"\[\n\s*({_NUMBER}(?:,\n\s*{_NUMBER})*)\n\s*\]")  # no string holds a break
-_BREAK = re.compile(r",\n\s*")
+_NUMBER_LIST = re.compile(
+    rf"\[\n\s*({_NUMBER}(?:,\n\s*{_NUMBER})*)\n\s*\]"
+)  # no string holds a break
+_LINE_BREAK = re.compile(r",\n\s*")
 
 
 @contextmanager
@@ -65,9 +67,9 @@ def partial_file(target: Path) -> Iterator[Path]:
     Raises:
         OutputError: The folder or the file cannot be written.
     """
-    ending = target.name[-_LONGEST_ENDING:]  # not all of the name: names have a longest length
+    ending = target.name[-_MAX_SUFFIX_LENGTH:]  # not all of the name: names have a longest length
     partial = target.with_name(f"{PARTIAL_PREFIX}{uuid.uuid4().hex}.{ending}")
-    with _as_output_error(target):
+    with _raise_output_error(target):
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             yield partial
@@ -83,7 +85,7 @@ def publish(partial: Path, target: Path) -> None:
     Raises:
         OutputError: It cannot be flushed or renamed.
     """
-    with _as_output_error(target):
+    with _raise_output_error(target):
         flush_to_disk(partial)
         partial.replace(target)
         with suppress(OSError):  # the file is whole; some network folders cannot be flushed
@@ -91,7 +93,7 @@ def publish(partial: Path, target: Path) -> None:
 
 
 @contextmanager
-def _as_output_error(target: Path) -> Iterator[None]:
+def _raise_output_error(target: Path) -> Iterator[None]:
     """Say which target could not be written, and why."""
     try:
         yield
@@ -131,12 +133,12 @@ def write_json(path: Path, content: Any) -> None:  # noqa: ANN401 - anything jso
         OutputError: The file cannot be written.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    text = _NUMBERS.sub(lambda match: f"[{_BREAK.sub(', ', match[1])}]", text)
+    text = _NUMBER_LIST.sub(lambda match: f"[{_LINE_BREAK.sub(', ', match[1])}]", text)
     with atomic_path(path) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, *, most_bytes: int = MOST_JSON_BYTES) -> Any:  # noqa: ANN401 - parsed JSON
+def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:  # noqa: ANN401 - parsed JSON
     """Read a JSON file of bounded size; NaN and infinity are refused.
 
     Raises:
@@ -144,9 +146,9 @@ def read_json(path: Path, *, most_bytes: int = MOST_JSON_BYTES) -> Any:  # noqa:
         ValueError: It is too large, no UTF-8, no JSON, or nested too deeply.
     """
     with path.open("rb") as stream:
-        data = stream.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        msg = f"it is larger than {most_bytes} bytes"
+        data = stream.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        msg = f"it is larger than {max_bytes} bytes"
         raise ValueError(msg)
     try:
         return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)

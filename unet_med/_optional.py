@@ -1,4 +1,4 @@
-"""The one place that imports optional packages."""
+"""Import optional packages, or say which extra installs them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-def require(module: str, *, extra: str) -> ModuleType:
+def import_optional(module: str, *, extra: str) -> ModuleType:
     """Import an optional package, or say how to install it.
 
     Args:

@@ -1,4 +1,4 @@
-"""Registers ``UNet2D`` with MONAI when imported.
+"""Register ``UNet2D`` with MONAI on import.
 
 MONAI has no registry of networks. Registered means: ``from monai.networks.nets import UNet2D``
 works, and so does ``_target_: UNet2D`` in a bundle config that says
@@ -46,7 +46,7 @@ def register() -> bool:
     """
     if _is_registered():
         return True
-    if owner := _owner_of_the_name():
+    if owner := _name_owner():
         text = (
             f"MONAI has a {SHORT_NAME} of its own ({owner}), which stays: in configs write "
             f"_target_: {UNet2D.__module__.rpartition('.')[0]}.{SHORT_NAME}"
@@ -68,7 +68,7 @@ def _is_registered() -> bool:
     return MODULE_NAME in sys.modules and getattr(nets, SHORT_NAME, None) is UNet2D
 
 
-def _owner_of_the_name() -> str:
+def _name_owner() -> str:
     """Return what holds one of our names in MONAI already, or an empty text."""
     for taken in (SHORT_NAME, MODULE_NAME.rpartition(".")[2]):
         if hasattr(nets, taken):

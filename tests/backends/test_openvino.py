@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from tests.exports import make_export, needs_openvino, write_scan
-from unet_med.backends import Execution, open_predictor, processor
-from unet_med.backends.openvino_backend import OpenVINOPredictor
-from unet_med.backends.openvino_runtime import openvino_core
+from unet_med.backends import Execution, hardware, open_predictor
+from unet_med.backends.openvino_backend import OpenVINOPredictor, openvino_core
 from unet_med.backends.torch_backend import TorchPredictor, build_network
 from unet_med.bundle import open_bundle
+from unet_med.bundle.weights import load_weights
 from unet_med.errors import InputError
 from unet_med.inference import (
     SlicePipeline,
@@ -31,7 +31,6 @@ from unet_med.inference import (
 from unet_med.preprocessing import Context
 from unet_med.segmenter import load_segmenter
 from unet_med.volumes import open_volume
-from unet_med.weights import load_weights
 
 needs_openvino()
 
@@ -110,38 +109,38 @@ def test_logits_do_not_depend_on_how_slices_share_the_threads(bundle, precision)
     slices = noise(7, 48, 40)
     expected = predictor_of(bundle, precision)(slices)
     predictor = predictor_of(bundle, precision, threads=3)
-    lanes = []
+    streams = []
     for n in (7, 1, 2, 3, 2, 1, 1, 7, 7):
         np.testing.assert_array_equal(predictor(slices[:n]), expected[:n])
-        lanes.append(predictor._lanes)
-    assert lanes == [3, 3, 1, 1, 1, 1, 1, 1, 3]
+        streams.append(predictor._streams)
+    assert streams == [3, 3, 1, 1, 1, 1, 1, 1, 3]
     first_is_small = predictor_of(bundle, precision, threads=2)
     np.testing.assert_array_equal(first_is_small(slices[:1]), expected[:1])
-    assert first_is_small._lanes == 1
+    assert first_is_small._streams == 1
 
 
 @each_precision
-def test_calls_begun_while_others_run_give_the_same_logits(bundle, precision):
+def test_calls_submitted_while_others_run_give_the_same_logits(bundle, precision):
     batches = [noise(n, 48, 40) for n in (4, 3, 4, 2)]
     expected = [predictor_of(bundle, precision)(batch) for batch in batches]
     predictor = predictor_of(bundle, precision, threads=2)
     for order in ((0, 1, 2, 3), (2, 0, 3, 1)):
-        finishes = [predictor.start(batch) for batch in batches]
+        results = [predictor.submit(batch) for batch in batches]
         for n in order:
-            np.testing.assert_array_equal(finishes[n](), expected[n])
-    waiting = predictor.start(batches[0])
+            np.testing.assert_array_equal(results[n](), expected[n])
+    waiting = predictor.submit(batches[0])
     np.testing.assert_array_equal(predictor(batches[1]), expected[1])  # called in between
     np.testing.assert_array_equal(waiting(), expected[0])
-    waiting = predictor.start(batches[0])
-    last = predictor.start(batches[1][:1])
-    assert predictor.start(batches[1][:1]) is None  # compiled anew while two are not finished
+    waiting = predictor.submit(batches[0])
+    last = predictor.submit(batches[1][:1])
+    assert predictor.submit(batches[1][:1]) is None  # compiled anew while two are not finished
     np.testing.assert_array_equal(predictor(batches[1][:1]), expected[1][:1])
     np.testing.assert_array_equal(last(), expected[1][:1])
     np.testing.assert_array_equal(waiting(), expected[0])
 
 
-def test_one_thread_has_nothing_to_begin(bundle):
-    assert predictor_of(bundle).start(noise(4, 48, 40)) is None
+def test_one_thread_has_nothing_to_submit(bundle):
+    assert predictor_of(bundle).submit(noise(4, 48, 40)) is None
 
 
 def test_precisions_are_really_different(bundle):
@@ -206,13 +205,13 @@ def test_masks_depend_on_neither_batch_nor_threads_nor_container(
 
 
 @each_precision
-def test_blank_slices_run_once_give_the_same_logits(bundle, precision, tmp_path):
+def test_constant_slices_run_once_give_the_same_logits(bundle, precision, tmp_path):
     scan = open_volume(write_scan(tmp_path / "blank.nii.gz", blank=7))
     recipe = open_bundle(bundle).recipe
     plan = fit_batch(
         SlicePipeline.for_scan(recipe, scan.geometry), recipe, backend="openvino", memory_gb=None
     )
-    assert plan.batch_free
+    assert plan.batch_invariant
     rules = tuple(channel.normalization for channel in recipe.channels)
     source = VolumeSlices(scan, plan.layout, rules, volume_statistics(scan))
     network, found, asked = predictor_of(bundle, precision), {}, {}
@@ -223,7 +222,7 @@ def test_blank_slices_run_once_give_the_same_logits(bundle, precision, tmp_path)
             seen.append(len(slices))
             return network(slices)
 
-        way = replace(plan, batch_free=once, batch=4)
+        way = replace(plan, batch_invariant=once, batch_size=4)
         batches = iter_batches(source, way)
         found[once] = np.concatenate([part for _, part in iter_logits(batches, way, counting)])
     np.testing.assert_array_equal(found[True], found[False])
@@ -265,7 +264,7 @@ def test_bf16_without_the_instructions_is_refused(bundle):
 
 
 @pytest.mark.parametrize(
-    ("flags", "vendor", "pays"),
+    ("flags", "vendor", "faster"),
     [
         ("avx512_bf16 amx_bf16", "GenuineIntel", True),
         ("avx512_bf16", "GenuineIntel", False),
@@ -273,17 +272,17 @@ def test_bf16_without_the_instructions_is_refused(bundle):
         ("avx2", "AuthenticAMD", False),
     ],
 )
-def test_bf16_pays_on_some_processors_only(tmp_path, monkeypatch, flags, vendor, pays):
+def test_bf16_is_faster_on_some_processors_only(tmp_path, monkeypatch, flags, vendor, faster):
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: fpu {flags} sse\n\n")
-    monkeypatch.setattr(processor, "CPUINFO", cpuinfo)
-    for function in (processor._field, processor.bf16_pays, processor.int8_pays):
+    monkeypatch.setattr(hardware, "CPUINFO", cpuinfo)
+    for function in (hardware._field, hardware.bf16_is_faster, hardware.int8_is_faster):
         function.cache_clear()
     try:
-        assert processor.bf16_pays() is pays
-        assert processor.int8_pays() is False
+        assert hardware.bf16_is_faster() is faster
+        assert hardware.int8_is_faster() is False
     finally:
-        for function in (processor._field, processor.bf16_pays, processor.int8_pays):
+        for function in (hardware._field, hardware.bf16_is_faster, hardware.int8_is_faster):
             function.cache_clear()
 
 

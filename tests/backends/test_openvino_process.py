@@ -128,19 +128,19 @@ def test_the_python_door_and_monais_door_run_the_export(tmp_path):
     from unet_med import backends
     from unet_med.bundle import open_bundle
     from unet_med.errors import InputError
-    from unet_med.inference import SlicewiseInferer
+    from unet_med.monai import SlicewiseInferer
+    from unet_med.monai.transforms import LoadVolumed, NormalizeVolumed
     from unet_med.segmenter import load_segmenter
-    from unet_med.transforms import LoadVolumed, NormalizeVolumed
 
     scan = write_scan(tmp_path / "scan.nii.gz")
     opened = open_bundle(make_export(tmp_path / "bundle", scan))
     segmenter = load_segmenter(opened.root, threads=1)
     expected = segmenter.segment(scan).labels
-    execution = backends.resolve(opened.recipe, weights=opened.weights_path, threads=1)
+    execution = backends.resolve_execution(opened.recipe, weights=opened.weights_path, threads=1)
     assert execution == segmenter.execution
     rules = [channel.normalization for channel in opened.recipe.channels]
     data = LoadVolumed("image", n_channels=1)({"image": str(scan)})
-    volume = NormalizeVolumed("image", rules=rules)(data)["image"]
+    volume = NormalizeVolumed("image", normalizations=rules)(data)["image"]
     settings = {"recipe": opened.recipe, "execution": execution, "output": "labels"}
     inferer = SlicewiseInferer(**settings, weights=opened.weights_path)
     labels = inferer(volume[None], torch.nn.Identity())

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from unet_med.batch.datalist import datalist, labeled_datalist, parted
+from unet_med.batch.datalist import datalist, labeled_datalist, partition_cases
 from unet_med.errors import InputError, OutputError
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 
@@ -32,7 +32,7 @@ def touch(tmp_path):
     return make
 
 
-def test_cases_that_do_not_fit_are_parted_from_the_others(tmp_path):
+def test_cases_that_do_not_fit_are_split_from_the_others(tmp_path):
     affine = np.diag([1.0, 1, 3, 1])
     for name, shape in (("a", (5, 6, 4)), ("b", (5, 6, 4)), ("c", (5, 6, 4, 2))):
         for folder in ("images", "labels"):
@@ -44,14 +44,14 @@ def test_cases_that_do_not_fit_are_parted_from_the_others(tmp_path):
     (tmp_path / "images/d.nii").write_bytes(b"no scan")
     (tmp_path / "labels/d.nii").write_bytes(b"no mask")
     cases = labeled_datalist(tmp_path / "images", tmp_path / "labels", recipe=recipe())
-    fitting, failed = parted(cases, recipe=recipe())
+    fitting, failed = partition_cases(cases, recipe=recipe())
     assert fitting == [cases[0]]
     reasons = {Path(path).stem: why for path, why in failed.items()}
     assert sorted(reasons) == ["b", "c", "d"]
     assert "shape (5, 6, 4) vs (5, 6, 9)" in reasons["b"]
     assert "has 2 channels, expected 1" in reasons["c"]
     with pytest.raises(InputError, match=r"none of 3 cases can be scored, first .*b.nii"):
-        parted(cases[1:], recipe=recipe())
+        partition_cases(cases[1:], recipe=recipe())
 
 
 def test_one_channel_is_one_file_per_case(touch, tmp_path):

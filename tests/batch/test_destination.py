@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from tests.batches import (
+from tests.batch_helpers import (
     files,
     run_cases,
     statuses,
@@ -47,8 +47,8 @@ class TestOutput:
         with pytest.raises(
             InputError, match=r"two cases would be written as .*a\.entropy\.nii\.gz"
         ):
-            run_cases(tmp_path, *scans, save=("entropy",))
-        assert run_cases(tmp_path, *scans, save=("uncertainty",)).exit_code == 0
+            run_cases(tmp_path, *scans, save_maps=("entropy",))
+        assert run_cases(tmp_path, *scans, save_maps=("uncertainty",)).exit_code == 0
 
     def test_an_output_that_is_a_file_is_refused(self, tmp_path):
         scan = write_scan(tmp_path / "a.nii.gz")

@@ -17,16 +17,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.batches import (
+from tests.batch_helpers import (
     files,
     labels_of,
+    reference_labels,
     run_cases,
-    slow_labels,
     statuses,
     write_bundle,
     write_scan,
 )
-from tests.kills import command, ledger_lines_of, make_inputs, run_to_the_end
+from tests.kill_trials import command, ledger_lines_of, make_inputs, run_to_the_end
 from unet_med.batch import ledger as ledger_module
 from unet_med.errors import OutputError
 
@@ -56,7 +56,7 @@ def test_a_disk_that_fills_fails_the_cases_that_do_not_fit_and_no_other(tmp_path
             mask = disk / f"{name}.nii.gz"
             assert mask.exists() == (status == "done")
             if mask.exists():
-                expected = slow_labels(tmp_path / "in" / mask.name)
+                expected = reference_labels(tmp_path / "in" / mask.name)
                 np.testing.assert_array_equal(labels_of(mask), expected)
         assert not [name for name in files(disk) if "partial" in name]
         done = [name for name, status in ends.items() if status == "done"]
@@ -103,7 +103,7 @@ def test_memory_that_runs_out_in_one_case_fails_that_case(tmp_path):
     code = """
         import json, resource, sys
         from pathlib import Path
-        from tests.batches import run_cases, statuses
+        from tests.batch_helpers import run_cases, statuses
         import unet_med.inference, nibabel
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + 250_000_000, resource.RLIM_INFINITY))
@@ -162,7 +162,7 @@ def test_a_clock_that_jumps_back_changes_nothing(tmp_path, monkeypatch):
     write_scan(scan, seed=1)
     os.utime(scan, (0, 0))
     assert statuses(run_cases(tmp_path)) == {"a": "done"}
-    np.testing.assert_array_equal(labels_of(tmp_path / "out" / "a.nii.gz"), slow_labels(scan))
+    np.testing.assert_array_equal(labels_of(tmp_path / "out" / "a.nii.gz"), reference_labels(scan))
 
 
 class TestNetworkFolders:
@@ -218,7 +218,7 @@ class TestNetworkFolders:
     def test_a_folder_without_locks_is_used_with_a_warning(
         self, tmp_path, monkeypatch, messages_of
     ):
-        messages = messages_of("unet_med.batch.lock")
+        messages = messages_of("unet_med.batch.file_lock")
         write_scan(tmp_path / "in" / "a.nii.gz")
 
         def no_locks(*_arguments):
@@ -230,14 +230,14 @@ class TestNetworkFolders:
 
 
 def test_a_mask_edited_while_its_successor_is_made_is_kept(tmp_path):
-    from unet_med.batch import Silence
+    from unet_med.batch import NullListener
 
     scan = write_scan(tmp_path / "in" / "a.nii.gz")
     run_cases(tmp_path)
     write_scan(scan, seed=1)
     mask = tmp_path / "out" / "a.nii.gz"
 
-    class Editor(Silence):
+    class Editor(NullListener):
         def case_progress(self, *_counts):
             mask.write_bytes(b"corrected by hand meanwhile")
 

@@ -1,24 +1,30 @@
+"""A batch that is run again: after success, after edits, after kills."""
+
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import time
 
 import numpy as np
 import pytest
 
-from tests.batches import (
+from tests.batch_helpers import (
     files,
     labels_of,
     ledger_lines,
     make_segmenter,
+    reference_labels,
     run_cases,
-    slow_labels,
     statuses,
     write_bundle,
     write_scan,
 )
+from tests.kill_trials import command, make_inputs, run_to_the_end, run_trials
 from unet_med import _files
-from unet_med.batch import BatchSettings, Destination, Silence, Status, find_cases, run_batch
-from unet_med.batch.ledger import Entry, open_ledger
+from unet_med.batch import BatchSettings, Destination, NullListener, Status, find_cases, run_batch
+from unet_med.batch.ledger import LedgerEntry, open_ledger
 
 
 class TestResume:
@@ -38,7 +44,7 @@ class TestResume:
         run_cases(tmp_path)
         write_scan(scan, seed=1)
         assert statuses(run_cases(tmp_path)) == {"a": "done"}
-        np.testing.assert_array_equal(labels_of(tmp_path / "out/a.nii.gz"), slow_labels(scan))
+        np.testing.assert_array_equal(labels_of(tmp_path / "out/a.nii.gz"), reference_labels(scan))
 
     def test_other_weights_are_other_work(self, tmp_path):
         write_scan(tmp_path / "in" / "a.nii.gz")
@@ -82,7 +88,7 @@ class TestResume:
         run_cases(tmp_path)
         work = ledger_lines(tmp_path)[-1]["fingerprint"]
         (tmp_path / "out" / "a.nii.gz").unlink()
-        start = Entry("a", "a.nii.gz", Status.STARTED, fingerprint=work)
+        start = LedgerEntry("a", "a.nii.gz", Status.STARTED, fingerprint=work)
         with open_ledger(tmp_path / "out", exclusive=True) as ledger:
             ledger.append(start)
             ledger.append(start)
@@ -96,7 +102,7 @@ class TestResume:
     def test_an_interrupted_case_is_no_kill(self, tmp_path):
         write_scan(tmp_path / "in" / "a.nii.gz")
 
-        class Impatient(Silence):
+        class Impatient(NullListener):
             def case_progress(self, *_counts):
                 raise KeyboardInterrupt
 
@@ -170,7 +176,7 @@ def test_a_run_killed_while_replacing_knows_its_own_mask(tmp_path):
         write_scan(scan, seed=number + 1)
         code = kill_at_flush(number, lambda: run_cases(tmp_path))
         assert run_cases(tmp_path).exit_code == 0
-        np.testing.assert_array_equal(labels_of(tmp_path / "out/a.nii.gz"), slow_labels(scan))
+        np.testing.assert_array_equal(labels_of(tmp_path / "out/a.nii.gz"), reference_labels(scan))
         if code == 0:
             break
     assert number > 5
@@ -186,3 +192,27 @@ def test_leftovers_of_killed_runs_are_removed_and_nothing_else(tmp_path):
     assert files(tmp_path / "out" / "sub") == [
         ".other", f"{_files.PARTIAL_PREFIX}x", "a.json", "a.nii.gz"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("trials", "seed"), [(2, 5), pytest.param(60, 2026, marks=pytest.mark.slow)]
+)
+def test_a_batch_killed_at_random_ends_as_an_uninterrupted_one(tmp_path, trials, seed):
+    assert len(run_trials(tmp_path, trials, seed=seed)) >= trials * 0.8
+
+
+def test_a_second_run_on_a_folder_is_refused_while_the_first_lives(tmp_path):
+    make_inputs(tmp_path)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    first = subprocess.Popen(command(tmp_path), **quiet)
+    while first.poll() is None and not (tmp_path / "out" / "ledger.jsonl").exists():
+        time.sleep(0.005)
+    os.kill(first.pid, signal.SIGSTOP)  # it holds the folder for as long as it lives
+    try:
+        second = subprocess.run(command(tmp_path), capture_output=True, text=True, check=False)
+    finally:
+        first.kill()
+        first.wait()
+    assert second.returncode == 2
+    assert "another run is writing to" in second.stderr
+    assert run_to_the_end(tmp_path)[0] == 0

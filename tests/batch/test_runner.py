@@ -8,23 +8,23 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.batches import (
+from tests.batch_helpers import (
     files,
     labels_of,
     ledger_lines,
     make_segmenter,
+    reference_labels,
     run_cases,
-    slow_labels,
     statuses,
     write_bundle,
     write_scan,
 )
-from tests.volumes.dicoms import noise, orthonormal, write_series
+from tests.volumes.dicom_builders import noise, orthonormal, write_series
 from unet_med.batch import BatchSettings, Destination, find_cases, run_batch, split_frames
 from unet_med.cases import Case
 from unet_med.errors import InputError
 from unet_med.segmenter import Segmenter
-from unet_med.volumes import Limits, ReadRules, SeriesRule, verify_mask
+from unet_med.volumes import Limits, ReadOptions, SeriesSelection, verify_mask
 
 GARBAGE = b"this is no scan"
 
@@ -39,7 +39,7 @@ def test_masks_sidecars_and_ledger_of_a_folder(tmp_path):
     ]  # fmt: skip
     for scan, name in zip(scans, ("b", "sub/a"), strict=True):
         mask = tmp_path / "out" / f"{name}.nii.gz"
-        np.testing.assert_array_equal(labels_of(mask), slow_labels(scan))
+        np.testing.assert_array_equal(labels_of(mask), reference_labels(scan))
         assert verify_mask(scan, mask) == []
 
 
@@ -57,21 +57,21 @@ def test_the_sidecar_says_where_the_mask_comes_from(tmp_path):
     assert sidecar["command_line"] == "unet-med segment in"
     assert sidecar["geometry"] == {"shape": [6, 5, 4], "spacing_mm": [1.0, 1.5, 3.0]}
     assert sidecar["label_names"] == {"1": "bright", "2": "brighter"}
-    expected = np.count_nonzero(slow_labels(scan) == 2) * 1.0 * 1.5 * 3.0 / 1000
+    expected = np.count_nonzero(reference_labels(scan) == 2) * 1.0 * 1.5 * 3.0 / 1000
     assert sidecar["volumes_ml"]["brighter"] == pytest.approx(expected)
     quality = sidecar["quality"]
     assert (quality["nonfinite_voxels"], quality["warnings"], quality["slice_axis"]) == (0, [], 2)
-    areas = (slow_labels(scan) == 2).sum(axis=(0, 1)) * 1.0 * 1.5
+    areas = (reference_labels(scan) == 2).sum(axis=(0, 1)) * 1.0 * 1.5
     assert quality["slices"]["labels"]["2"]["area_mm2"] == areas.tolist()
     assert quality["slices"]["position_mm"] == [2.0, 5.0, 8.0, 11.0]
-    assert quality["look_at"], "noise is no organ"
+    assert quality["review"], "noise is no organ"
     assert all(
-        doubt["reasons"] and doubt["score"] < quality["look_below"] for doubt in quality["look_at"]
+        doubt["reasons"] and doubt["score"] < quality["review_below"] for doubt in quality["review"]
     )
     assert {"digest", "statistics", "read", "network", "write"} <= set(sidecar["seconds"])
     last = ledger_lines(tmp_path)[-1]
     assert last["status"] == "done"
-    assert last["digest"] == sidecar["mask"]["sha256"]
+    assert last["mask_sha256"] == sidecar["mask"]["sha256"]
     assert last["fingerprint"] == sidecar["fingerprint"]
 
 
@@ -144,8 +144,8 @@ class TestFrames:
         }
         for frame in range(3):
             mask = labels_of(tmp_path / "out" / f"a_frame{frame:04d}.nii.gz")
-            np.testing.assert_array_equal(mask, slow_labels(scan, frame))
-        np.testing.assert_array_equal(labels_of(tmp_path / "out/b.nii.gz"), slow_labels(plain))
+            np.testing.assert_array_equal(mask, reference_labels(scan, frame))
+        np.testing.assert_array_equal(labels_of(tmp_path / "out/b.nii.gz"), reference_labels(plain))
 
     def test_frames_are_read_by_the_rules_of_the_run(self, tmp_path):
         exam = tmp_path / "exam"
@@ -155,9 +155,9 @@ class TestFrames:
             for path in write_series(tmp_path / str(number), noise(), orthonormal(), **fields):
                 path.rename(exam / f"{number}{path.name}")
         case = Case("exam", PurePosixPath(), (exam,))
-        rules = ReadRules(series=SeriesRule("2"))
+        rules = ReadOptions(series=SeriesSelection("2"))
         assert split_frames([case], rules) == (case,)
-        (refused,) = split_frames([case], ReadRules(Limits(max_voxels=9), rules.series))
+        (refused,) = split_frames([case], ReadOptions(Limits(max_voxels=9), rules.series))
         assert "the limit is 9" in refused.problem
 
     def test_one_channel_can_be_chosen_and_is_part_of_the_work(self, tmp_path):
@@ -165,7 +165,7 @@ class TestFrames:
         for channel in (2, 0):
             assert statuses(run_cases(tmp_path, channel=channel)) == {"a": "done"}
             mask = labels_of(tmp_path / "out" / "a.nii.gz")
-            np.testing.assert_array_equal(mask, slow_labels(scan, channel))
+            np.testing.assert_array_equal(mask, reference_labels(scan, channel))
         assert statuses(run_cases(tmp_path, channel=3)) == {"a": "failed"}
 
     def test_frames_that_meet_another_input_are_refused(self, tmp_path):
@@ -195,7 +195,7 @@ class TestSeveralChannels:
             write_scan(tmp_path / "in" / f"{name}.nii.gz")
         report = run_cases(tmp_path, n_channels=2)
         assert statuses(report) == {"p": "done", "q": "failed"}
-        first = slow_labels(tmp_path / "in" / "p_0000.nii.gz")
+        first = reference_labels(tmp_path / "in" / "p_0000.nii.gz")
         np.testing.assert_array_equal(labels_of(tmp_path / "out/p.nii.gz"), first)
         sidecar = json.loads((tmp_path / "out" / "p.json").read_text())
         assert len(sidecar["inputs"]) == 2
@@ -206,7 +206,7 @@ class TestSeveralChannels:
         report = run_cases(tmp_path, n_channels=2)
         assert statuses(report) == {"a": "done", "b": "failed"}
         mask = labels_of(tmp_path / "out" / "a.nii.gz")
-        np.testing.assert_array_equal(mask, slow_labels(scan, frame=0))
+        np.testing.assert_array_equal(mask, reference_labels(scan, frame=0))
 
     def test_channels_on_other_grids_fail(self, tmp_path):
         write_scan(tmp_path / "in" / "p_0000.nii.gz")

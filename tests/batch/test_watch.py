@@ -9,19 +9,19 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.batches import ThresholdsLoader, files, ledger_lines, statuses, write_scan
+from tests.batch_helpers import ThresholdsLoader, files, ledger_lines, statuses, write_scan
 from unet_med.batch import (
     BatchSettings,
     Case,
     Destination,
+    NullListener,
     Outcome,
-    Silence,
     Status,
     find_cases,
     watch_batch,
 )
-from unet_med.batch.failures import Reason
-from unet_med.batch.watch import Arrivals
+from unet_med.batch.report import FailureReason
+from unet_med.batch.watch import StabilityTracker
 from unet_med.errors import InputError
 
 
@@ -31,18 +31,18 @@ class TestArrivals:
     @pytest.fixture(autouse=True)
     def _clock(self, tmp_path):
         self.now = 100.0
-        self.arrivals = Arrivals(10.0, clock=lambda: self.now)
+        self.tracker = StabilityTracker(10.0, clock=lambda: self.now)
         self.path = tmp_path / "a.nii"
         self.path.write_bytes(b"1")
         self.case = Case("a", PurePosixPath(), (self.path,))
 
     def ready_after(self, seconds):
         self.now += seconds
-        return self.arrivals.ready([self.case]) == [self.case]
+        return self.tracker.ready([self.case]) == [self.case]
 
     def fail(self, reason):
         outcome = Outcome(self.case, Status.FAILED, Path("m"), error="e", reason=str(reason))
-        self.arrivals.ended(outcome)
+        self.tracker.ended(outcome)
 
     def test_a_file_is_taken_once_when_it_has_rested(self):
         assert [self.ready_after(s) for s in (0, 9, 2, 50)] == [False, False, True, False]
@@ -57,25 +57,25 @@ class TestArrivals:
     def test_a_bad_file_waits_for_a_change_but_a_full_disk_only_for_a_while(self):
         self.ready_after(0)
         assert self.ready_after(11)
-        self.fail(Reason.SCAN)
+        self.fail(FailureReason.SCAN)
         assert not self.ready_after(10_000)
-        self.fail(Reason.OUTPUT)
+        self.fail(FailureReason.OUTPUT)
         assert [self.ready_after(s) for s in (299, 2)] == [False, True]
-        self.fail(Reason.OUTPUT)
+        self.fail(FailureReason.OUTPUT)
         assert [self.ready_after(s) for s in (599, 2)] == [False, True]
 
     def test_what_vanishes_and_comes_again_is_new(self):
         self.ready_after(0)
         assert self.ready_after(11)
-        self.arrivals.ready([])
+        self.tracker.ready([])
         assert [self.ready_after(s) for s in (0, 11)] == [False, True]
 
     def test_without_settling_a_file_is_taken_at_first_sight(self):
-        self.arrivals = replace(self.arrivals, settle_s=0.0)
+        self.tracker = replace(self.tracker, stable_seconds=0.0)
         assert [self.ready_after(s) for s in (0, 0)] == [True, False]
 
 
-class Follower(Silence):
+class Follower(NullListener):
     """Counts ends, and sends SIGINT to this process after the last that is expected."""
 
     def __init__(self, steps):
@@ -90,7 +90,7 @@ class Follower(Silence):
             self.steps.pop(0)()
 
 
-def watch(tmp_path, follower, *, settle_s=0.3):
+def watch(tmp_path, follower, *, stable_seconds=0.3):
     loader = ThresholdsLoader.of(tmp_path / "bundle")
     alarm = threading.Timer(60, os.kill, (os.getpid(), signal.SIGINT))
     alarm.start()
@@ -100,7 +100,7 @@ def watch(tmp_path, follower, *, settle_s=0.3):
             Destination(tmp_path / "out"),
             segmenter=loader,
             settings=BatchSettings(listener=follower),
-            settle_s=settle_s,
+            stable_seconds=stable_seconds,
         )
     finally:
         alarm.cancel()
@@ -138,9 +138,9 @@ def test_a_watch_takes_what_comes_survives_what_is_bad_and_ends_when_told(tmp_pa
 
 def test_a_watch_goes_on_where_the_last_one_ended(tmp_path):
     write_scan(tmp_path / "in" / "a.nii.gz")
-    watch(tmp_path, Follower([]), settle_s=0)
+    watch(tmp_path, Follower([]), stable_seconds=0)
     follower = Follower([])
-    assert statuses(watch(tmp_path, follower, settle_s=0)) == {"a": "skipped"}
+    assert statuses(watch(tmp_path, follower, stable_seconds=0)) == {"a": "skipped"}
     assert [line["status"] for line in ledger_lines(tmp_path)].count("done") == 1
 
 
@@ -149,7 +149,7 @@ def test_two_files_of_one_name_are_a_complaint_and_no_end(tmp_path, messages_of)
     write_scan(tmp_path / "in" / "a.nii.gz")
     second = write_scan(tmp_path / "in" / "a.nii")
     threading.Timer(1, second.unlink).start()
-    assert statuses(watch(tmp_path, Follower([]), settle_s=0)) == {"a": "done"}
+    assert statuses(watch(tmp_path, Follower([]), stable_seconds=0)) == {"a": "done"}
     assert len(messages) == 1
     assert "would both be written" in messages[0]
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import unet_med
-from tests.batches import files, make_segmenter, run_cases, statuses, write_bundle, write_scan
-from tests.volumes.dicoms import IDENTIFIER, NAME, edit, noise, orthonormal, write_series
+from tests.batch_helpers import files, make_segmenter, run_cases, statuses, write_bundle, write_scan
+from tests.volumes.dicom_builders import IDENTIFIER, NAME, edit, noise, orthonormal, write_series
 from unet_med.cases import find_cases
 from unet_med.cli import main
 from unet_med.errors import InputError
-from unet_med.volumes import ReadRules, SeriesRule, verify_mask
+from unet_med.volumes import ReadOptions, SeriesSelection, verify_mask
 
 
 def keys(*inputs, **options):
@@ -98,7 +98,7 @@ def test_the_demo_head_as_dicom(tmp_path):
     assert len(np.unique(one.labels)) > 2
 
 
-def test_a_series_of_another_modality_is_refused_through_every_door(tmp_path):
+def test_a_series_of_another_modality_is_refused_through_every_interface(tmp_path):
     write_series(tmp_path / "in/exam", noise((8, 7, 6)), orthonormal(), Modality="CT")
     bundle = write_bundle(tmp_path / "bundle")  # whose channel is MR
     with pytest.raises(InputError, match="no series for modality MR"):
@@ -111,7 +111,7 @@ def test_a_series_of_another_modality_is_refused_through_every_door(tmp_path):
 def test_identifiers_are_kept_only_when_asked(tmp_path, capsys):
     write_series(tmp_path / "in/exam", noise((8, 7, 6)), orthonormal(), Modality="MR")
     bundle = write_bundle(tmp_path / "bundle")
-    rules = ReadRules(series=SeriesRule(keep_identifiers=True))
+    rules = ReadOptions(series=SeriesSelection(keep_identifiers=True))
     segmenter = replace(make_segmenter(bundle), rules=rules)
     facts = segmenter.segment_to(tmp_path / "in/exam", tmp_path / "mask.nii.gz")
     assert facts.volume.identifiers["PatientName"] == NAME

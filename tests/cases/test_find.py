@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.batches import write_scan
+from tests.batch_helpers import write_scan
 from unet_med.cases import find_cases
 from unet_med.errors import InputError
 

@@ -12,11 +12,11 @@ import torch
 from scipy import special
 
 from tests.bundles import make_bundle
+from unet_med.bundle.weights import save_weights
 from unet_med.cli import main
 from unet_med.networks import UNet2D
 from unet_med.recipe import Recipe
 from unet_med.segmenter import load_segmenter
-from unet_med.weights import save_weights
 
 TRUE_TEMPERATURE = 2.5
 AFFINE = np.diag([1.0, 1.0, 2.0, 1.0])

@@ -10,8 +10,8 @@ import pytest
 
 from tests.bundles import make_bundle
 from unet_med.cli import main
-from unet_med.cli.evaluate_options import EMPTY_POLICIES
-from unet_med.cli.label_options import SLICE_AXES
+from unet_med.cli.evaluate import EMPTY_POLICIES
+from unet_med.cli.options import SLICE_AXES
 from unet_med.geometry import SLICE_AXIS_NAMES
 from unet_med.metrics import EmptyPolicy
 
@@ -211,16 +211,16 @@ def test_counts_alone_print_no_distances(folder, capsys):
     assert "HD95 median" in capsys.readouterr().out
 
 
-def test_against_prints_the_difference_and_exits_with_the_worse_code(folder, capsys):
+def test_baseline_prints_the_difference_and_exits_with_the_worse_code(folder, capsys):
     save(folder / "q" / "a.nii.gz", np.zeros((4, 5, 3), np.uint8))
-    assert run(folder, "--against", str(folder / "q")) == 0
+    assert run(folder, "--baseline", str(folder / "q")) == 0
     out = capsys.readouterr().out
     assert "Volume Dice, difference" in out
     assert "only 1 pairs differ" in out
     assert (folder / "out" / "comparison.csv").is_file()
     save(folder / "r" / "b.nii.gz", np.ones((4, 5, 3), np.uint8))
     save(folder / "p" / "b.nii.gz", np.ones((4, 5, 3), np.uint8))
-    assert run(folder, "--against", str(folder / "q")) == 1
+    assert run(folder, "--baseline", str(folder / "q")) == 1
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_labels_outside_the_table_are_named(folder, capsys):
     page = (folder / "out" / "report.html").read_text(encoding="utf-8")
     assert "a: label 9" in page
     summary = json.loads((folder / "out" / "summary.json").read_text())
-    assert summary["cases"]["foreign_labels"] == [{"case": "a", "values": [9]}]
+    assert summary["cases"]["unexpected_labels"] == [{"case": "a", "values": [9]}]
     assert run(folder, "--labels", "1,2", "--no-report") == 0  # chosen
     assert run(folder, "--label-names", "1=a,2=b,9=c", "--no-report") == 0
 

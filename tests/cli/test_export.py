@@ -24,7 +24,7 @@ def export(bundle, *options):
     return main(["export", "--bundle", str(bundle), "--threads", "1", *map(str, options)])
 
 
-def test_export_prints_the_receipt_and_auto_then_takes_openvino(bundle, tmp_path, capsys):
+def test_export_prints_the_precision_report_and_auto_then_takes_openvino(bundle, tmp_path, capsys):
     scan = write_scan(tmp_path / "scans" / "a.nii.gz")
     write_scan(tmp_path / "scans" / "sub" / "b.nii.gz", seed=1)
     load_segmenter(bundle, backend="torch", threads=1).segment(scan).save(

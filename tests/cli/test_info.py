@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import unet_med
-from tests.batches import AFFINE, run_cases, slow_labels, write_bundle, write_scan
+from tests.batch_helpers import AFFINE, reference_labels, run_cases, write_bundle, write_scan
 from unet_med.bundle import open_bundle
 from unet_med.cli import main
 from unet_med.volumes import open_volume, write_mask
@@ -25,7 +25,7 @@ def write_labels(tmp_path):
     scan = write_scan(tmp_path / "scan.nii.gz")
     mask = tmp_path / "mask.nii.gz"
     names = {1: "bright", 2: "brighter", 7: "nowhere"}
-    write_mask(slow_labels(scan), mask, like=open_volume(scan), label_names=names)
+    write_mask(reference_labels(scan), mask, like=open_volume(scan), label_names=names)
     return scan, mask
 
 
@@ -51,7 +51,7 @@ def test_orientation_letters_are_nibabels(tmp_path, capsys, turn):
 def test_a_mask_names_and_measures_its_labels(tmp_path, capsys):
     scan, mask = write_labels(tmp_path)
     labels = info(capsys, mask)["labels"]
-    counts = np.bincount(slow_labels(scan).ravel(), minlength=3)
+    counts = np.bincount(reference_labels(scan).ravel(), minlength=3)
     assert labels["1"] == {
         "name": "bright", "voxels": counts[1], "ml": pytest.approx(counts[1] * 4.5e-3, abs=5e-4)
     }  # fmt: skip
@@ -87,12 +87,12 @@ def test_what_cannot_be_described(tmp_path, capsys, name):
 
 
 class TestVerify:
-    def test_a_mask_of_this_program_is_proven(self, tmp_path, capsys):
+    def test_a_mask_of_this_program_is_verified(self, tmp_path, capsys):
         scan, mask = write_labels(tmp_path)
         assert main(["verify", str(scan), str(mask)]) == 0
-        assert capsys.readouterr().out == f"proven: {mask} lies on {scan}\n"
+        assert capsys.readouterr().out == f"verified: {mask} lies on {scan}\n"
         assert main(["verify", str(scan), str(mask), "--json"]) == 0
-        assert json.loads(capsys.readouterr().out) == {"proven": True, "differences": []}
+        assert json.loads(capsys.readouterr().out) == {"verified": True, "differences": []}
 
     def test_differences_are_listed(self, tmp_path, capsys):
         scan, _ = write_labels(tmp_path)
@@ -118,7 +118,7 @@ def test_a_mask_says_how_it_was_made(tmp_path, capsys):
     report = run_cases(tmp_path, command_line="unet-med segment in")
     mask = report.outcomes[0].mask
     content = info(capsys, mask)
-    assert content["made by"] == {
+    assert content["provenance"] == {
         "version": unet_med.__version__,
         "bundle": "thresholds",
         "bundle_sha256": open_bundle(tmp_path / "bundle").sha256,
@@ -129,7 +129,7 @@ def test_a_mask_says_how_it_was_made(tmp_path, capsys):
     beside = content["sidecar"]
     assert beside["command_line"] == "unet-med segment in"
     assert beside["host"] == platform.node()
-    assert beside["inputs"] == [{"path": str(scan), "sha256": content["made by"]["inputs"][0]}]
+    assert beside["inputs"] == [{"path": str(scan), "sha256": content["provenance"]["inputs"][0]}]
     assert datetime.fromisoformat(beside["written"]).tzinfo is not None
     (header,) = nib.load(mask).header.extensions
     for kept_out in (str(scan), "unet-med segment", beside["written"][:10]):

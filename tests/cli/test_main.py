@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from unet_med import __version__
-from unet_med.cli import COMMANDS, main
+from unet_med._version import __version__
+from unet_med.cli import COMMANDS, build_parser, main
 
 
 def fresh(*arguments, code="from unet_med.cli import main; main({})", **options):
@@ -48,7 +48,7 @@ def test_help_is_fast():
 
 
 def test_scoring_and_verifying_need_no_torch(tmp_path):
-    from tests.batches import write_scan
+    from tests.batch_helpers import write_scan
 
     mask = str(write_scan(tmp_path / "a.nii.gz"))
     assert fresh("verify", mask, mask) & {"torch", "monai"} == set()
@@ -63,6 +63,14 @@ def test_version_and_help(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
     assert all(f"  {command}" in text for command in COMMANDS)
+
+
+def test_output_and_bundle_have_short_forms():
+    (subparsers,) = build_parser()._subparsers._group_actions
+    for command in subparsers.choices.values():
+        options = command._option_string_actions
+        for long, short in (("--output", "-o"), ("--bundle", "-b")):
+            assert options.get(short) is options.get(long)
 
 
 @pytest.mark.parametrize("arguments", [[], ["paint"], ["segment"], ["segment", "a", "--threads"]])
@@ -124,7 +132,7 @@ def test_logging_is_left_as_it_was():
 
 
 def test_a_reader_that_goes_away_causes_no_traceback(tmp_path):
-    from tests.batches import write_scan
+    from tests.batch_helpers import write_scan
 
     scan = write_scan(tmp_path / "a.nii.gz")
     read, write = os.pipe()

@@ -8,11 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.batches import write_scan
+from tests.batch_helpers import write_scan
 from tests.bundles import make_bundle
 from unet_med.batch import Case, Outcome, Status
 from unet_med.cli import main
-from unet_med.cli.progress import Bars
+from unet_med.cli.progress import BarProgress
 from unet_med.cli.segment import FORMATS
 from unet_med.segmenter import load_segmenter
 from unet_med.volumes import MASK_FORMATS, verify_mask
@@ -153,7 +153,7 @@ def test_bars_on_a_terminal_say_what_failed():
     screen = StringIO()
     case = Case("a" * 60, PurePosixPath("sub"), ())
     with Progress(console=Console(file=screen, force_terminal=True, width=100)) as progress:
-        bars = Bars(progress)
+        bars = BarProgress(progress)
         how = Execution("torch", "fp32", "cpu", 1, "for a test")
         bars.batch_started(1, rule="one per file", execution=how)
         bars.case_started(case, 1)
@@ -202,7 +202,7 @@ def test_the_summary_counts_reasons_stages_and_pace(tmp_path, capsys):
     (tmp_path / "in" / "bad.nii").write_bytes(b"no scan")
     assert segment(tmp_path, "--limit", "1", "--json") == 1
     content = json.loads(capsys.readouterr().out)
-    assert (content["done"], content["failed"], content["left"]) == (1, 1, 1)
+    assert (content["done"], content["failed"], content["remaining"]) == (1, 1, 1)
     assert content["failed_by_reason"] == {"scan cannot be read": 1}
     assert {"network", "write", "total"} <= set(content["seconds"])
     assert content["elapsed_s"] > 0
@@ -217,7 +217,7 @@ def test_the_summary_counts_reasons_stages_and_pace(tmp_path, capsys):
         (("--jobs", "2", "--dask", "tcp://127.0.0.1:9"), "give only one of them"),
         (("--watch", "--dry-run"), "give only one of them"),
         (("--watch", "--limit", "3"), "a watch takes no --limit"),
-        (("--watch", "--settle", "-1"), "a watch takes no --limit"),
+        (("--watch", "--stable-seconds", "-1"), "a watch takes no --limit"),
         (("--limit", "0"), "1 or more"),
     ],
 )

@@ -92,7 +92,7 @@ def test_slabs_of_heads_with_a_given_recipe(data, tmp_path, capsys):
     assert train(data, tmp_path / "b", *more) == 0
     assert "no case was held out" in capsys.readouterr().out
     plan = TrainingPlan.load(tmp_path / "b/configs/plan.json")
-    assert (plan.augmentation, plan.crop, plan.validation) == ("slabs", (160, 160), ())
+    assert (plan.augmentation, plan.patch_size, plan.validation) == ("synthesis", (160, 160), ())
     made = Recipe.load(tmp_path / "b/configs/recipe.json")
     assert made.network == recipe.network
     assert made.weights_sha256 != recipe.weights_sha256

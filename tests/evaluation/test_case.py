@@ -11,10 +11,9 @@ from hypothesis.extra import numpy as hnp
 
 from unet_med.errors import GeometryError, LabelError, VolumeError
 from unet_med.evaluation import CaseStatus, MetricSettings, evaluate_case, score_volumes
-from unet_med.evaluation.case import SLAB_VOXELS
-from unet_med.evaluation.tally import MAX_LABELS
+from unet_med.evaluation.case import CHUNK_VOXELS, MAX_LABELS
 from unet_med.metrics import volume_dice
-from unet_med.volumes import array_volume
+from unet_med.volumes import from_array
 
 SHAPE = (5, 7, 6)
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, 1, 0, -40], [0, 0, 3, 10], [0, 0, 0, 1]])
@@ -59,12 +58,12 @@ def test_counts_are_those_of_the_file_own_slices(tmp_path, ending, name, axis):
         np.testing.assert_array_equal(found, counts_by_loop(prediction, reference, axis, label))
 
 
-@pytest.mark.parametrize("slab_voxels", [1, 40, 10**6])
+@pytest.mark.parametrize("chunk_voxels", [1, 40, 10**6])
 @pytest.mark.parametrize("name", ["sagittal", "coronal", "axial"])
-def test_counts_do_not_depend_on_how_much_is_read_at_once(monkeypatch, slab_voxels, name):
-    prediction, reference = (array_volume(mask, AFFINE) for mask in make_masks())
+def test_counts_do_not_depend_on_how_much_is_read_at_once(monkeypatch, chunk_voxels, name):
+    prediction, reference = (from_array(mask, AFFINE) for mask in make_masks())
     expected = score_volumes(prediction, reference, slice_axis=name)
-    monkeypatch.setattr("unet_med.evaluation.case.SLAB_VOXELS", slab_voxels)
+    monkeypatch.setattr("unet_med.evaluation.case.CHUNK_VOXELS", chunk_voxels)
     found = score_volumes(prediction, reference, slice_axis=name)
     np.testing.assert_array_equal(found.counts.tp, expected.counts.tp)
     np.testing.assert_array_equal(found.counts.fp, expected.counts.fp)
@@ -74,8 +73,8 @@ def test_counts_do_not_depend_on_how_much_is_read_at_once(monkeypatch, slab_voxe
 @settings(deadline=None)
 @given(hnp.arrays(np.uint8, (2, *SHAPE), elements=st.sampled_from([0, 1, 2, 200])))
 def test_volume_dice_does_not_depend_on_the_slice_axis(masks):
-    prediction, reference = (array_volume(mask, AFFINE) for mask in masks)
-    counts = MetricSettings(shapes=False)
+    prediction, reference = (from_array(mask, AFFINE) for mask in masks)
+    counts = MetricSettings(surface_metrics=False)
     each = [
         volume_dice(score_volumes(prediction, reference, slice_axis=name, metrics=counts).counts)
         for name in ("axial", "coronal", "sagittal")
@@ -85,7 +84,7 @@ def test_volume_dice_does_not_depend_on_the_slice_axis(masks):
 
 
 def test_slices_lie_where_the_affine_says_in_the_file_order():
-    mask = array_volume(np.ones(SHAPE, np.uint8), AFFINE)
+    mask = from_array(np.ones(SHAPE, np.uint8), AFFINE)
     sagittal = score_volumes(mask, mask, slice_axis="sagittal")
     np.testing.assert_allclose(sagittal.positions_mm, [30, 28, 26, 24, 22])
     axial = score_volumes(mask, mask, slice_axis="axial")
@@ -94,14 +93,14 @@ def test_slices_lie_where_the_affine_says_in_the_file_order():
 
 def test_the_thickest_axis_is_taken_unless_nearly_isotropic():
     mask = np.ones(SHAPE, np.uint8)
-    thick = array_volume(mask, np.diag([1, 4.0, 1, 1]))
+    thick = from_array(mask, np.diag([1, 4.0, 1, 1]))
     assert score_volumes(thick, thick).slice_axis == "coronal"
-    nearly = array_volume(mask, np.diag([1, 1.04, 1, 1]))
+    nearly = from_array(mask, np.diag([1, 1.04, 1, 1]))
     assert score_volumes(nearly, nearly).slice_axis == "axial"
 
 
 def test_milliliters_come_from_the_affine():
-    mask = array_volume(np.ones(SHAPE, np.uint8), AFFINE)
+    mask = from_array(np.ones(SHAPE, np.uint8), AFFINE)
     assert score_volumes(mask, mask).voxel_ml == pytest.approx(2 * 1 * 3 / 1000)
 
 
@@ -110,9 +109,9 @@ def test_an_oblique_case_is_scored_like_a_straight_one():
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     prediction, reference = make_masks()
-    straight = score_volumes(array_volume(prediction, AFFINE), array_volume(reference, AFFINE))
+    straight = score_volumes(from_array(prediction, AFFINE), from_array(reference, AFFINE))
     oblique = score_volumes(
-        array_volume(prediction, turn @ AFFINE), array_volume(reference, turn @ AFFINE)
+        from_array(prediction, turn @ AFFINE), from_array(reference, turn @ AFFINE)
     )
     assert oblique.slice_axis == straight.slice_axis == "axial"
     np.testing.assert_array_equal(oblique.counts.tp, straight.counts.tp)
@@ -128,7 +127,7 @@ def test_one_slice_and_two_dimensional_files_are_cases(tmp_path):
 
 def test_chosen_labels_keep_their_order_and_count_zero_where_absent():
     prediction, reference = make_masks()
-    both = (array_volume(prediction, AFFINE), array_volume(reference, AFFINE))
+    both = (from_array(prediction, AFFINE), from_array(reference, AFFINE))
     scores = score_volumes(*both, labels=[9, 5, 1])
     assert scores.labels == (9, 5, 1)
     everything = score_volumes(*both)
@@ -148,7 +147,7 @@ def test_a_missing_prediction_misses_every_voxel(tmp_path):
 
 
 def test_two_empty_masks_are_a_case_without_labels():
-    empty = array_volume(np.zeros(SHAPE, np.uint8), AFFINE)
+    empty = from_array(np.zeros(SHAPE, np.uint8), AFFINE)
     scores = score_volumes(empty, empty)
     assert scores.labels == ()
     assert scores.counts.n_slices == SHAPE[2]
@@ -229,12 +228,12 @@ def test_shapes_that_differ_are_an_error_with_numbers(tmp_path):
 
 def test_a_scan_given_as_mask_is_refused():
     scan = np.arange(16 * 16 * 16, dtype=np.int16).reshape(16, 16, 16)
-    mask = array_volume(np.ones(scan.shape, np.uint8), AFFINE)
+    mask = from_array(np.ones(scan.shape, np.uint8), AFFINE)
     assert scan.size > MAX_LABELS
     with pytest.raises(
         LabelError, match=r"the prediction holds more than 2000 .* looks like a scan"
     ):
-        score_volumes(array_volume(scan, AFFINE), mask)
+        score_volumes(from_array(scan, AFFINE), mask)
 
 
 def test_an_unreadable_file_is_a_volume_error(tmp_path):
@@ -249,12 +248,12 @@ def test_memory_does_not_grow_with_the_number_of_planes(tmp_path, name):
     shape = (64, 64, 1100)
     masks = make_masks(shape=shape)
     paths = [save(tmp_path / f"{i}.nii.gz", mask) for i, mask in enumerate(masks)]
-    assert shape[2] / 4 > SLAB_VOXELS // (64 * 64)  # several slabs
-    counts = MetricSettings(shapes=False)
+    assert shape[2] / 4 > CHUNK_VOXELS // (64 * 64)  # several chunks
+    counts = MetricSettings(surface_metrics=False)
     evaluate_case(*paths, slice_axis=name, metrics=counts)  # imports
     tracemalloc.start()
     evaluate_case(*paths, slice_axis=name, metrics=counts)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    slab_bytes = SLAB_VOXELS * 4
-    assert peak < 5 * slab_bytes < 2 * np.prod(shape) * 4  # both masks as float32
+    chunk_bytes = CHUNK_VOXELS * 4
+    assert peak < 5 * chunk_bytes < 2 * np.prod(shape) * 4  # both masks as float32

@@ -11,7 +11,7 @@ from unet_med.errors import GeometryError, InputError, LabelError, OutputError
 from unet_med.evaluation import CohortScores, evaluate_cohort
 from unet_med.evaluation import case as evaluated_case
 from unet_med.metrics import EmptyPolicy
-from unet_med.volumes import array_volume, open_volume, write_mask
+from unet_med.volumes import from_array, open_volume, write_mask
 
 SHAPE = (4, 6, 5)
 AFFINE = np.diag([1.0, 1.0, 3.0, 1.0])
@@ -66,8 +66,8 @@ def test_a_cohort_of_good_cases_is_scored_and_counts_agree(cohort):
         assert row["volume_dice"] == pytest.approx(
             2 * (p & r).sum() / (p.sum() + r.sum()), rel=1e-15
         )
-        assert row["reference_ml"] == pytest.approx(r.sum() * 0.003)
-        assert row["prediction_ml"] == pytest.approx(p.sum() * 0.003)
+        assert row["reference_volume_ml"] == pytest.approx(r.sum() * 0.003)
+        assert row["prediction_volume_ml"] == pytest.approx(p.sum() * 0.003)
         own = [s for s in scores.slices if (s["case"], s["label"]) == (case, label)]
         assert sum(s["tp"] for s in own) == row["tp"]
         assert [s["slice"] for s in own] == list(range(SHAPE[2]))
@@ -175,7 +175,7 @@ def test_slice_means_follow_the_policy_and_carry_its_name(cohort, policy, mean):
     ] == [2, 0, 1, 2]
     assert [one["dice"] for one in scores.slices] == [None, 1, 1, 0, None]
     assert scores.summary["settings"]["empty"] == policy
-    assert f"_{policy})" in scores.summary["conventions"]["slice_means"]
+    assert f"_{policy})" in scores.summary["metric_notes"]["slice_means"]
 
 
 def test_a_healthy_case_gets_rows_for_the_labels_of_the_cohort(cohort):
@@ -200,7 +200,7 @@ def test_only_empty_masks_give_tables_without_rows(cohort, tmp_path):
 
 
 def test_label_names_come_from_the_caller_else_from_the_mask_header(cohort):
-    like = array_volume(np.zeros(SHAPE, np.int16), AFFINE)
+    like = from_array(np.zeros(SHAPE, np.int16), AFFINE)
     write_mask(
         random_mask(0), cohort.predictions / "a.nii.gz", like=like, label_names={1: "csf", 2: "gm"}
     )
@@ -264,7 +264,7 @@ def test_the_summary_is_plain_json(cohort, tmp_path):
     text = (tmp_path / "out" / "summary.json").read_text(encoding="utf-8")
     assert "NaN" not in text
     summary = json.loads(text)
-    assert (summary["schema"], summary["schema_version"]) == ("unet_med.evaluation", 2)
+    assert (summary["schema"], summary["schema_version"]) == ("unet_med.evaluation", 3)
     assert summary["slice_axes"] == {"axial": 1}
     assert summary["labels"][0]["volume_dice"] == {
         "n": 1, "n_undefined": 0, "n_infinite": 0, "mean": 0, "median": 0, "std": None, "min": 0,

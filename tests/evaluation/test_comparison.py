@@ -51,10 +51,10 @@ def test_differences_are_paired_by_case_and_label(folders):
     for index, row in enumerate(found.rows):
         assert row["case"] == f"c{index}"
         assert row["volume_dice"] == pytest.approx(dice_of(index))
-        assert row["volume_dice_against"] == pytest.approx(dice_of(7))
+        assert row["volume_dice_baseline"] == pytest.approx(dice_of(7))
         assert row["volume_dice_difference"] == pytest.approx(dice_of(index) - dice_of(7))
         assert row["volume_dice_change"] == "better"
-        assert row["hd95_mm_difference"] == row["hd95_mm"] - row["hd95_mm_against"]
+        assert row["hd95_mm_difference"] == row["hd95_mm"] - row["hd95_mm_baseline"]
     (label,) = found.summary["labels"]
     differences = [dice_of(index) - dice_of(7) for index in range(7)]
     assert label["volume_dice"]["mean_difference"] == pytest.approx(np.mean(differences))
@@ -92,7 +92,7 @@ def test_slices_that_changed_are_listed_with_both_scores(folders):
             mask.flat[np.flatnonzero(reference())[:missed]] = 0
             cut = mask[..., at]
             scores.append(2 * (cut & true).sum() / (cut.sum() + true.sum()))
-        assert [row["dice"], row["dice_against"]] == pytest.approx(scores)
+        assert [row["dice"], row["dice_baseline"]] == pytest.approx(scores)
         assert row["change"] == ("better" if scores[0] > scores[1] else "worse")
     counts = found.summary["labels"][0]["slices"]
     assert counts["better"] + counts["worse"] == len(rows)
@@ -139,7 +139,7 @@ def test_a_label_in_one_prediction_only_is_compared_too(folders):
     found = compare(folders, labels=None, label_names={1: "a", 2: "b"})
     row = next(row for row in found.rows if (row["case"], row["label"]) == ("c3", 2))
     assert row["volume_dice"] is None
-    assert row["volume_dice_against"] == 0
+    assert row["volume_dice_baseline"] == 0
     assert row["volume_dice_change"] == "better"
 
 
@@ -159,7 +159,7 @@ def test_all_files_are_written_and_agree(folders, tmp_path):
     written = {path.relative_to(tmp_path / "out").as_posix() for path in tmp_path.rglob("out/**/*")}
     assert written >= {
         "slices.csv", "cases.csv", "summary.json", "comparison.csv", "comparison_slices.csv",
-        "against/slices.csv", "against/cases.csv", "against/summary.json",
+        "baseline/slices.csv", "baseline/cases.csv", "baseline/summary.json",
     }  # fmt: skip
     with (tmp_path / "out" / "comparison.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -172,6 +172,6 @@ def test_all_files_are_written_and_agree(folders, tmp_path):
 def test_counts_alone_are_compared_without_distances(folders):
     from unet_med.evaluation import MetricSettings
 
-    found = compare(folders, metrics=MetricSettings(shapes=False))
+    found = compare(folders, metrics=MetricSettings(surface_metrics=False))
     assert "hd95_mm" not in found.rows[0]
     assert "hd95_mm" not in found.summary["labels"][0]

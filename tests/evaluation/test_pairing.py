@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from unet_med.errors import InputError
-from unet_med.evaluation.pairing import nearest_ids, pair_cases
+from unet_med.evaluation.pairing import close_matches, pair_cases
 
 
 def make_folder(root, *names):
@@ -124,7 +124,7 @@ def test_an_empty_or_absent_folder_is_an_error_that_names_it(tmp_path, side):
 
 
 def test_near_names_come_best_first():
-    assert nearest_ids("case1", ["zz", "my_very_own_prediction_of_case1_final", "case2"]) == (
+    assert close_matches("case1", ["zz", "my_very_own_prediction_of_case1_final", "case2"]) == (
         "case2",
         "my_very_own_prediction_of_case1_final",
     )

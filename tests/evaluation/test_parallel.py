@@ -49,8 +49,8 @@ def test_processes_give_what_one_gives_in_order_and_a_dead_one_fails_its_case_al
     for one, other in zip(found, alone, strict=True):
         np.testing.assert_array_equal(one.counts.tp, other.counts.tp)
         for label in other.labels:
-            assert one.shapes[label].hd95_mm == other.shapes[label].hd95_mm
-            assert one.shapes[label].tolerance_mm == 2.0
+            assert one.surface_metrics[label].hd95_mm == other.surface_metrics[label].hd95_mm
+            assert one.surface_metrics[label].tolerance_mm == 2.0
 
 
 def test_no_process_is_no_number_of_processes(pairs):

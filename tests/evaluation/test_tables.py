@@ -1,12 +1,17 @@
+"""What lands on disk: slices.csv, cases.csv and summary.json, whole and by its schema."""
+
 from __future__ import annotations
 
 import csv
+import json
+from pathlib import Path
 
+import jsonschema
 import nibabel as nib
 import numpy as np
 import pytest
 
-from unet_med.evaluation import evaluate_cohort
+from unet_med.evaluation import LabelRegion, MetricSettings, compare_cohorts, evaluate_cohort
 from unet_med.evaluation.tables import without_nan, write_table
 
 SLICE_HEADER = "case,label,label_name,slice,position_mm,tp,fp,fn,dice,state"
@@ -36,7 +41,7 @@ def read(path):
 
 def test_slices_csv_has_the_promised_columns_and_values(folder):
     header = (folder / "slices.csv").read_text(encoding="utf-8").splitlines()[0]
-    assert header == SLICE_HEADER + ",reference_mm2,prediction_mm2,hd95_mm"
+    assert header == SLICE_HEADER + ",reference_area_mm2,prediction_area_mm2,hd95_mm"
     rows = read(folder / "slices.csv")
     assert len(rows) == 2 * 2 * 3
     assert {row["case"] for row in rows} == {"a", 'odd, "name"'}
@@ -103,3 +108,29 @@ def test_infinity_is_a_word_in_csv_and_null_in_json(tmp_path):
     write_table(tmp_path / "t.csv", ["a", "b"], rows=[{"a": float("inf"), "b": None}])
     assert (tmp_path / "t.csv").read_text() == "a,b\ninf,\n"
     assert without_nan({"a": [float("inf"), 1]}) == {"a": [None, 1]}
+
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "summary.schema.json"
+
+
+@pytest.mark.parametrize("surface_metrics", [True, False])
+def test_the_summary_fits_its_schema_and_the_schema_is_strict(tmp_path, surface_metrics):
+    for seed, side in enumerate("abr"):
+        (tmp_path / side).mkdir()
+        for case in range(3 - (side == "a")):  # one prediction is missing
+            mask = np.random.default_rng(10 * seed + case).integers(0, 3, (4, 5, 3), dtype=np.uint8)
+            nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / side / f"c{case}.nii")
+    metrics = MetricSettings(
+        surface_metrics=surface_metrics, regions=(LabelRegion("both", (1, 2)),)
+    )
+    compare_cohorts(
+        tmp_path / "a", tmp_path / "b", references=tmp_path / "r", output=tmp_path / "out",
+        metrics=metrics,
+    )  # fmt: skip
+    schema = json.loads(SCHEMA.read_text())
+    for name in ("summary.json", "baseline/summary.json"):
+        summary = json.loads((tmp_path / "out" / name).read_text())
+        jsonschema.validate(summary, schema)
+    summary["labels"][0]["volume_dice"]["average"] = 1.0
+    with pytest.raises(jsonschema.ValidationError, match="average"):
+        jsonschema.validate(summary, schema)

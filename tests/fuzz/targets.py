@@ -18,31 +18,31 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the package's own habit
 import torch
 
-from tests.batches import make_segmenter, run_cases
+from tests.batch_helpers import make_segmenter, run_cases
 from tests.bundles import make_bundle
 from tests.fuzz.mutation import mutated, mutated_text
-from tests.volumes.dicoms import enhanced, noise, orthonormal, write_series
-from unet_med.backends.exported import (
-    RECEIPT,
+from tests.volumes.dicom_builders import enhanced, noise, orthonormal, write_series
+from unet_med.backends.precision_report import (
+    PRECISION_REPORT,
     SCHEMA_VERSION,
-    checked_model,
     export_folder,
     model_files,
+    verified_model,
 )
 from unet_med.batch import sidecar_path
 from unet_med.bundle import open_bundle
-from unet_med.dataset.lists import read_list
+from unet_med.bundle.weights import load_weights
+from unet_med.cases.datalist import read_datalist
 from unet_med.networks import UNet2D
 from unet_med.recipe import Recipe
-from unet_med.volumes import Limits, ReadRules, verify_mask
-from unet_med.volumes.label_names import read_notes
-from unet_med.weights import load_weights
+from unet_med.volumes import Limits, ReadOptions, verify_mask
+from unet_med.volumes.mask_header import read_mask_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-LIMITS = Limits(max_voxels=1 << 22, max_ratio=250)
+LIMITS = Limits(max_voxels=1 << 22, max_compression_ratio=250)
 AFFINE = np.array([[0.1, -0.9, 0.2, 3.5], [1.1, 0.05, 0, -40], [0, 0.3, -2.5, 9], [0, 0, 0, 1.0]])
 
 
@@ -91,7 +91,7 @@ def other_seeds(folder: Path) -> dict[str, bytes]:
 
 
 class Scans:
-    """Damaged scans through the whole case: header, voxels, labels, mask, proof."""
+    """Damaged scans through the whole case: header, voxels, labels, mask, verification."""
 
     def __init__(self, folder: Path, ending: str) -> None:
         segmenter = make_segmenter(folder / f"bundle{ending}")
@@ -100,7 +100,7 @@ class Scans:
         self.segmenters = [
             replace(
                 segmenter,
-                rules=ReadRules(LIMITS),
+                rules=ReadOptions(LIMITS),
                 bundle=replace(segmenter.bundle, recipe=replace(recipe, **changes)),
             )
             for changes in ({}, {"in_plane_spacing_mm": 1.3, "slice_axis": "sagittal"})
@@ -165,8 +165,8 @@ class Bundles:
         assert all(torch.is_tensor(value) for value in empty.state_dict().values())
 
 
-class Receipts:
-    """The receipt of an export, whose other files are as it says."""
+class PrecisionReports:
+    """The precision report of an export, whose other files are as it says."""
 
     def __init__(self) -> None:
         digest = hashlib.sha256(b"x").hexdigest()
@@ -179,8 +179,8 @@ class Receipts:
         export.mkdir(exist_ok=True)
         for path in (folder / "model.pt", *(export / name for name in model_files("fp32"))):
             path.write_bytes(b"x")
-        (export / RECEIPT).write_bytes(data)
-        assert checked_model(folder / "model.pt", "fp32").is_file()
+        (export / PRECISION_REPORT).write_bytes(data)
+        assert verified_model(folder / "model.pt", "fp32").is_file()
 
 
 def list_reader(name: str) -> Callable[[bytes, Path], None]:
@@ -188,7 +188,7 @@ def list_reader(name: str) -> Callable[[bytes, Path], None]:
         for file in ("a.nii.gz", "b.nii.gz", "am.nii.gz", "bm.nii.gz"):
             (folder / file).touch()
         (folder / name).write_bytes(data)
-        cases = read_list(folder / name).cases
+        cases = read_datalist(folder / name).cases
         assert cases
         assert all(case.label.is_file() for case in cases)
 
@@ -216,9 +216,9 @@ def read_foreign_sidecar(data: bytes, folder: Path) -> None:
     refuse_foreign_sidecar(path)
 
 
-def read_mask_notes(data: bytes, folder: Path) -> None:
+def check_mask_metadata(data: bytes, folder: Path) -> None:
     (folder / "mask.nii").write_bytes(data)
-    assert isinstance(read_notes(folder / "mask.nii"), dict)
+    assert isinstance(read_mask_metadata(folder / "mask.nii"), dict)
 
 
 def mask_seed() -> bytes:
@@ -245,7 +245,8 @@ CSV = (
 )
 LEDGER = (
     b'{"case": "a", "output": "a.nii.gz", "status": "started", "fingerprint": "f", "time": "t"}\n'
-    b'{"case": "a", "output": "a.nii.gz", "status": "done", "digest": "d", "seconds": {"x": 1}}\n'
+    b'{"case": "a", "output": "a.nii.gz", "status": "done", "mask_sha256": "d", '
+    b'"seconds": {"x": 1}}\n'
 )
 
 
@@ -257,7 +258,7 @@ def all_targets(folder: Path) -> list[Target]:
     )  # fmt: skip
     others = other_seeds(folder / "others")
     recipe = (weights.root / "configs/recipe.json").read_bytes()
-    receipts = Receipts()
+    reports = PrecisionReports()
     sidecar = b'{"program": {"name": "unet_med", "version": "1"}}'
     return [
         Target("scan.nii", seeds, mutated, Scans(folder, ".nii"), 6),
@@ -272,11 +273,11 @@ def all_targets(folder: Path) -> list[Target]:
             )
             for ending in (".nrrd", ".mha", ".mgh", ".dcm")
         ),
-        Target("mask notes", (mask_seed(),), mutated, read_mask_notes, 2),
+        Target("mask metadata", (mask_seed(),), mutated, check_mask_metadata, 2),
         Target("recipe", (recipe,), mutated_text, read_recipe, 3),
         Target("weights", (weights.seed,), mutated, weights, 1),
         Target("metadata", (metadata.seed,), mutated_text, metadata, 1),
-        Target("receipt", (receipts.seed,), mutated_text, receipts, 1),
+        Target("precision report", (reports.seed,), mutated_text, reports, 1),
         Target("list.json", (json.dumps(LIST).encode(),), mutated_text, list_reader("l.json"), 2),
         Target("list.csv", (CSV,), mutated_text, list_reader("l.csv"), 2),
         Target("ledger", (LEDGER,), mutated_text, resume, 1),

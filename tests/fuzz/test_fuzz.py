@@ -15,11 +15,11 @@ FRAMES = {"scan.nii": {"refused"}, "scan.nii.gz": {"refused"}}  # a 4D file with
 
 @pytest.mark.filterwarnings("ignore")
 def test_every_damaged_input_is_taken_for_good_or_refused_in_one_line(tmp_path):
-    tally = feed(all_targets(tmp_path), range(500), tmp_path / "inputs")
-    assert tally.faults == []
-    assert sum(tally.ends.values()) == 500
-    assert sum(n for (_, kind), n in tally.ends.items() if kind == "taken") > 50
-    assert sum(n for (_, kind), n in tally.ends.items() if kind == "refused") > 200
+    report = feed(all_targets(tmp_path), range(500), tmp_path / "inputs")
+    assert report.faults == []
+    assert sum(report.outcomes.values()) == 500
+    assert sum(n for (_, kind), n in report.outcomes.items() if kind == "accepted") > 50
+    assert sum(n for (_, kind), n in report.outcomes.items() if kind == "refused") > 200
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -28,8 +28,10 @@ def test_undamaged_inputs_are_taken(tmp_path):
         whole = gzip.compress if target.name == "scan.nii.gz" else bytes
         for seed in target.seeds:
             one = replace(target, seeds=(seed,), damage=lambda data, _rng, whole=whole: whole(data))
-            tally = feed([one], range(3), tmp_path / "inputs")
-            assert {kind for _, kind in tally.ends} <= {"taken"} | FRAMES.get(target.name, set())
+            report = feed([one], range(3), tmp_path / "inputs")
+            assert {kind for _, kind in report.outcomes} <= {"accepted"} | FRAMES.get(
+                target.name, set()
+            )
 
 
 def test_the_harness_reports_what_is_not_ours(tmp_path):
@@ -37,6 +39,6 @@ def test_the_harness_reports_what_is_not_ours(tmp_path):
         raise KeyError(data[:1])
 
     target = Target("leak", (b"abc",), lambda data, _rng: data, leak)
-    tally = feed([target], range(3), tmp_path)
-    assert len(tally.faults) == 3
-    assert "KeyError" in tally.faults[0]
+    report = feed([target], range(3), tmp_path)
+    assert len(report.faults) == 3
+    assert "KeyError" in report.faults[0]

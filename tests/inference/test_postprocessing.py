@@ -10,7 +10,7 @@ import pytest
 
 from unet_med.geometry import Geometry
 from unet_med.inference import postprocess_labels
-from unet_med.recipe import Channel, LabelRule, NetworkRecipe, Recipe
+from unet_med.recipe import Channel, NetworkRecipe, PostprocessingRule, Recipe
 
 NAMES = {2: "organ", 300: "lesion"}
 STEPS = {"faces": 1, "edges": 2, "corners": 3}
@@ -53,7 +53,7 @@ def noise(shape=(9, 8, 7), share=0.3, seed=0):
 def test_the_largest_component_is_kept(connectivity):
     labels = noise(share=0.2)
     result, report = run(
-        labels, {"organ": LabelRule(largest_component=True, connectivity=connectivity)}
+        labels, {"organ": PostprocessingRule(largest_component=True, connectivity=connectivity)}
     )
     largest = components(labels == 2, STEPS[connectivity])[0]
     assert {tuple(map(int, voxel)) for voxel in np.argwhere(result == 2)} == largest
@@ -64,7 +64,7 @@ def test_the_largest_component_is_kept(connectivity):
 def test_of_equal_components_the_first_in_the_file_is_kept():
     labels = np.zeros((5, 4, 3), int)
     labels[4, 0, 0] = labels[0, 3, 2] = 2
-    result, _ = run(labels, {"2": LabelRule(largest_component=True)})
+    result, _ = run(labels, {"2": PostprocessingRule(largest_component=True)})
     assert np.argwhere(result == 2).tolist() == [[0, 3, 2]]
 
 
@@ -72,7 +72,7 @@ def test_of_equal_components_the_first_in_the_file_is_kept():
 @pytest.mark.parametrize("n_voxels", [1, 2, 4, 1000])
 def test_small_components_go_and_those_of_just_that_size_stay(connectivity, n_voxels):
     labels = noise(share=0.12)
-    rule = LabelRule(n_voxels * 5.0 / 1000, connectivity=connectivity)  # a voxel has 5 mm³
+    rule = PostprocessingRule(n_voxels * 5.0 / 1000, connectivity=connectivity)  # a voxel has 5 mm³
     result, report = run(labels, {"organ": rule})
     kept = [c for c in components(labels == 2, STEPS[connectivity]) if len(c) >= n_voxels]
     expected = set().union(*kept)
@@ -83,7 +83,9 @@ def test_small_components_go_and_those_of_just_that_size_stay(connectivity, n_vo
 def test_components_are_simpleitks():
     sitk = pytest.importorskip("SimpleITK")
     labels = noise((21, 17, 13), share=0.12, seed=4)
-    result, _ = run(labels, {"2": LabelRule(0.02), "300": LabelRule(largest_component=True)})
+    result, _ = run(
+        labels, {"2": PostprocessingRule(0.02), "300": PostprocessingRule(largest_component=True)}
+    )
     image = sitk.GetImageFromArray((labels == 2).astype(np.uint8))
     numbers = sitk.RelabelComponent(sitk.ConnectedComponent(image, True), 4)  # of 5 mm³ each
     np.testing.assert_array_equal(result == 2, sitk.GetArrayFromImage(numbers) > 0)
@@ -96,7 +98,9 @@ def test_components_are_simpleitks():
 def test_holes_are_simpleitks(connectivity):
     sitk = pytest.importorskip("SimpleITK")
     labels = np.where(noise((15, 13, 11), share=0.85) == 2, 2, 0)
-    result, report = run(labels, {"2": LabelRule(fill_holes=True, connectivity=connectivity)})
+    result, report = run(
+        labels, {"2": PostprocessingRule(fill_holes=True, connectivity=connectivity)}
+    )
     by_corners = connectivity == "faces"
     background = components(labels != 2, 3 if by_corners else 1)
     enclosed = [c for c in background if not any(0 in v or on_far_side(v, labels) for v in c)]
@@ -120,7 +124,7 @@ def test_only_background_is_filled_and_by_the_label_around_it():
     labels[1:6, 1:7, 1:8] = 2
     labels[2:5, 2:6, 2:7] = 0
     labels[3, 3:5, 3:6] = 300  # within the hole
-    result, report = run(labels, {"organ": LabelRule(fill_holes=True)})
+    result, report = run(labels, {"organ": PostprocessingRule(fill_holes=True)})
     expected = labels.copy()
     expected[(labels == 0) & np.isin(np.indices(labels.shape)[0], range(2, 5))] = 2
     expected[:, :, (0, 8)] = expected[:, (0, 7)] = expected[(0, 6), :] = 0
@@ -132,7 +136,7 @@ def test_what_removal_leaves_is_filled():
     labels = np.zeros((5, 5, 5), int)
     labels[1:4, 1:4, 1:4] = 2
     labels[2, 2, 2] = 300
-    rules = {"lesion": LabelRule(0.1), "organ": LabelRule(fill_holes=True)}
+    rules = {"lesion": PostprocessingRule(0.1), "organ": PostprocessingRule(fill_holes=True)}
     result, report = run(labels, rules)
     assert report.removed_voxels == {2: 0, 300: 1}
     assert report.filled_voxels == {2: 1, 300: 0}
@@ -144,7 +148,7 @@ def test_a_single_slice_is_filled_in_its_plane(shape):
     ring = np.zeros((9, 8), int)
     ring[2:7, 1:6] = 2
     ring[4, 3] = 0
-    result, _ = run(ring.reshape(shape), {"2": LabelRule(fill_holes=True)})
+    result, _ = run(ring.reshape(shape), {"2": PostprocessingRule(fill_holes=True)})
     assert (result == 2).sum() == 25
 
 
@@ -152,7 +156,7 @@ def test_a_single_slice_is_filled_in_its_plane(shape):
 @pytest.mark.parametrize("value", [0, 2])
 def test_empty_and_full_maps_stay(shape, value):
     labels = np.full(shape, value)
-    rule = LabelRule(1e-6, largest_component=True, fill_holes=True)
+    rule = PostprocessingRule(1e-6, largest_component=True, fill_holes=True)
     result, report = run(labels, {"2": rule, "300": rule})
     np.testing.assert_array_equal(result, labels)
     assert report.removed_voxels == report.filled_voxels == {2: 0, 300: 0}
@@ -160,7 +164,7 @@ def test_empty_and_full_maps_stay(shape, value):
 
 def test_the_memory_it_states_is_what_it_takes():
     labels = noise((90, 80, 70), share=0.6).astype(np.uint16)
-    rules = {"2": LabelRule(0.1, largest_component=True, fill_holes=True)}
+    rules = {"2": PostprocessingRule(0.1, largest_component=True, fill_holes=True)}
     run(labels, rules)  # loads what is loaded once
     tracemalloc.start()
     _, report = run(labels, rules)

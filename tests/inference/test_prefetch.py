@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from unet_med.inference import Prefetch, StageClock
+from unet_med.inference import Prefetch, StageTimer
 
 
 def workers():
@@ -150,14 +150,14 @@ def test_leaving_early_closes_what_is_iterated_though_somebody_has_it():
 
 
 def test_the_clock_adds_up_and_counts_failures_too():
-    clock = StageClock()
+    timer = StageTimer()
     for _ in range(2):
-        with clock.stage("a"):
+        with timer.stage("a"):
             time.sleep(0.01)
-    with pytest.raises(ZeroDivisionError), clock.stage("b"):
-        time.sleep(0.01 / (len(clock.seconds) - 1))
-    for _ in clock.busy("c", range(3)):
+    with pytest.raises(ZeroDivisionError), timer.stage("b"):
+        time.sleep(0.01 / (len(timer.seconds) - 1))
+    for _ in timer.busy("c", range(3)):
         time.sleep(0.01)
-    assert clock.seconds["a"] >= 0.02
-    assert clock.seconds["b"] > 0
-    assert clock.seconds["c"] >= 0.03
+    assert timer.seconds["a"] >= 0.02
+    assert timer.seconds["b"] > 0
+    assert timer.seconds["c"] >= 0.03

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from unet_med.errors import GeometryError
 from unet_med.metrics import slice_hd95_mm, surface_distances
-from unet_med.metrics.surface import border
+from unet_med.metrics.surface import mask_edges
 
 SHAPE = (5, 4, 6)
 SPACING = (0.7, 1.3, 3.1)
@@ -66,8 +66,8 @@ def test_distances_are_those_of_all_pairs(masks, affine):
     if not (prediction.any() and reference.any()):
         return
     there, back = directed_by_loop(prediction, reference, affine)
-    np.testing.assert_allclose(np.sort(found.of_prediction), np.sort(there), atol=1e-9)
-    np.testing.assert_allclose(np.sort(found.of_reference), np.sort(back), atol=1e-9)
+    np.testing.assert_allclose(np.sort(found.prediction_to_reference), np.sort(there), atol=1e-9)
+    np.testing.assert_allclose(np.sort(found.reference_to_prediction), np.sort(back), atol=1e-9)
     both = np.concatenate([there, back])
     assert found.hd95_mm == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)))
     assert found.hausdorff_mm == pytest.approx(both.max())
@@ -121,7 +121,7 @@ def test_empty_margins_change_nothing():
     prediction, reference = random_pair()
     wide = [np.pad(mask, ((2, 1), (0, 3), (1, 0))) for mask in (prediction, reference)]
     assert measured(*wide, SHEARED) == pytest.approx(measured(prediction, reference, SHEARED))
-    assert border(wide[0])[2:-1, :-3, 1:].tolist() == border(prediction).tolist()
+    assert mask_edges(wide[0])[2:-1, :-3, 1:].tolist() == mask_edges(prediction).tolist()
 
 
 def test_a_miss_is_infinitely_far_and_nothing_has_no_distance():
@@ -147,7 +147,7 @@ def test_a_single_slice_is_measured_by_its_outline():
     moved = np.roll(disc, 2, axis=0)
     outline = surface_distances(disc, moved, voxel_to_world=np.eye(4), flat_axes=(2,))
     filled = surface_distances(disc, moved, voxel_to_world=np.eye(4))
-    assert outline.of_prediction.size == border_by_loop(disc, axes=(0, 1)).shape[0]
+    assert outline.prediction_to_reference.size == border_by_loop(disc, axes=(0, 1)).shape[0]
     assert outline.assd_mm > 2 * filled.assd_mm  # where every voxel were surface, most would be 0
 
 

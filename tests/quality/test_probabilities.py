@@ -56,27 +56,25 @@ def test_large_logits_neither_overflow_nor_lose_the_sum():
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
 def test_entropy_is_scipys_as_a_share_of_the_largest(activation, n_outputs, temperature):
     logits = make_logits(2, n_outputs, 13, 15)
-    likely, doubt = probabilities_and_entropy(
-        logits, activation=activation, temperature=temperature
-    )
+    likely, flag = probabilities_and_entropy(logits, activation=activation, temperature=temperature)
     alone = label_probabilities(logits, activation=activation, temperature=temperature)
     np.testing.assert_array_equal(likely, alone)
     exact = label_probabilities(
         logits.astype(np.float64), activation=activation, temperature=temperature
     )
     expected = stats.entropy(exact, axis=1) / np.log(exact.shape[1])
-    np.testing.assert_allclose(doubt, expected, atol=1e-6)
-    assert doubt.dtype == np.float32
-    assert doubt.min() >= 0
-    assert doubt.max() <= 1
+    np.testing.assert_allclose(flag, expected, atol=1e-6)
+    assert flag.dtype == np.float32
+    assert flag.min() >= 0
+    assert flag.max() <= 1
 
 
 def test_entropy_of_the_certain_and_of_the_undecided():
     huge = np.array([[1e38, -1e30], [-200.0, 400.0]], np.float32)[:, :, None, None]
     for activation in ("softmax", "sigmoid"):
-        likely, doubt = probabilities_and_entropy(huge, activation=activation, temperature=0.5)
+        likely, flag = probabilities_and_entropy(huge, activation=activation, temperature=0.5)
         np.testing.assert_array_equal(likely.round(6), likely.round())
-        np.testing.assert_allclose(doubt, 0, atol=1e-12)
+        np.testing.assert_allclose(flag, 0, atol=1e-12)
     even = np.full((1, 3, 1, 2), 7.0, np.float32)
     assert probabilities_and_entropy(even, activation="softmax")[1] == pytest.approx(1)
     even = np.log([[1.0], [0.5]], dtype=np.float32)[None, :, :, None]  # a third each

@@ -1,4 +1,4 @@
-"""Quality of real network output, through the segmenter's doors."""
+"""Quality of real network output, through the segmenter's interfaces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import special
 
 from tests.bundles import make_bundle
 from unet_med.networks import UNet2D
-from unet_med.recipe import Fingerprint, LabelRule
+from unet_med.recipe import Fingerprint, PostprocessingRule
 from unet_med.segmenter import load_segmenter
 
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, 0, 1.5, -7], [0, -2.0, 0, 2], [0, 0, 0, 1]])
@@ -53,7 +53,7 @@ def test_expected_dice_and_entropy_are_those_of_the_slow_way(segmenter):
     quality = changed(segmenter, temperature=1.7).segment(image).quality
     likely = slow_probabilities(image, segmenter, 1.7)
     labels = likely.argmax(axis=1)
-    doubt = -(likely * np.log(likely)).sum(axis=1) / np.log(3)
+    flag = -(likely * np.log(likely)).sum(axis=1) / np.log(3)
     assert quality.slice_axis == 1
     for column, label in enumerate((1, 2)):
         for j in range(9):
@@ -61,7 +61,7 @@ def test_expected_dice_and_entropy_are_those_of_the_slow_way(segmenter):
             assert mask.any()
             expected = 2 * chance[mask].sum() / (mask.sum() + chance.sum())
             assert quality.expected_dice[j, column] == pytest.approx(expected, abs=2e-3)
-            assert quality.entropy[j, column] == pytest.approx(doubt[j][mask].mean(), abs=2e-3)
+            assert quality.entropy[j, column] == pytest.approx(flag[j][mask].mean(), abs=2e-3)
 
 
 def test_both_doors_say_the_same(segmenter, tmp_path):
@@ -74,7 +74,7 @@ def test_both_doors_say_the_same(segmenter, tmp_path):
 
 def test_post_processing_is_judged_by_its_mask(segmenter):
     image = make_scan()
-    cleaned = changed(segmenter, postprocessing={"1": LabelRule(largest_component=True)})
+    cleaned = changed(segmenter, postprocessing={"1": PostprocessingRule(largest_component=True)})
     before, after = segmenter.segment(image), cleaned.segment(image)
     assert before.quality.labels[0].components > 1
     assert after.quality.labels[0].components == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unet_med.errors import GeometryError
-from unet_med.reporting import CaseFiles, SliceScene, load_scene, rank_slices, write_overlay
+from unet_med.reporting import CaseFiles, SliceView, load_slice_view, rank_slices, write_overlay
 
 SPACING = (1.0, 2.0, 3.0)
 SHAPE = (9, 7, 5)
@@ -38,27 +38,27 @@ def test_right_is_left_in_the_picture_whatever_the_file_order(tmp_path, turn, fl
     }
     for axis, (row, column, edges) in expected.items():
         along = turn[("sagittal", "coronal", "axial").index(axis)]
-        scene = load_scene(files, int(stored[along]), slice_axis=axis)
-        assert (scene.axis, scene.edges) == (axis, edges)
-        assert np.argwhere(scene.image).tolist() == [[row, column]]
-        assert np.argwhere(scene.prediction == 9).tolist() == [[row, column]]
-        assert np.argwhere(scene.reference == 9).tolist() == [[row, column]]
-    assert scene.spacing_mm == (3.0, 2.0)
+        view = load_slice_view(files, int(stored[along]), slice_axis=axis)
+        assert (view.axis, view.edges) == (axis, edges)
+        assert np.argwhere(view.image).tolist() == [[row, column]]
+        assert np.argwhere(view.prediction == 9).tolist() == [[row, column]]
+        assert np.argwhere(view.reference == 9).tolist() == [[row, column]]
+    assert view.spacing_mm == (3.0, 2.0)
 
 
 def test_other_grids_and_slices_outside_are_refused(tmp_path):
     scan = save(tmp_path / "a.nii", np.zeros(SHAPE, np.uint8))
     other = save(tmp_path / "b.nii", np.zeros((9, 7, 6), np.uint8))
     with pytest.raises(GeometryError, match="does not lie on the grid"):
-        load_scene(CaseFiles(scan, other), 0, slice_axis="axial")
+        load_slice_view(CaseFiles(scan, other), 0, slice_axis="axial")
     with pytest.raises(GeometryError, match="has slices 0 to 4, not 5"):
-        load_scene(CaseFiles(scan, scan), 5, slice_axis="axial")
+        load_slice_view(CaseFiles(scan, scan), 5, slice_axis="axial")
 
 
 def make_scene(prediction=None, reference=None, *, spacing_mm=(1.0, 1.0), shape=(40, 60)):
     ramp = np.linspace(0, 1, shape[0] * shape[1], dtype=np.float32).reshape(shape)
     empty = np.zeros(shape, np.int64)
-    return SliceScene(
+    return SliceView(
         ramp,
         empty if prediction is None else prediction,
         reference,
@@ -68,9 +68,9 @@ def make_scene(prediction=None, reference=None, *, spacing_mm=(1.0, 1.0), shape=
     )
 
 
-def draw(scene, path, **more):
+def draw(view, path, **more):
     given = {"label_names": {1: "one", 2: "two"}, "dice": {1: 0.5}, "title": "a title"} | more
-    write_overlay(scene, path, **given)
+    write_overlay(view, path, **given)
     return matplotlib.image.imread(path)[..., :3]
 
 
@@ -116,15 +116,15 @@ def test_the_reference_is_a_line_also_at_the_edge(tmp_path):
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
 def test_slices_without_contrast_are_drawn(tmp_path, value):
-    scene = make_scene(reference=box((40, 60), 3, 4))
-    scene.image[:] = value
-    assert draw(scene, tmp_path / "a.png").size
+    view = make_scene(reference=box((40, 60), 3, 4))
+    view.image[:] = value
+    assert draw(view, tmp_path / "a.png").size
 
 
 def test_labels_without_a_name_and_a_slice_of_one_voxel(tmp_path):
-    scene = make_scene(box((1, 1), 0, 0, value=300), box((1, 1), 0, 0, value=7), shape=(1, 1))
-    assert draw(scene, tmp_path / "a.png", label_names={}).size
-    assert draw(scene, tmp_path / "b.png").size
+    view = make_scene(box((1, 1), 0, 0, value=300), box((1, 1), 0, 0, value=7), shape=(1, 1))
+    assert draw(view, tmp_path / "a.png", label_names={}).size
+    assert draw(view, tmp_path / "b.png").size
 
 
 def row(index, label, dice, wrong=1):

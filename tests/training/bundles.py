@@ -9,7 +9,7 @@ import torch
 from tests.training.heads import write_pair
 from unet_med.preprocessing import Normalization
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
-from unet_med.training import checkpoint
+from unet_med.training.engine import checkpoint
 from unet_med.training.plan import TrainingCase, TrainingPlan
 
 RECIPE = Recipe(
@@ -37,7 +37,7 @@ def write_cases(folder, names=("a", "b", "c")):
 
 def make_plan(cases, **changes):
     """Return a plan of a few steps that holds nothing out."""
-    values = {"cases": cases, "crop": (32, 24), "batch": 4, "threads": 1}
+    values = {"cases": cases, "patch_size": (32, 24), "batch_size": 4, "threads": 1}
     if not {"minutes", "epochs", "steps"} & set(changes):
         values["steps"] = 4
     return TrainingPlan(**(values | changes))

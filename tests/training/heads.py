@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from unet_med.training.source import Source, build_source
+from unet_med.training.synthesis.source import SynthesisSource, build_source
 
 SPACING_MM = (1.5, 2.0, 2.5)
 
@@ -27,7 +27,7 @@ def make_head(shape=(44, 52, 36), seed=0):
     return image.astype(np.int16), labels
 
 
-def make_source(**options) -> Source:
+def make_source(**options) -> SynthesisSource:
     """Return a source of a tiny head."""
     image, labels = make_head(**options)
     return build_source(image, labels, SPACING_MM)

@@ -10,16 +10,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.dataset.made import save
+from tests.cases.datasets import save
 from tests.training.bundles import make_plan, make_recipe, write_cases
 from unet_med.errors import GeometryError, InputError, OutputError
 from unet_med.inference import SlicePipeline, VolumeSlices, iter_batches, volume_statistics
-from unet_med.planning import PlanSettings, Source, plan_training
 from unet_med.preprocessing import Context
 from unet_med.recipe import NetworkRecipe
-from unet_med.training import LabelCodes, SliceCache, TrainingCase
-from unet_med.training.cache import _create, resample_codes
-from unet_med.training.drawing import Place, cut
+from unet_med.training import SliceCache, TargetEncoding, TrainingCase
+from unet_med.training.data.cache import _create, resample_codes
+from unet_med.training.data.patch_sampler import PatchLocation, extract_patch
+from unet_med.training.planning import PlanSettings, SourceData, plan_training
 from unet_med.volumes import open_volume
 
 ROOT = Path("/")
@@ -27,7 +27,7 @@ ROOT = Path("/")
 
 def open_cache(folder, cases, recipe=None):
     recipe = recipe or make_recipe()
-    return SliceCache(folder, recipe, LabelCodes.of(recipe, make_plan(cases)))
+    return SliceCache(folder, recipe, TargetEncoding.from_recipe(recipe, make_plan(cases)))
 
 
 @pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
@@ -48,8 +48,8 @@ def test_a_cached_slice_is_what_the_network_is_given(tmp_path, axis):
     source = VolumeSlices(volume, pipeline.layout, rules, volume_statistics(volume))
     for start, batch in iter_batches(source, pipeline):
         for number, expected in enumerate(batch, start=start):
-            middle = Place(0, number, cached.shape[0] / 2, cached.shape[1] / 2)
-            image, codes = cut(cached, middle, cached.shape)
+            middle = PatchLocation(0, number, cached.shape[0] / 2, cached.shape[1] / 2)
+            image, codes = extract_patch(cached, middle, cached.shape)
             np.testing.assert_allclose(image, expected, atol=5e-3)  # float16
             assert codes.shape == expected.shape[1:]
 
@@ -83,7 +83,7 @@ def test_scans_in_two_files_with_equal_headers_are_told_apart(tmp_path):
 
 def test_a_dicom_series_is_trained_on(tmp_path):
     pytest.importorskip("pydicom")
-    from tests.volumes.dicoms import noise, orthonormal, write_series
+    from tests.volumes.dicom_builders import noise, orthonormal, write_series
 
     affine = orthonormal()
     for name in ("a", "b"):
@@ -94,12 +94,12 @@ def test_a_dicom_series_is_trained_on(tmp_path):
     rows = [f"images/{name},labels/{name}.nii.gz" for name in ("a", "b")]
     (tmp_path / "list.csv").write_text("\n".join(["image,label", *rows]))
     for source in (
-        Source(images=tmp_path / "images", labels=tmp_path / "labels"),
-        Source(list_file=tmp_path / "list.csv"),
+        SourceData(images=tmp_path / "images", labels=tmp_path / "labels"),
+        SourceData(list_file=tmp_path / "list.csv"),
     ):
         planned = plan_training(source, PlanSettings(steps=1, sizes=(2, 4)))
         assert not planned.checked.errors
-        codes = LabelCodes.of(planned.recipe, planned.plan)
+        codes = TargetEncoding.from_recipe(planned.recipe, planned.plan)
         cache = SliceCache(tmp_path / "cache", planned.recipe, codes)
         opened = [cache.open(case, root=ROOT) for case in planned.plan.cases]
         assert [case.n_slices for case in opened] == [5, 5]
@@ -160,7 +160,7 @@ def test_faults_are_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="2 channels"):
         cache.open(type(a)("x", a.images * 2, a.label, "x"), root=ROOT)
     full = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("unet_med.training.cache.shutil.disk_usage", lambda _: full)
+    monkeypatch.setattr("unet_med.training.data.cache.shutil.disk_usage", lambda _: full)
     with pytest.raises(OutputError, match="GB are needed"):
         cache.open(a, root=ROOT)
     assert not any((tmp_path / "cache").iterdir())

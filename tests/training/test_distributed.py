@@ -52,7 +52,7 @@ def test_two_processes_are_one(cases, tmp_path, deep):
     for n_processes in (1, 2):
         folder = tmp_path / str(n_processes)
         plan = make_plan(
-            cases, steps=20, ignore=2, validation=("c",), ema=0.9, deep_supervision=deep
+            cases, steps=20, ignore_label=2, validation=("c",), ema_decay=0.9, deep_supervision=deep
         )
         recipe = make_recipe(labels={1: "fluid", 3: "white"}, network=make_network(out_channels=3))
         write_bundle(folder, recipe, plan)
@@ -110,7 +110,7 @@ def test_with_statistics_of_their_own_the_losses_agree(cases, tmp_path):
     final = []
     for n_processes in (1, 2):
         folder = tmp_path / str(n_processes)
-        write_bundle(folder, make_recipe(), make_plan(cases, steps=200, batch=16))
+        write_bundle(folder, make_recipe(), make_plan(cases, steps=200, batch_size=16))
         launch = TORCHRUN if n_processes == 2 else ()
         config = CONFIGS if n_processes == 2 else "configs/train.yaml"
         command = ["-m", "monai.bundle", "run", "--config_file", config]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from monai.losses import DiceCELoss
 
-from tests.training.test_codes import codes_of, make_recipe
+from tests.training.test_target_encoding import encoding_of, make_recipe
 from unet_med.recipe import NetworkRecipe
 from unet_med.training import DiceCrossEntropy
-from unet_med.training.codes import IGNORED
-from unet_med.training.loss import SMOOTH
+from unet_med.training.engine.loss import SMOOTH
+from unet_med.training.target_encoding import IGNORE_INDEX
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def batch():
 
 def test_it_is_monais_loss_over_the_batch(batch):
     logits, codes = batch
-    ours = DiceCrossEntropy(codes_of(), activation="softmax")(logits, codes)
+    ours = DiceCrossEntropy(encoding_of(), activation="softmax")(logits, codes)
     monai = DiceCELoss(
         include_background=False, to_onehot_y=True, softmax=True, batch=True,
         smooth_nr=SMOOTH, smooth_dr=SMOOTH,
@@ -37,8 +37,8 @@ def test_it_is_monais_loss_over_the_batch(batch):
 
 def test_ignored_pixels_do_not_count(batch):
     logits, codes = batch
-    loss = DiceCrossEntropy(codes_of(), activation="softmax")
-    codes[:, 3:] = IGNORED
+    loss = DiceCrossEntropy(encoding_of(), activation="softmax")
+    codes[:, 3:] = IGNORE_INDEX
     whole = loss(logits, codes)
     torch.testing.assert_close(whole, loss(logits[:, :, :3], codes[:, :3]))
     assert not torch.autograd.grad(whole, logits)[0][:, :, 3:].any()
@@ -49,7 +49,7 @@ def test_small_classes_count_more_until_the_end(batch):
     codes[:] = 0
     codes[0, 0, :3] = 2
     codes[1, 2, 1] = 3
-    loss = DiceCrossEntropy(codes_of(), activation="softmax", balance=0.5, dice_weight=0.0)
+    loss = DiceCrossEntropy(encoding_of(), activation="softmax", balance=0.5, dice_weight=0.0)
     surprise = -torch.log_softmax(logits.detach(), dim=1).numpy()
     for progress in (0.0, 0.25, 1.0):
         loss.progress = progress
@@ -68,9 +68,9 @@ def test_regions_are_balanced_each_against_its_rest(batch):
     recipe = make_recipe(
         network=NetworkRecipe(1, 2, (4,)), activation="sigmoid", labels={1: "whole", 2: "core"}
     )
-    codes = codes_of(recipe, regions={1: (1, 2, 3), 2: (2,)})
+    encoding = encoding_of(recipe, regions={1: (1, 2, 3), 2: (2,)})
     logits, labels = batch[0][:, :2], batch[1]
-    loss = DiceCrossEntropy(codes, activation="sigmoid", balance=0.5, dice_weight=0.0)
+    loss = DiceCrossEntropy(encoding, activation="sigmoid", balance=0.5, dice_weight=0.0)
     share = 1 / (1 + np.exp(-logits.detach().numpy().astype(float)))
     means = []
     for k, wanted in enumerate((labels.numpy() > 0, labels.numpy() == 2)):
@@ -82,8 +82,8 @@ def test_regions_are_balanced_each_against_its_rest(batch):
 
 def test_a_batch_of_ignored_pixels_moves_nothing(batch):
     logits, codes = batch
-    codes[:] = IGNORED
-    value = DiceCrossEntropy(codes_of(), activation="softmax", balance=0.5)(logits, codes)
+    codes[:] = IGNORE_INDEX
+    value = DiceCrossEntropy(encoding_of(), activation="softmax", balance=0.5)(logits, codes)
     assert value.item() == 0
     assert not torch.autograd.grad(value, logits)[0].any()
 
@@ -92,9 +92,9 @@ def test_regions_have_sigmoids_of_their_own(batch):
     recipe = make_recipe(
         network=NetworkRecipe(1, 2, (4,)), activation="sigmoid", labels={1: "whole", 2: "core"}
     )
-    codes = codes_of(recipe, regions={1: (1, 2, 3), 2: (2,)})
+    encoding = encoding_of(recipe, regions={1: (1, 2, 3), 2: (2,)})
     logits, labels = batch[0][:, :2], batch[1]
-    loss = DiceCrossEntropy(codes, activation="sigmoid")(logits, labels)
+    loss = DiceCrossEntropy(encoding, activation="sigmoid")(logits, labels)
     share = 1 / (1 + np.exp(-logits.detach().numpy().astype(float)))
     wanted = np.stack([labels.numpy() > 0, labels.numpy() == 2], axis=1)
     entropy = -(wanted * np.log(share) + ~wanted * np.log(1 - share)).mean()
@@ -105,5 +105,7 @@ def test_regions_have_sigmoids_of_their_own(batch):
 
 def test_a_batch_of_ignored_pixels_is_no_error(batch):
     logits, codes = batch
-    loss = DiceCrossEntropy(codes_of(), activation="softmax")(logits, torch.full_like(codes, 255))
+    loss = DiceCrossEntropy(encoding_of(), activation="softmax")(
+        logits, torch.full_like(codes, 255)
+    )
     assert loss.isfinite()

@@ -1,4 +1,4 @@
-"""The training plan: strict, and the same after a round trip through JSON."""
+"""The training plan: strict, and the same after an epoch trip through JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def make_plan(**options):
 
 def test_a_plan_survives_json(tmp_path):
     plan = make_plan(
-        validation=("b",), crop=(96, 128), mirror=("anterior-posterior",), ignore=255,
+        validation=("b",), patch_size=(96, 128), mirror_axes=("anterior-posterior",),
+        ignore_label=255,
         regions={1: (1, 2, 4), 3: (4,)}, optimizer=OptimizerPlan("sgd", 0.01, 3e-5, "poly"),
         notes=("why",),
     )  # fmt: skip
@@ -35,21 +36,22 @@ def test_a_plan_survives_json(tmp_path):
     ("change", "said"),
     [
         ({"no_such": 1}, "no_such"),
-        ({"batch": 0}, "batch"),
-        ({"join_after": 1.0}, "join_after"),
-        ({"batch": 2.5}, "batch"),
-        ({"crop": [16]}, "crop"),
-        ({"mirror": ["rows"]}, "mirror"),
+        ({"batch_size": 0}, "batch"),
+        ({"merge_validation_after": 1.0}, "merge_validation_after"),
+        ({"batch_size": 2.5}, "batch"),
+        ({"patch_size": [16]}, "patch_size"),
+        ({"mirror_axes": ["rows"]}, "mirror"),
         ({"validation": ["c"]}, "'c'"),
         ({"validation": ["a", "b"]}, "nothing is left"),
         ({"epochs": 3}, "one of minutes"),
         ({"minutes": -1.0}, "above 0"),
         ({"seed": -1}, "seed"),
-        ({"foreground_share": 1.5}, "foreground_share"),
+        ({"foreground_fraction": 1.5}, "foreground_fraction"),
         ({"optimizer": {"name": "adam"}}, "adamw"),
         ({"optimizer": {"learning_rate": -1.0}}, "learning_rate"),
         ({"cases": []}, "at least one case"),
         ({"schema_version": 99}, "newer unet_med"),
+        ({"schema_version": 1}, "plan again"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, change, said):

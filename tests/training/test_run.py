@@ -31,7 +31,7 @@ from unet_med.evaluation import evaluate_cohort
 from unet_med.recipe import Recipe
 from unet_med.training import RunOptions, TrainingPlan, train_bundle
 from unet_med.training.bundle_files import write_bundle
-from unet_med.training.run import run_bundle
+from unet_med.training.engine.run import run_bundle
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,8 +75,10 @@ def test_the_bundle_segments_as_well_as_was_said(trained, cases, tmp_path):
 
 def test_held_out_cases_are_scored_before_they_are_trained_on(trained, cases, tmp_path):
     folder = tmp_path / "joined"
-    result = train(folder, cases, epochs=4, validation=("c",), join_after=0.5, options=FP32)
-    assert result.joined
+    result = train(
+        folder, cases, epochs=4, validation=("c",), merge_validation_after=0.5, options=FP32
+    )
+    assert result.validation_merged
     assert "before they were trained on, too" in result.summary()
     with (folder / "runs/train/log.csv").open() as stream:
         rows = list(csv.DictReader(stream))
@@ -95,7 +97,7 @@ def test_the_log_tells_the_course(trained):
     folder, result = trained
     with (folder / "runs/train/log.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [float(row["round"]) for row in rows] == [1, 2, 3, 4]
+    assert [float(row["epoch"]) for row in rows] == [1, 2, 3, 4]
     assert float(rows[-1]["step"]) == result.steps
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert max(float(row["dice"]) for row in rows) == pytest.approx(result.dice)
@@ -107,13 +109,15 @@ def test_the_log_tells_the_course(trained):
 def test_the_export_belongs_to_the_weights(trained):
     folder, _ = trained
     pytest.importorskip("openvino")
-    receipt = json.loads((folder / "models/openvino/receipt.json").read_text())
-    assert receipt["weights_sha256"] == weights_of(folder)
+    report = json.loads((folder / "models/openvino/precision_report.json").read_text())
+    assert report["weights_sha256"] == weights_of(folder)
     assert load(folder).execution.backend == "openvino"
 
 
-@pytest.mark.parametrize("change", [{"ignore": 9}, {"regions": {1: (1, 2)}}, {}], ids=str)
-def test_the_receipt_scores_no_label_map_in_other_terms_than_the_recipe(cases, tmp_path, change):
+@pytest.mark.parametrize("change", [{"ignore_label": 9}, {"regions": {1: (1, 2)}}, {}], ids=str)
+def test_the_precision_report_scores_no_label_map_in_other_terms_than_the_recipe(
+    cases, tmp_path, change
+):
     pytest.importorskip("openvino")
     recipe = make_recipe() if change.get("regions") is None else make_recipe(
         labels={1: "soft", 3: "white"}, activation="sigmoid",
@@ -157,7 +161,7 @@ def test_equal_runs_give_equal_bytes_whatever_the_workers(cases, tmp_path):
 
 def start(folder):
     code = (
-        "import sys; from pathlib import Path; from unet_med.training.run import *; "
+        "import sys; from pathlib import Path; from unet_med.training.engine.run import *; "
         "run_bundle(Path(sys.argv[1]), RunOptions(resume=True))"
     )
     return subprocess.Popen(
@@ -185,7 +189,7 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(cases, tmp_path):
     write_bundle(folder, make_recipe(), make_plan(cases, **plan))
     run = folder / "runs/train"
     assert kill_when(folder, run.exists)
-    assert kill_when(folder, (run / "pace.json").exists)
+    assert kill_when(folder, (run / "budget.json").exists)
     assert kill_when(folder, (run / "best.pt").exists)  # before its checkpoint
     first = (run / "checkpoint.pt").stat().st_mtime_ns if (run / "checkpoint.pt").exists() else 0
 
@@ -205,8 +209,8 @@ def test_killed_and_resumed_it_ends_in_the_same_bytes(cases, tmp_path):
 def test_another_plan_does_not_take_the_checkpoint(trained, tmp_path):
     folder = shutil.copytree(trained[0], tmp_path / "bundle")
     plan = TrainingPlan.load(folder / "configs/plan.json")
-    replace(plan, batch=8).save(folder / "configs/plan.json")
-    (folder / "runs/train/pace.json").unlink()
+    replace(plan, batch_size=8).save(folder / "configs/plan.json")
+    (folder / "runs/train/budget.json").unlink()
     with pytest.raises(InputError, match="another recipe, plan or length"):
         run_bundle(folder, RunOptions(resume=True))
 
@@ -214,7 +218,7 @@ def test_another_plan_does_not_take_the_checkpoint(trained, tmp_path):
 def test_patience_ends_a_run_early(cases, tmp_path):
     frozen = make_plan(cases).optimizer
     result = train(
-        tmp_path / "b", cases, epochs=9, validation=("c",), patience=2, ema=0.0,
+        tmp_path / "b", cases, epochs=9, validation=("c",), patience=2, ema_decay=0.0,
         optimizer=replace(frozen, learning_rate=0.0),
     )  # fmt: skip
     assert result.steps < 9 * 12
@@ -224,7 +228,8 @@ def test_patience_ends_a_run_early(cases, tmp_path):
 def test_minutes_are_kept_and_no_case_held_out_is_said(cases, tmp_path, monkeypatch):
     began = time.monotonic()
     monkeypatch.setattr(
-        "unet_med.training.parts.seconds_left", lambda m: 60 * m - (time.monotonic() - began)
+        "unet_med.training.engine.builders.seconds_left",
+        lambda m: 60 * m - (time.monotonic() - began),
     )
     result = train(tmp_path / "b", cases, minutes=0.4)
     assert time.monotonic() - began < 0.4 * 60 + 8

@@ -14,10 +14,10 @@ from tests.training.bundles import make_plan, make_recipe, write_cases
 from unet_med.networks import UNet2D
 from unet_med.preprocessing import Context
 from unet_med.recipe import NetworkRecipe
-from unet_med.training import RateSchedule, TrainingPlan
+from unet_med.training import LearningRateSchedule, TrainingPlan
 from unet_med.training.bundle_files import write_bundle
-from unet_med.training.parts import FrozenBatchNorm2d
-from unet_med.training.rounds import CHECKPOINT
+from unet_med.training.engine.builders import FrozenBatchNorm2d
+from unet_med.training.engine.epochs import CHECKPOINT
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
@@ -49,7 +49,7 @@ def test_the_schedule_leads_the_loss_that_the_trainer_uses(bundle, tmp_path):
     run = workflow(bundle, output_dir=str(tmp_path))
     run.initialize()
     handlers = run.parser.get_parsed_content("train#handlers")
-    (schedule,) = (handler for handler in handlers if isinstance(handler, RateSchedule))
+    (schedule,) = (handler for handler in handlers if isinstance(handler, LearningRateSchedule))
     trainer = run.parser.get_parsed_content("train#trainer")
     assert trainer.loss_function.loss is schedule.loss
     assert schedule.loss.balance == 1.0
@@ -82,7 +82,7 @@ def test_the_repository_can_be_trained_as_it_is(tmp_path):
     run.initialize()
     assert run.check_properties() == []
     plan = TrainingPlan.load(CONFIGS / "plan.json")
-    assert plan.augmentation == "slabs"
+    assert plan.augmentation == "synthesis"
     assert all(
         (ROOT / path).is_file() for case in plan.cases for path in (*case.images, case.label)
     )

@@ -19,10 +19,10 @@ from unet_med._files import sha256_file
 from unet_med.cli import main
 from unet_med.errors import InputError
 from unet_med.recipe import Channel
-from unet_med.training import RunOptions, TrainingPlan, train_bundle, unseen_data
+from unet_med.training import RunOptions, TrainingPlan, held_out_data, train_bundle
 from unet_med.training.bundle_files import write_bundle
-from unet_med.training.run import run_bundle
-from unet_med.training.usage import how_to_use
+from unet_med.training.engine.run import run_bundle
+from unet_med.training.model_card_sections import how_to_use
 from unet_med.volumes import open_volume
 
 # MONAI warns that configs are code; these are ours.
@@ -94,7 +94,7 @@ def test_equal_file_names_in_folders_are_told_apart(trained, tmp_path):
     assert {row.split(",")[0] for row in rows} == {"b/mask", "c/mask"}
     (tmp_path / "data/c/mask.nii.gz").unlink()
     with pytest.raises(InputError, match=r"c/mask\.nii\.gz; pass --dataset_dir"):
-        unseen_data(folder)
+        held_out_data(folder)
 
 
 def test_inference_says_what_to_pass_and_does_it(trained, cases, tmp_path):
@@ -113,8 +113,8 @@ def test_inference_says_what_to_pass_and_does_it(trained, cases, tmp_path):
     ("change", "why"),
     [
         ({}, "trained on every case"),
-        ({"validation": ("c",), "join_after": 0.5}, "trained on, too"),
-        ({"validation": ("c",), "ignore": 9}, "ignore"),
+        ({"validation": ("c",), "merge_validation_after": 0.5}, "trained on, too"),
+        ({"validation": ("c",), "ignore_label": 9}, "ignore"),
         ({"validation": ("c",), "regions": {1: (1, 2)}}, "regions"),
     ],
 )
@@ -124,7 +124,7 @@ def test_evaluate_asks_for_data_where_its_own_would_flatter(cases, tmp_path, cha
     said = run(tmp_path, "evaluate.yaml", output_dir=str(tmp_path / "scores"))
     assert "--dataset_dir FOLDER with images/ and labels/" in said.splitlines()[-1]
     with pytest.raises(InputError, match=why):
-        unseen_data(tmp_path)
+        held_out_data(tmp_path)
     assert "FOLDER_WITH_images_AND_labels" in how_to_use(make_recipe(), plan)
 
 
@@ -138,7 +138,7 @@ def test_train_runs_again_unedited(trained, tmp_path):
 
 
 def test_an_onnx_model_of_other_weights_does_not_stay(trained, tmp_path, messages_of):
-    messages = messages_of("unet_med.training.ending")
+    messages = messages_of("unet_med.training.engine.finalize")
     folder = shutil.copytree(trained[0], tmp_path / "bundle")
     (folder / "models/model.onnx").write_bytes(b"of the weights before")
     plan = TrainingPlan.load(folder / "configs/plan.json")

@@ -10,8 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.batches import files, make_segmenter, run_cases, statuses
-from tests.volumes.dicoms import (
+from tests.batch_helpers import files, make_segmenter, run_cases, statuses
+from tests.volumes.dicom_builders import (
     IDENTIFIER,
     NAME,
     edit,
@@ -22,7 +22,7 @@ from tests.volumes.dicoms import (
     write_series,
 )
 from unet_med.errors import OutputError
-from unet_med.volumes import MaskNotes, MaskProvenance, open_volume, write_labels
+from unet_med.volumes import MaskMetadata, MaskProvenance, open_volume, write_labels
 
 NAMES = {1: "liver", 7: "tumor", 9: "nowhere"}
 PROVENANCE = MaskProvenance("0.1", "bundle", "ab" * 32, "torch", "fp32", ("cd" * 32,))
@@ -35,10 +35,10 @@ def make_labels(shape, seed=0):
     return labels
 
 
-def write(path, labels, like, **notes):
+def write(path, labels, like, **metadata):
     write_labels(
         [labels[..., :2], labels[..., 2:]], path, like=like, dtype=np.dtype(np.uint8),
-        notes=MaskNotes(NAMES, PROVENANCE, **notes),
+        metadata=MaskMetadata(NAMES, PROVENANCE, **metadata),
     )  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def test_every_voxel_is_where_the_nifti_mask_has_it(tmp_path, name):
     write(tmp_path / "mask.dcm", labels, like)
     write_labels(
         [labels], tmp_path / "mask.nii", like=like, dtype=np.dtype(np.uint8),
-        notes=MaskNotes(NAMES),
+        metadata=MaskMetadata(NAMES),
     )  # fmt: skip
     mask = nib.load(tmp_path / "mask.nii")
     found = points_of(tmp_path / "mask.dcm")
@@ -99,7 +99,7 @@ def test_it_refers_to_its_series_and_names_its_labels(tmp_path):
     paths = write_series(tmp_path / "exam", noise((8, 6, 5)), orthonormal())
     like, labels = open_volume(tmp_path / "exam"), make_labels((8, 6, 5))
     codes = {1: ("10200004", "SCT", "Liver")}
-    write(tmp_path / "mask.dcm", labels, like, label_codes=codes)
+    write(tmp_path / "mask.dcm", labels, like, terminology=codes)
     mask, source = pydicom.dcmread(tmp_path / "mask.dcm"), pydicom.dcmread(paths[0])
     for attribute in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientName", "PatientID"):
         assert mask[attribute].value == source[attribute].value

@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 
-from tests.volumes.dicoms import edit, noise, orthonormal, read_all, refused, tilted, write_series
+from tests.volumes.dicom_builders import (
+    edit,
+    noise,
+    orthonormal,
+    read_all,
+    refused,
+    tilted,
+    write_series,
+)
 from unet_med.errors import InputError
-from unet_med.volumes import SeriesRule, open_volume
+from unet_med.volumes import SeriesSelection, open_volume
 
 
 def test_a_localizer_inside_the_series_is_left_out(tmp_path):
@@ -46,13 +54,13 @@ def three_series(folder):
 @pytest.mark.parametrize(
     ("rule", "seed"),
     [
-        (SeriesRule(modality="CT"), 1),
-        (SeriesRule(modality="MR"), 2),
-        (SeriesRule("4"), 1),
-        (SeriesRule("8"), 3),
-        (SeriesRule("1.2.826.2", modality="CT"), 2),
-        (SeriesRule("T1*"), 2),
-        (SeriesRule("*adc*"), 3),
+        (SeriesSelection(modality="CT"), 1),
+        (SeriesSelection(modality="MR"), 2),
+        (SeriesSelection("4"), 1),
+        (SeriesSelection("8"), 3),
+        (SeriesSelection("1.2.826.2", modality="CT"), 2),
+        (SeriesSelection("T1*"), 2),
+        (SeriesSelection("*adc*"), 3),
     ],
 )
 def test_the_series_is_chosen_by_rule_or_by_name(tmp_path, rule, seed):
@@ -66,7 +74,7 @@ def test_what_is_not_clear_is_refused_with_a_list(tmp_path):
     assert "several series that could be meant: series 4 (CT, 5 images of 6 × 7" in text
     assert "series 7 (MR" in text
     assert text.endswith("choose with --series N")
-    text = refused(lambda: open_volume(exam, series=SeriesRule("99")), InputError)
+    text = refused(lambda: open_volume(exam, series=SeriesSelection("99")), InputError)
     assert "no series for --series 99: series 4 (CT" in text
-    text = refused(lambda: open_volume(exam, series=SeriesRule(modality="PT")), InputError)
+    text = refused(lambda: open_volume(exam, series=SeriesSelection(modality="PT")), InputError)
     assert "no series for modality PT" in text

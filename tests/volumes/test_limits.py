@@ -11,12 +11,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.batches import make_segmenter
+from tests.batch_helpers import make_segmenter
 from unet_med.errors import GeometryError, InputError, VolumeError
 from unet_med.inference import SlicePipeline
-from unet_med.volumes import Limits, ReadRules, open_volume
-from unet_med.volumes.extensions import read_extensions
-from unet_med.volumes.label_names import read_label_names
+from unet_med.volumes import Limits, ReadOptions, open_volume
+from unet_med.volumes.mask_header import read_extensions, read_label_names
 
 
 def bomb(path, shape, *, dtype=np.uint8):
@@ -65,7 +64,7 @@ def test_a_bomb_is_refused_as_a_scan_and_read_as_a_mask(tmp_path):
     path = bomb(tmp_path / "blank.nii.gz", (512, 512, 1100))
     tracemalloc.start()
     with pytest.raises(VolumeError, match=r"would unpack to \d{3,} times its size"):
-        open_volume(path, limits=ReadRules().limits)
+        open_volume(path, limits=ReadOptions().limits)
     assert tracemalloc.get_traced_memory()[1] < 1 << 22
     tracemalloc.stop()
     assert open_volume(path).geometry.shape == (512, 512, 1100)  # an empty mask looks so
@@ -73,7 +72,7 @@ def test_a_bomb_is_refused_as_a_scan_and_read_as_a_mask(tmp_path):
 
 def test_a_segmenter_keeps_to_its_limits(tmp_path, write_nifti):
     segmenter = make_segmenter(tmp_path / "bundle")
-    strict = replace(segmenter, rules=ReadRules(Limits(max_voxels=100)))
+    strict = replace(segmenter, rules=ReadOptions(Limits(max_voxels=100)))
     with pytest.raises(VolumeError, match="210 voxels"):
         strict.segment(write_nifti())
     assert segmenter.segment(write_nifti()).labels.shape == (5, 6, 7)

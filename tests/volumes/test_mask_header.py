@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from unet_med.geometry import Geometry
 from unet_med.volumes import (
     ArrayVolume,
-    array_volume,
+    from_array,
     from_nibabel,
     mask_image,
     open_volume,
@@ -21,7 +21,7 @@ from unet_med.volumes import (
     verify_mask,
     write_mask,
 )
-from unet_med.volumes.label_names import read_label_names
+from unet_med.volumes.mask_header import read_label_names
 
 NAMES = {1: "gray matter", 4: "Tumor – Ödem"}
 CHANGED = {
@@ -127,7 +127,7 @@ def test_label_names_are_in_an_extension(write_nifti, tmp_path):
 def test_the_type_is_the_smallest_for_found_and_named_values(tmp_path, found, named, dtype):
     labels = np.zeros(SPATIAL, np.int64)
     labels[1, 2, 3] = found
-    scan = array_volume(np.zeros(SPATIAL), np.eye(4))
+    scan = from_array(np.zeros(SPATIAL), np.eye(4))
     write_mask(labels, tmp_path / "mask.nii", like=scan, label_names={named: "x"})
     image = nib.load(tmp_path / "mask.nii")
     assert image.get_data_dtype() == np.dtype(dtype)
@@ -171,7 +171,7 @@ def test_scans_without_a_header_get_a_fresh_one(tmp_path, sheared):
     affine[:3, 3] = (-120.5, 33.25, 71)
     if sheared:
         affine[0, 1] += 0.2
-    scan = array_volume(np.zeros(SPATIAL), affine)
+    scan = from_array(np.zeros(SPATIAL), affine)
     write_mask(labels_of(), tmp_path / "mask.nii.gz", like=scan, label_names=NAMES)
     image = nib.load(tmp_path / "mask.nii.gz")
     np.testing.assert_allclose(image.affine, affine, atol=1e-5)

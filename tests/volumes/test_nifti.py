@@ -14,11 +14,11 @@ from isal import igzip
 
 from unet_med.errors import VolumeError
 from unet_med.volumes import (
-    compressed,
     from_nibabel,
+    gzip_voxels,
     open_volume,
+    raw_voxels,
     stack_volumes,
-    stored,
     verify_mask,
     write_mask,
 )
@@ -152,7 +152,7 @@ def test_a_flipped_scan_is_decompressed_once_more_not_once_a_slice(write_nifti, 
             sought.append(offset)
             return super().seek(offset, whence)
 
-    monkeypatch.setattr(compressed, "open_stream", Stream)
+    monkeypatch.setattr(gzip_voxels, "open_stream", Stream)
     path = write_nifti(voxels=np.random.default_rng(1).integers(0, 99, (8, 8, 40)).astype("i2"))
     volume, expected = open_volume(path), as_nibabel(path)
     for n in range(40):
@@ -169,9 +169,9 @@ def test_large_scans_are_unpacked_to_disk(write_nifti, tmp_path, monkeypatch, sh
     voxels = (np.arange(np.prod(shape)) % 251).reshape(shape).astype(np.float64)
     path = write_nifti(voxels=voxels)
     expected = as_nibabel(path)
-    monkeypatch.setattr(compressed, "LARGEST_KEPT_BYTES", 1 << 16)
-    monkeypatch.setattr(stored, "BLOCK_BYTES", 1 << 16)
-    monkeypatch.setattr(stored, "PIECE_BYTES", 1 << 16)
+    monkeypatch.setattr(gzip_voxels, "MAX_IN_MEMORY_BYTES", 1 << 16)
+    monkeypatch.setattr(raw_voxels, "BLOCK_BYTES", 1 << 16)
+    monkeypatch.setattr(raw_voxels, "CHUNK_BYTES", 1 << 16)
     tracemalloc.start()
     volume = open_volume(path)
     first = volume.read(0, 1, axis=0)

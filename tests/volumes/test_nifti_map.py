@@ -12,11 +12,11 @@ from unet_med.errors import GeometryError, InputError
 from unet_med.evaluation.pairing import find_masks
 from unet_med.volumes import (
     MAP_KINDS,
-    array_volume,
-    as_steps,
+    from_array,
     is_map,
     map_name,
     open_volume,
+    quantize_map,
     write_map,
     write_mask,
 )
@@ -31,7 +31,7 @@ def chances(n, seed=0):
 
 
 def slabs(maps, step=3):
-    for one in as_steps(maps):
+    for one in quantize_map(maps):
         for k in range(0, SHAPE[2], step):
             yield one[..., k : k + step]
 
@@ -102,7 +102,7 @@ def test_only_our_own_maps_are_known_as_maps(write_nifti, tmp_path):
 
 
 def test_volumes_without_a_header_get_one(tmp_path):
-    scan = array_volume(np.zeros(SHAPE, np.float32), np.diag([2.0, 1, 1, 1]))
+    scan = from_array(np.zeros(SHAPE, np.float32), np.diag([2.0, 1, 1, 1]))
     target, maps = tmp_path / "x.probabilities.nii.gz", chances(3)
     write_map(slabs(maps), target, like=scan, kind="probabilities", label_names=NAMES)
     np.testing.assert_array_equal(nib.load(target).affine, np.diag([2.0, 1, 1, 1]))

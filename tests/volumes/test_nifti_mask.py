@@ -1,4 +1,4 @@
-"""Masks on disk: proven before they appear, whole or not at all."""
+"""Masks on disk: verified before they appear, whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,13 +11,7 @@ import numpy as np
 import pytest
 
 from unet_med.errors import GeometryError, LabelError, OutputError
-from unet_med.volumes import (
-    array_volume,
-    mask_image,
-    nifti_mask,
-    open_volume,
-    write_mask,
-)
+from unet_med.volumes import from_array, mask_image, nifti_writer, open_volume, write_mask
 
 NAMES = {1: "gray matter", 4: "Tumor – Ödem"}
 SPATIAL = (5, 6, 7)
@@ -82,7 +76,7 @@ def test_boolean_labels(write_nifti, tmp_path):
 def test_an_affine_that_float32_cannot_hold_is_refused(tmp_path):
     affine = np.eye(4)
     affine[0, 3] = 1234567.89
-    scan = array_volume(np.zeros(SPATIAL), affine)
+    scan = from_array(np.zeros(SPATIAL), affine)
     with pytest.raises(GeometryError, match="cannot keep the place of array: origin"):
         write_mask(labels_of(), tmp_path / "mask.nii", like=scan, label_names=NAMES)
     assert list(tmp_path.iterdir()) == []
@@ -142,16 +136,16 @@ def test_a_mask_that_reads_back_differently_never_appears(write_nifti, tmp_path,
     assert [path.name for path in target.parent.iterdir()] == ["mask.nii"]
 
 
-def test_a_header_that_forgets_a_field_is_not_proven(write_nifti, tmp_path, monkeypatch):
-    """Break the making of headers, as a careless change would; the proof has to notice."""
-    real = nifti_mask.mask_header
+def test_a_header_that_forgets_a_field_is_not_verified(write_nifti, tmp_path, monkeypatch):
+    """Break the making of headers, as a careless change would; the verification has to notice."""
+    real = nifti_writer.mask_header
 
     def careless(*args, **kwargs):
         header = real(*args, **kwargs)
         header["xyzt_units"] = 0
         return header
 
-    monkeypatch.setattr(nifti_mask, "mask_header", careless)
+    monkeypatch.setattr(nifti_writer, "mask_header", careless)
     with pytest.raises(GeometryError, match=r"xyzt_units 10 vs 0"):
         write_mask(labels_of(), tmp_path / "m.nii", like=open_volume(write_nifti()), label_names={})
     assert not (tmp_path / "m.nii").exists()

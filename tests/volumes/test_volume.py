@@ -10,7 +10,7 @@ import pytest
 
 from unet_med.errors import GeometryError, VolumeError
 from unet_med.geometry import Geometry
-from unet_med.volumes import ArrayVolume, array_volume, open_volume, stack_volumes, volume_ending
+from unet_med.volumes import ArrayVolume, from_array, open_volume, stack_volumes, volume_ending
 
 AFFINE = np.diag([1.0, 2, 3, 1])
 
@@ -18,7 +18,7 @@ AFFINE = np.diag([1.0, 2, 3, 1])
 @pytest.mark.parametrize("dtype", ["?", "u1", "<i2", ">i2", "i8", "f2", "f4", "f8"])
 def test_arrays_are_read_as_float32_slabs(dtype):
     array = (np.random.default_rng(1).random((3, 4, 5)) * 100).astype(dtype)
-    volume = array_volume(array, AFFINE)
+    volume = from_array(array, AFFINE)
     assert volume.stored_dtype == array.dtype
     for axis in range(3):
         slab = volume.read(1, 3, axis=axis)
@@ -28,14 +28,14 @@ def test_arrays_are_read_as_float32_slabs(dtype):
 
 def test_reading_gives_a_copy():
     array = np.zeros((3, 4, 5), np.float32)
-    slab = array_volume(array, AFFINE).read(0, 5, axis=2)
+    slab = from_array(array, AFFINE).read(0, 5, axis=2)
     slab += 1
     assert not array.any()
 
 
 def test_channels_come_last_in_arrays_and_first_in_slabs():
     array = np.arange(3 * 4 * 5 * 2).reshape(3, 4, 5, 2)
-    volume = array_volume(array, AFFINE)
+    volume = from_array(array, AFFINE)
     assert volume.n_channels == 2
     assert volume.geometry.shape == (3, 4, 5)
     assert np.array_equal(volume.read(2, 4, axis=1)[1], array[:, 2:4, :, 1])
@@ -52,7 +52,7 @@ def test_channels_come_last_in_arrays_and_first_in_slabs():
 )
 def test_arrays_that_are_no_volume_are_refused(array):
     with pytest.raises(VolumeError, match="array"):
-        array_volume(array, AFFINE)
+        from_array(array, AFFINE)
 
 
 def test_an_array_that_does_not_fit_its_grid_is_refused():
@@ -61,7 +61,7 @@ def test_an_array_that_does_not_fit_its_grid_is_refused():
     ):
         ArrayVolume(np.zeros((1, 4, 3, 5)), Geometry((3, 4, 5), AFFINE))
     with pytest.raises(GeometryError, match="invertible"):
-        array_volume(np.zeros((3, 4, 5)), np.zeros((4, 4)))
+        from_array(np.zeros((3, 4, 5)), np.zeros((4, 4)))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -78,8 +78,8 @@ def test_stacked_volumes_are_their_channels_in_order(write_nifti, axis):
 
 
 def test_volumes_on_other_grids_do_not_stack():
-    first = array_volume(np.zeros((3, 4, 5)), AFFINE, name="t1.nii")
-    other = array_volume(np.zeros((3, 4, 5)), np.diag([1.0, 2, 3.5, 1]), name="t2.nii")
+    first = from_array(np.zeros((3, 4, 5)), AFFINE, name="t1.nii")
+    other = from_array(np.zeros((3, 4, 5)), np.diag([1.0, 2, 3.5, 1]), name="t2.nii")
     with pytest.raises(
         GeometryError, match=r"t2\.nii is not on the grid of t1\.nii: spacing .* 3\) vs"
     ):

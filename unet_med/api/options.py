@@ -1,4 +1,4 @@
-"""What the doors say alike of their arguments."""
+"""Path type and checks that the functions of the API share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-AnyPath = str | PathLike[str]
+StrPath = str | PathLike[str]
 
 
 def refuse_unknown(options: Mapping[str, object], known: type, *, function: str) -> None:

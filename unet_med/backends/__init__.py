@@ -13,14 +13,14 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Protocol
 
 from unet_med._files import sha256_file
-from unet_med.backends.choice import (
+from unet_med.backends.hardware import instruction_sets
+from unet_med.backends.precision_report import load_precision_report, model_files, model_sha256
+from unet_med.backends.selection import (
     PRECISIONS,
     choose_backend,
     resolve_precision,
     usable_precisions,
 )
-from unet_med.backends.exported import model_files, model_sha256, usable_receipt
-from unet_med.backends.processor import instruction_sets
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ __all__ = [
     "instruction_sets",
     "load_backend",
     "open_predictor",
-    "resolve",
-    "resolve_together",
+    "resolve_ensemble",
+    "resolve_execution",
 ]
 
 BACKENDS = {
@@ -56,7 +56,7 @@ BACKENDS = {
 class SlicePredictor(Protocol):
     """Turn slices (N, C, H, W) float32 into logits (N, K, H, W) float32, any H and W.
 
-    One that can go on by itself meanwhile also has ``start(slices)``, which returns a function that
+    One that can run asynchronously also has ``submit(slices)``, which returns a function that
     waits for the logits, or None where it must be called as usual.
     """
 
@@ -94,7 +94,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, Integral) and int(value) >= 1
 
 
-def resolve(  # noqa: PLR0913 - one per setting
+def resolve_execution(  # noqa: PLR0913 - one per setting
     recipe: Recipe,
     *,
     weights: Path | None = None,
@@ -104,7 +104,7 @@ def resolve(  # noqa: PLR0913 - one per setting
     threads: int | None = None,
     warn: bool = True,
 ) -> Execution:
-    """Resolve ``auto`` the same way for every door.
+    """Resolve ``auto`` the same way for every interface.
 
     Args:
         recipe: States which precisions were verified.
@@ -125,11 +125,11 @@ def resolve(  # noqa: PLR0913 - one per setting
         BundleError: Backend openvino was asked for, and the bundle has no usable export.
         MissingExtraError: Backend openvino was asked for and is not installed.
     """
-    asked = _Asked(backend, precision, device, threads)
-    return _resolve(recipe, weights, asked, warn=warn)
+    requested = _Requested(backend, precision, device, threads)
+    return _resolve(recipe, weights, requested, warn=warn)
 
 
-def resolve_together(
+def resolve_ensemble(
     networks: Sequence[tuple[Recipe, Path | None]],
     *,
     backend: str = "auto",
@@ -144,23 +144,23 @@ def resolve_together(
 
     Args:
         networks: Recipe and weights of each, at least one.
-        backend: As for ``resolve``, as are the others.
+        backend: As for ``resolve_execution``, as are the others.
         precision: The same for all.
         device: The same for all.
         threads: The same for all; they are run one after the other.
 
     Raises:
-        InputError, BundleError, MissingExtraError: As ``resolve``.
+        InputError, BundleError, MissingExtraError: As ``resolve_execution``.
     """
-    asked = _Asked(backend, precision, device, threads)
+    requested = _Requested(backend, precision, device, threads)
 
     def resolved() -> tuple[Execution, ...]:
-        return tuple(_resolve(recipe, weights, asked) for recipe, weights in networks)
+        return tuple(_resolve(recipe, weights, requested) for recipe, weights in networks)
 
     found = resolved()
     if len({how.backend for how in found}) > 1:
         why = "torch, as not all bundles have an export"
-        asked = replace(asked, backend="torch", why_backend=why)
+        requested = replace(requested, backend="torch", why_backend=why)
         found = resolved()
     if len({how.precision for how in found}) > 1:
         name, device = found[0].backend, found[0].device
@@ -176,13 +176,13 @@ def resolve_together(
         common = [name for name in PRECISIONS if all(name in mine for mine in usable)]
         fastest = common[-1] if common else "fp32"
         why = f"{fastest}, as no faster precision is verified for all and native here"
-        asked = replace(asked, precision=fastest, why_precision=why)
+        requested = replace(requested, precision=fastest, why_precision=why)
         found = resolved()
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Requested:
     """What is to be resolved, and why, where it was not the user who asked for it."""
 
     backend: str
@@ -194,22 +194,22 @@ class _Asked:
 
 
 def _resolve(
-    recipe: Recipe, weights: Path | None, asked: _Asked, *, warn: bool = True
+    recipe: Recipe, weights: Path | None, requested: _Requested, *, warn: bool = True
 ) -> Execution:
     # A bundle's command line may give text: "null" is what the config has for all of them.
-    if asked.threads is not None and not _is_count(asked.threads):
-        msg = f"threads must be at least 1, got {asked.threads!r}; leave it out for all"
+    if requested.threads is not None and not _is_count(requested.threads):
+        msg = f"threads must be at least 1, got {requested.threads!r}; leave it out for all"
         raise InputError(msg)
-    name, why_backend = asked.backend, f"{asked.backend} was asked for"
+    name, why_backend = requested.backend, f"{requested.backend} was asked for"
     if name == "auto":
         name, why_backend = choose_backend(
-            weights, device=asked.device, precision=asked.precision
+            weights, device=requested.device, precision=requested.precision
         )  # fmt: skip
-    device = load_backend(name).resolve_device(asked.device)
+    device = load_backend(name).resolve_device(requested.device)
     models = _models(name, recipe, weights)
     precision, why = resolve_precision(
         recipe,
-        asked.precision,
+        requested.precision,
         backend=name,
         native=_native(name, device),
         models=models,
@@ -219,10 +219,12 @@ def _resolve(
     if name == "openvino":
         assert weights is not None
         digest = models.get(precision) or model_sha256(
-            usable_receipt(weights, precision), precision
+            load_precision_report(weights, precision), precision
         )
-    reason = f"{asked.why_backend or why_backend}; {asked.why_precision or why}"
-    return Execution(name, precision, device, asked.threads or available_threads(), reason, digest)
+    reason = f"{requested.why_backend or why_backend}; {requested.why_precision or why}"
+    return Execution(
+        name, precision, device, requested.threads or available_threads(), reason, digest
+    )
 
 
 def load_backend(name: str) -> ModuleType:
@@ -244,7 +246,7 @@ def open_predictor(recipe: Recipe, weights: Path, execution: Execution) -> Slice
     Args:
         recipe: The bundle's recipe.
         weights: The bundle's ``models/model.pt``.
-        execution: From ``resolve``.
+        execution: From ``resolve_execution``.
 
     Raises:
         WeightsError: The weights do not fit.
@@ -282,9 +284,9 @@ def _models(backend: str, recipe: Recipe, weights: Path | None) -> dict[str, str
     if weights is None:
         msg = "backend openvino needs the path of the bundle's weights, to find their export"
         raise InputError(msg)
-    receipt = usable_receipt(weights)
+    report = load_precision_report(weights)
     return {
-        precision: model_sha256(receipt, precision)
+        precision: model_sha256(report, precision)
         for precision in PRECISIONS
-        if all(name in receipt.files for name in model_files(precision))
+        if all(name in report.files for name in model_files(precision))
     }

@@ -1,7 +1,13 @@
-"""The CPU backend: OpenVINO, on the model that ``unet-med export`` made."""
+"""The CPU backend: OpenVINO, on the model that ``unet-med export`` made.
+
+The one place that imports OpenVINO and NNCF, with their telemetry off.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
@@ -9,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from unet_med._files import sha256_file
-from unet_med.backends.exported import ADVICE, checked_model
-from unet_med.backends.openvino_runtime import load_openvino, openvino_core
-from unet_med.backends.processor import bf16_pays, int8_pays
-from unet_med.errors import BundleError, InputError, WeightsError
+from unet_med._optional import import_optional
+from unet_med.backends.hardware import bf16_is_faster, int8_is_faster
+from unet_med.backends.precision_report import ADVICE, verified_model
+from unet_med.errors import BundleError, InputError, MissingExtraError, WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,8 +28,62 @@ if TYPE_CHECKING:
     from unet_med.backends import Execution
     from unet_med.recipe import Recipe
 
-PRECISIONS: Final = {"fp32": True, "bf16": bf16_pays(), "int8": int8_pays()}
+
+def is_installed() -> bool:
+    """Tell whether OpenVINO can be imported, without importing it."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def load_openvino() -> Any:  # noqa: ANN401 - the package has no type information
+    """Import OpenVINO.
+
+    Raises:
+        MissingExtraError: It is not installed, or does not load on this machine.
+    """
+    _switch_telemetry_off()
+    try:
+        import openvino
+    except ImportError as exc:
+        msg = (
+            f"backend openvino cannot be used ({' '.join(str(exc).split())}): "
+            "run pip install openvino, or use --backend torch"
+        )
+        raise MissingExtraError(msg) from exc
+    return openvino
+
+
+@cache
+def openvino_core() -> Any:  # noqa: ANN401 - the package has no type information
+    """Return the one ``openvino.Core`` of this process.
+
+    It is never given up: the CPU plug-in installs an alternate signal stack when it compiles a
+    model and frees it with the core, so that a signal to a thread that still points there
+    (Ctrl-C, SIGTERM) would crash the process instead of stopping it (seen with 2026.4).
+    """
+    return load_openvino().Core()
+
+
+def load_nncf() -> Any:  # noqa: ANN401 - the package is loaded by name
+    """Import NNCF, which quantizes.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    _switch_telemetry_off()
+    return import_optional("nncf", extra="quantize")
+
+
+def _switch_telemetry_off() -> None:
+    """Hide the telemetry package, so that both fall back to a stub that does nothing.
+
+    Otherwise the import alone looks up an analytics host and writes an id into the home folder.
+    """
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # how Python hides one
+
+
+PRECISIONS: Final = {"fp32": True, "bf16": bf16_is_faster(), "int8": int8_is_faster()}
 """Precisions this backend has, and whether this processor is faster in them than in fp32."""
+
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """Inference precision of each. What int8 leaves in floating point stays float32, measured to
@@ -57,9 +117,9 @@ class OpenVINOPredictor:
         self._precision: Final = precision
         self._threads: Final = threads
         self._lock: Final = Lock()
-        self._wishes = 0
+        self._mismatches = 0
         self._used = False
-        compiled = self._compile(lanes=threads)
+        compiled = self._compile(streams=threads)
         self.input_shape: Final = compiled.input(0).partial_shape
         self.output_shape: Final = compiled.output(0).partial_shape
 
@@ -69,73 +129,73 @@ class OpenVINOPredictor:
         The logits are the caller's own: later calls do not touch them.
         """
         with self._lock:
-            finish = self._begin(slices)
-            if finish is None:
+            result = self._submit(slices)
+            if result is None:
                 (request,) = self._requests()
                 # Copies in and out: neither side sees the other's memory.
                 logits = request.infer({0: slices}, share_inputs=False, share_outputs=False)[0]
-                self._free.append((request,))
+                self._idle.append((request,))
                 return np.asarray(logits, np.float32)
-        return finish()
+        return result()
 
-    def start(self, slices: NDArray[np.float32], /) -> Callable[[], NDArray[np.float32]] | None:
-        """Begin a call, unless all threads are to share each slice: then return None.
+    def submit(self, slices: NDArray[np.float32], /) -> Callable[[], NDArray[np.float32]] | None:
+        """Submit a call, unless all threads are to share each slice: then return None.
 
         Returns:
             What waits for the logits and returns them, as the call does; to be called once.
         """
         with self._lock:
-            return self._begin(slices)
+            return self._submit(slices)
 
-    def _begin(self, slices: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]] | None:
-        self._choose_lanes(len(slices))
-        if self._lanes == 1:
+    def _submit(self, slices: NDArray[np.float32]) -> Callable[[], NDArray[np.float32]] | None:
+        self._choose_streams(len(slices))
+        if self._streams == 1:
             return None
         compiled, requests = self._compiled, self._requests()
-        parts = np.array_split(slices, min(self._lanes, len(slices)))
+        parts = np.array_split(slices, min(self._streams, len(slices)))
         used = requests[: len(parts)]
         for request, part in zip(used, parts, strict=True):
             request.start_async({0: part}, share_inputs=False)
 
-        def finish() -> NDArray[np.float32]:
+        def result() -> NDArray[np.float32]:
             _wait_for(used)
             outputs = [request.get_output_tensor(0).data for request in used]
             logits = np.concatenate(outputs).astype(np.float32, copy=False)
             with self._lock:
                 if compiled is self._compiled:
-                    self._free.append(requests)
+                    self._idle.append(requests)
             return logits
 
-        return finish
+        return result
 
     def _requests(self) -> tuple[Any, ...]:
         """Take one request per lane that nobody uses."""
-        if self._free:
-            return self._free.pop()
-        return tuple(self._compiled.create_infer_request() for _ in range(self._lanes))
+        if self._idle:
+            return self._idle.pop()
+        return tuple(self._compiled.create_infer_request() for _ in range(self._streams))
 
-    def _choose_lanes(self, n_slices: int) -> None:
+    def _choose_streams(self, n_slices: int) -> None:
         """Compile anew when batches have become too small, or large enough, for a part a thread.
 
         The last batch of a scan is often small, so two in a row are needed, but for the first.
         """
-        lanes = self._threads if n_slices >= self._threads else 1
-        self._wishes = self._wishes + 1 if lanes != self._lanes else 0
-        if self._wishes > (1 if self._used else 0):
-            self._wishes = 0
-            self._compile(lanes=lanes)
+        streams = self._threads if n_slices >= self._threads else 1
+        self._mismatches = self._mismatches + 1 if streams != self._streams else 0
+        if self._mismatches > (1 if self._used else 0):
+            self._mismatches = 0
+            self._compile(streams=streams)
         self._used = True
 
-    def _compile(self, *, lanes: int) -> Any:  # noqa: ANN401 - an openvino.CompiledModel
+    def _compile(self, *, streams: int) -> Any:  # noqa: ANN401 - an openvino.CompiledModel
         """Compile for so many parts at once, and forget what was compiled before."""
         openvino = load_openvino()
         self._compiled: Any = None
-        self._lanes, self._free = lanes, list[tuple[Any, ...]]()
+        self._streams, self._idle = streams, list[tuple[Any, ...]]()
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[self._precision],
             "INFERENCE_NUM_THREADS": self._threads,
             "ENABLE_CPU_PINNING": False,  # pinned, two processes would share the same cores
-            **({"PERFORMANCE_HINT": "LATENCY"} if lanes == 1 else {"NUM_STREAMS": lanes}),
+            **({"PERFORMANCE_HINT": "LATENCY"} if streams == 1 else {"NUM_STREAMS": streams}),
         }
         try:
             if isinstance(self._model, Path):  # once: what is compiled later is the same file's
@@ -173,7 +233,7 @@ def open_predictor(recipe: Recipe, weights: Path, execution: Execution) -> OpenV
     if recipe.weights_sha256 and recipe.weights_sha256 != sha256_file(weights):
         msg = f"{weights} is not the file its recipe names: restore it, or update recipe.json"
         raise WeightsError(msg)
-    model = checked_model(weights, execution.precision)
+    model = verified_model(weights, execution.precision)
     predictor = OpenVINOPredictor(model, precision=execution.precision, threads=execution.threads)
     found = predictor.input_shape, predictor.output_shape
     dynamic = all(shape[axis].is_dynamic for shape in found for axis in (0, 2, 3))

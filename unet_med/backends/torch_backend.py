@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from unet_med.backends.processor import bf16_pays
+from unet_med.backends.hardware import bf16_is_faster
+from unet_med.bundle.weights import load_weights
 from unet_med.errors import InputError, WeightsError
 from unet_med.networks import UNet2D
-from unet_med.weights import load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unet_med.recipe import Recipe
 
 
-PRECISIONS: Final = {"fp32": True, "bf16": bf16_pays()}
+PRECISIONS: Final = {"fp32": True, "bf16": bf16_is_faster()}
 """Precisions this backend has, and whether this processor is faster in them than in fp32."""
 
 

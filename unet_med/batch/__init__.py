@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from unet_med.batch.cluster import dask_crew
-from unet_med.batch.crew import Crew, Elsewhere, processes_crew
 from unet_med.batch.destination import Destination, sidecar_path
-from unet_med.batch.frames import split_frames
+from unet_med.batch.dry_run import dry_run_batch
+from unet_med.batch.executors import CaseExecutor, ProcessExecutor, dask_executor, process_executor
 from unet_med.batch.ledger import LEDGER_NAME, Status
-from unet_med.batch.preview import preview_batch
-from unet_med.batch.report import BatchReport, Listener, Outcome, Silence
-from unet_med.batch.resume import Policy
-from unet_med.batch.runner import run_batch
+from unet_med.batch.report import BatchReport, Listener, NullListener, Outcome
+from unet_med.batch.resume import ResumePolicy
+from unet_med.batch.runner import run_batch, split_frames
 from unet_med.batch.settings import BatchSettings
 from unet_med.batch.sidecar import read_sidecar
 from unet_med.batch.watch import watch_batch
@@ -22,19 +20,19 @@ __all__ = [
     "BatchReport",
     "BatchSettings",
     "Case",
+    "CaseExecutor",
     "CaseList",
-    "Crew",
     "Destination",
-    "Elsewhere",
     "Listener",
+    "NullListener",
     "Outcome",
-    "Policy",
-    "Silence",
+    "ProcessExecutor",
+    "ResumePolicy",
     "Status",
-    "dask_crew",
+    "dask_executor",
+    "dry_run_batch",
     "find_cases",
-    "preview_batch",
-    "processes_crew",
+    "process_executor",
     "read_sidecar",
     "run_batch",
     "sidecar_path",

@@ -6,13 +6,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from unet_med._switch import is_on
+from unet_med._parsing import parse_bool
 from unet_med.batch.destination import Destination, check_destination
 from unet_med.cases.find import find_cases
 from unet_med.errors import InputError, OutputError, UnetMedError
-from unet_med.evaluation.pairing import as_references, find_masks
+from unet_med.evaluation.pairing import find_masks, match_reference_names
 from unet_med.geometry import grid_difference
-from unet_med.volumes import ReadRules, open_volume, stack_volumes
+from unet_med.volumes import ReadOptions, open_volume, stack_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def datalist(
         inputs: What to segment, as on the command line.
         recipe: States the channels.
         output: Folder that masks go to; ``None`` = none are written.
-        overwrite: Whether masks of earlier runs may be replaced; also as text, see `is_on`.
+        overwrite: Whether masks of earlier runs may be replaced; also as text, see `parse_bool`.
 
     Returns:
         Per case ``image``, the paths in the recipe's channel order, and ``case``, the
@@ -57,9 +57,9 @@ def datalist(
     if output is not None:
         destination = Destination(Path(output))
         check_destination(destination, cases)
-        if not is_on(overwrite, "overwrite"):
+        if not parse_bool(overwrite, "overwrite"):
             _refuse_existing([destination.mask_path(case) for case in cases])
-    return [_item(case) for case in cases]
+    return [_datalist_item(case) for case in cases]
 
 
 def labeled_datalist(images: AnyPath, labels: AnyPath, *, recipe: Recipe) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ def labeled_datalist(images: AnyPath, labels: AnyPath, *, recipe: Recipe) -> lis
     """
     found = {case.key: case for case in _complete_cases(images, recipe, None)}
     references = find_masks(Path(labels))
-    cases = as_references(found, references)
+    cases = match_reference_names(found, references)
     alone = sorted(cases.keys() ^ references.keys())
     alone += [key for key, paths in sorted(references.items()) if len(paths) > 1]
     if alone:
@@ -89,10 +89,12 @@ def labeled_datalist(images: AnyPath, labels: AnyPath, *, recipe: Recipe) -> lis
             f"{_few(alone)}; name them alike"
         )
         raise InputError(msg)
-    return [{**_item(case), "label": str(references[key][0])} for key, case in cases.items()]
+    return [
+        {**_datalist_item(case), "label": str(references[key][0])} for key, case in cases.items()
+    ]
 
 
-def parted(
+def partition_cases(
     cases: Sequence[Mapping[str, Any]], *, recipe: Recipe
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Part the cases that fit from those that do not, as far as files' headers tell.
@@ -107,19 +109,19 @@ def parted(
     Raises:
         InputError: None fits.
     """
-    faults = {str(case["label"]): _fault(case, recipe) for case in cases}
-    fitting = [dict(case) for case in cases if not faults[str(case["label"])]]
-    failed = {path: fault for path, fault in faults.items() if fault}
+    misfits = {str(case["label"]): _misfit(case, recipe) for case in cases}
+    fitting = [dict(case) for case in cases if not misfits[str(case["label"])]]
+    failed = {path: misfit for path, misfit in misfits.items() if misfit}
     if not fitting:
-        path, fault = next(iter(failed.items()))
-        msg = f"none of {len(failed)} cases can be scored, first {path}: {fault}"
+        path, misfit = next(iter(failed.items()))
+        msg = f"none of {len(failed)} cases can be scored, first {path}: {misfit}"
         raise InputError(msg)
     return fitting, failed
 
 
-def _fault(case: Mapping[str, Any], recipe: Recipe) -> str:
+def _misfit(case: Mapping[str, Any], recipe: Recipe) -> str:
     """Return why a scan and its reference cannot be scored; empty = they can."""
-    rules = ReadRules().for_modalities(channel.modality for channel in recipe.channels)
+    rules = ReadOptions().for_modalities(channel.modality for channel in recipe.channels)
     try:
         scan = stack_volumes([open_volume(p, series=rules.series) for p in case["image"]])
         reference = open_volume(case["label"])
@@ -132,7 +134,7 @@ def _fault(case: Mapping[str, Any], recipe: Recipe) -> str:
     return f"scan and reference are on different grids: {apart}; resample one" if apart else ""
 
 
-def must_be_given(what: str) -> NoReturn:
+def required_option(what: str) -> NoReturn:
     """Stand in a config for a value that has no default, so that MONAI's error shows the text.
 
     Args:
@@ -179,7 +181,7 @@ def _refuse_existing(masks: Sequence[Path]) -> None:
         raise OutputError(msg)
 
 
-def _item(case: Case) -> dict[str, Any]:
+def _datalist_item(case: Case) -> dict[str, Any]:
     return {"image": [str(path) for path in case.paths], "case": case.key}
 
 

@@ -127,7 +127,7 @@ def check_destination(
             targets.add(str(path))
 
 
-def open_folder(destination: Destination) -> None:
+def create_output_folder(destination: Destination) -> None:
     """Make the output folder and show that it can hold something.
 
     Raises:

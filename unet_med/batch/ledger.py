@@ -3,7 +3,7 @@
 Order of what is written for one case, so that a kill at any moment loses nothing:
 
 1. ``started`` with the fingerprint;
-2. the mask under a hidden name beside its target, read back and proven;
+2. the mask under a hidden name beside its target, read back and verified;
 3. ``writing`` with the mask's digest; only then is the mask renamed onto its target, so a mask
    under its final name is always known to the ledger as ours;
 4. the sidecar, whole;
@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from unet_med.batch.lock import hold
+from unet_med.batch.file_lock import lock_file
 from unet_med.errors import OutputError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LEDGER_NAME = "ledger.jsonl"
-KILLING_STARTS = 2
+MAX_UNFINISHED_STARTS = 2
 """So many starts without an end, and the case is taken to kill the process."""
 
 
@@ -51,11 +51,11 @@ class Status(StrEnum):
     DONE = "done"
     FAILED = "failed"
     SKIPPED = "skipped"
-    PENDING = "pending"  # of a preview; never in a ledger
+    PENDING = "pending"  # of a dry run; never in a ledger
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LedgerEntry:
     """One line.
 
     Attributes:
@@ -63,7 +63,7 @@ class Entry:
         output: The mask, relative to the ledger's folder, with ``/``: the key of the record.
         status: What happened.
         fingerprint: SHA-256 of what determines the voxels.
-        digest: SHA-256 of the mask file.
+        mask_sha256: SHA-256 of the mask file.
         seconds: Time per stage.
         error: Why it failed.
         reason: The kind of failure.
@@ -77,7 +77,7 @@ class Entry:
     output: str
     status: Status
     fingerprint: str | None = None
-    digest: str | None = None
+    mask_sha256: str | None = None
     seconds: dict[str, float] | None = None
     error: str | None = None
     reason: str | None = None
@@ -86,37 +86,40 @@ class Entry:
     cpu: str | None = None
     time: str = field(default_factory=_now)
 
-    def turned(self, status: Status, **changes: Any) -> Entry:  # noqa: ANN401 - fields of the entry
+    def with_status(self, status: Status, **changes: Any) -> LedgerEntry:  # noqa: ANN401 - fields of the entry
         """Return the line for another status of the same work, with the time of now."""
         return replace(self, status=status, time=_now(), **changes)
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class OutputHistory:
     """What the lines about one output add up to.
 
     Attributes:
         written: Digests of all masks the ledger has ever written there.
         done: The last ``done`` line.
-        open_starts: Starts of ``open_fingerprint`` since the last end.
-        open_fingerprint: What the last start was for.
+        unfinished_starts: Starts of ``unfinished_fingerprint`` since the last end.
+        unfinished_fingerprint: What the last start was for.
         killed_fingerprint: What was last given up as killing the process.
     """
 
     written: frozenset[str] = frozenset()
-    done: Entry | None = None
-    open_starts: int = 0
-    open_fingerprint: str | None = None
+    done: LedgerEntry | None = None
+    unfinished_starts: int = 0
+    unfinished_fingerprint: str | None = None
     killed_fingerprint: str | None = None
 
-    def after(self, entry: Entry) -> History:
+    def after(self, entry: LedgerEntry) -> OutputHistory:
         """Return the history with one more line."""
-        written = self.written | ({entry.digest} if entry.digest else frozenset())
+        written = self.written | ({entry.mask_sha256} if entry.mask_sha256 else frozenset())
         if entry.status is Status.STARTED:
-            same = entry.fingerprint == self.open_fingerprint
-            starts = self.open_starts + 1 if same else 1
+            same = entry.fingerprint == self.unfinished_fingerprint
+            starts = self.unfinished_starts + 1 if same else 1
             return replace(
-                self, written=written, open_starts=starts, open_fingerprint=entry.fingerprint
+                self,
+                written=written,
+                unfinished_starts=starts,
+                unfinished_fingerprint=entry.fingerprint,
             )
         if entry.status is Status.WRITING:
             return replace(self, written=written)
@@ -124,30 +127,33 @@ class History:
             # A failure before the inputs were digested says nothing about the killing work.
             killed = self.killed_fingerprint if entry.fingerprint is None else None
             killed = entry.fingerprint if entry.killed else killed
-            return History(written, self.done, killed_fingerprint=killed)
-        return History(written, entry if entry.status is Status.DONE else self.done)
+            return OutputHistory(written, self.done, killed_fingerprint=killed)
+        return OutputHistory(written, entry if entry.status is Status.DONE else self.done)
 
-    def kills(self, fingerprint: str) -> bool:
+    def killed_process(self, fingerprint: str) -> bool:
         """Return whether this work has killed the process before, more than by accident."""
-        open_kills = self.open_fingerprint == fingerprint and self.open_starts >= KILLING_STARTS
-        return open_kills or self.killed_fingerprint == fingerprint
+        killed_again = (
+            self.unfinished_fingerprint == fingerprint
+            and self.unfinished_starts >= MAX_UNFINISHED_STARTS
+        )
+        return killed_again or self.killed_fingerprint == fingerprint
 
 
 class Ledger:
     """An open ledger: its past by output, and a way to add lines."""
 
-    def __init__(self, path: Path, entries: Iterable[Entry], *, torn: bool) -> None:
+    def __init__(self, path: Path, entries: Iterable[LedgerEntry], *, torn: bool) -> None:
         self.path = path
         self._torn = torn
-        self._histories: dict[str, History] = {}
+        self._histories: dict[str, OutputHistory] = {}
         for entry in entries:
-            self._take(entry)
+            self._add(entry)
 
-    def history(self, output: str) -> History:
+    def history(self, output: str) -> OutputHistory:
         """Return what is known of one output; empty for a new one."""
-        return self._histories.get(output, History())
+        return self._histories.get(output, OutputHistory())
 
-    def append(self, entry: Entry, *, flush: bool = True) -> None:
+    def append(self, entry: LedgerEntry, *, flush: bool = True) -> None:
         """Add one line and flush it to disk.
 
         Args:
@@ -174,9 +180,9 @@ class Ledger:
             msg = f"cannot add to the ledger {self.path}: the disk is full"
             raise OutputError(msg)
         self._torn = False
-        self._take(entry)
+        self._add(entry)
 
-    def _take(self, entry: Entry) -> None:
+    def _add(self, entry: LedgerEntry) -> None:
         self._histories[entry.output] = self.history(entry.output).after(entry)
 
 
@@ -201,13 +207,13 @@ def open_ledger(folder: Path, *, exclusive: bool) -> Iterator[Ledger]:
         msg = f"cannot open the ledger {path}: {exc.strerror or exc}; check folder and rights"
         raise OutputError(msg) from exc
     with stream:
-        hold(stream, path, exclusive=exclusive)
+        lock_file(stream, path, exclusive=exclusive)
         stream.seek(0)
         entries, torn = _parse(stream.read(), path)
         yield Ledger(path, entries, torn=torn)
 
 
-def read_entries(path: Path) -> list[Entry]:
+def read_entries(path: Path) -> list[LedgerEntry]:
     """Return the lines of a ledger that another run may be writing; none if there is no file.
 
     Raises:
@@ -236,9 +242,9 @@ def read_ledger(folder: Path) -> Ledger:
     return Ledger(path, entries, torn=torn)
 
 
-def _parse(data: bytes, path: Path) -> tuple[list[Entry], bool]:
+def _parse(data: bytes, path: Path) -> tuple[list[LedgerEntry], bool]:
     """Read all whole lines; the second value says that the last one is torn."""
-    entries: list[Entry] = []
+    entries: list[LedgerEntry] = []
     lines = data.split(b"\n")
     torn = lines[-1] != b""
     for line in lines:
@@ -254,21 +260,23 @@ def _parse(data: bytes, path: Path) -> tuple[list[Entry], bool]:
     return entries, torn
 
 
-def _entry(line: bytes) -> Entry | None:
+def _entry(line: bytes) -> LedgerEntry | None:
     """Read one line; None for what is not one of ours."""
     try:
         content: Any = json.loads(line)
-        known = {name: content[name] for name in Entry.__dataclass_fields__ if name in content}
-        entry = Entry(**(known | {"status": Status(content["status"])}))
-        return entry if _is_whole(entry) else None
+        known = {
+            name: content[name] for name in LedgerEntry.__dataclass_fields__ if name in content
+        }
+        entry = LedgerEntry(**(known | {"status": Status(content["status"])}))
+        return entry if _is_valid(entry) else None
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
-def _is_whole(entry: Entry) -> bool:
+def _is_valid(entry: LedgerEntry) -> bool:
     """Whether what a line says has the types that this program writes: the file may be damaged."""
     texts = (entry.case, entry.output, entry.time)
-    maybe = (entry.fingerprint, entry.digest, entry.error)
+    maybe = (entry.fingerprint, entry.mask_sha256, entry.error)
     return all(isinstance(text, str) for text in texts) and all(
         text is None or isinstance(text, str) for text in maybe
     )

@@ -1,18 +1,95 @@
-"""What a batch tells: while it runs, and at its end."""
+"""How cases and a batch ended: failure reasons, outcomes, the report, and listeners."""
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from unet_med.batch.ledger import Status
+from unet_med.errors import (
+    BundleError,
+    GeometryError,
+    InputError,
+    MissingExtraError,
+    OutputError,
+    RecipeError,
+    UnetMedError,
+    VolumeError,
+    WeightsError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from unet_med.backends import Execution
     from unet_med.cases.case import Case
+
+KILLED = "the case killed the process twice (out of memory?): --retry-failed tries it again"
+
+
+STOPPED = "stopped by the user"
+
+
+_MEMORY_TEXTS = ("bad_alloc", "not enough memory", "out of memory", "cannot allocate memory")
+
+
+class FailureReason(StrEnum):
+    """Kinds of failure, for counting."""
+
+    SCAN = "scan cannot be read"
+    GEOMETRY = "geometry does not fit"
+    INPUT = "input cannot be used"
+    OUTPUT = "mask cannot be written"
+    BUNDLE = "bundle cannot be used"
+    MEMORY = "out of memory"
+    KILLED = "killed the process"
+    STOPPED = "stopped"
+    UNEXPECTED = "unexpected error"
+
+
+_REASONS: tuple[tuple[type[Exception], FailureReason], ...] = (
+    (VolumeError, FailureReason.SCAN),
+    (GeometryError, FailureReason.GEOMETRY),
+    (InputError, FailureReason.INPUT),
+    (OutputError, FailureReason.OUTPUT),
+    (BundleError, FailureReason.BUNDLE),
+    (RecipeError, FailureReason.BUNDLE),
+    (WeightsError, FailureReason.BUNDLE),
+    (MissingExtraError, FailureReason.BUNDLE),
+)
+"""The first that fits; the narrower come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed case: one line for people and the kind."""
+
+    error: str
+    reason: FailureReason
+
+
+def failure_of(exc: Exception) -> Failure:
+    """Put an error into words."""
+    text = " ".join(str(exc).split())
+    if _is_memory(exc, text):
+        return Failure(
+            f"not enough memory: {text or 'the scan is too large here'}", FailureReason.MEMORY
+        )
+    if isinstance(exc, UnetMedError):
+        fitting = (reason for kind, reason in _REASONS if isinstance(exc, kind))
+        return Failure(text, next(fitting, FailureReason.UNEXPECTED))
+    unexpected = f"{type(exc).__name__}: {text} (unexpected; --debug shows where)"
+    return Failure(unexpected, FailureReason.UNEXPECTED)
+
+
+def _is_memory(exc: Exception, text: str) -> bool:
+    """Libraries in C++ say it in words only."""
+    if isinstance(exc, MemoryError) or getattr(exc, "errno", None) == errno.ENOMEM:
+        return True
+    return isinstance(exc, RuntimeError) and any(word in text.lower() for word in _MEMORY_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +98,14 @@ class Outcome:
 
     Attributes:
         case: The case.
-        status: ``done``, ``failed`` or ``skipped``; of a preview also ``pending``.
+        status: ``done``, ``failed`` or ``skipped``; of a dry run also ``pending``.
         mask: Its mask, whether or not it was written.
         seconds: Time per stage, which overlap, and ``total``; empty unless done.
         volumes_ml: Volume per label; empty unless done.
         warnings: What a reader of the mask should know.
         error: Why it failed, one line.
         reason: The kind of failure, for counting.
-        why: Of a preview: why the case would be done or passed over.
+        detail: Of a dry run: why the case would be done or passed over.
     """
 
     case: Case
@@ -39,7 +116,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     error: str | None = None
     reason: str | None = None
-    why: str | None = None
+    detail: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready content."""
@@ -53,7 +130,7 @@ class Outcome:
             "warnings": list(self.warnings),
             "error": self.error,
             "reason": self.reason,
-            "why": self.why,
+            "detail": self.detail,
         }
 
 
@@ -67,7 +144,7 @@ class BatchReport:
         rule: How the cases were found.
         execution: How the network was run.
         elapsed_s: What the run took, from the first case on.
-        left: Cases that the limit left for another run.
+        remaining: Cases that the limit left for another run.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -75,7 +152,7 @@ class BatchReport:
     rule: str
     execution: Execution
     elapsed_s: float = 0.0
-    left: int = 0
+    remaining: int = 0
 
     def count(self, status: Status) -> int:
         """Return how many cases ended so."""
@@ -109,8 +186,8 @@ class BatchReport:
         words = {Status.SKIPPED: "up to date", Status.PENDING: "to be done"}
         counts = [f"{self.count(kind)} {words.get(kind, kind)}" for kind in kinds]
         shown = [text for kind, text in zip(kinds, counts, strict=True) if self.count(kind)]
-        if self.left:
-            shown.append(f"{self.left} left by --limit")
+        if self.remaining:
+            shown.append(f"{self.remaining} left by --limit")
         return f"{', '.join(shown) or 'no case'}; ledger {self.ledger}"
 
     def as_dict(self) -> dict[str, Any]:
@@ -121,7 +198,7 @@ class BatchReport:
             "pending": self.count(Status.PENDING),
             "skipped": self.count(Status.SKIPPED),
             "failed": self.count(Status.FAILED),
-            "left": self.left,
+            "remaining": self.remaining,
             "failed_by_reason": self.reasons(),
             "seconds": self.seconds(),
             "elapsed_s": round(self.elapsed_s, 3),
@@ -149,7 +226,7 @@ class Listener(Protocol):
         """A case is done, failed or skipped."""
 
 
-class Silence:
+class NullListener:
     """A listener that says nothing."""
 
     def batch_started(self, n_cases: int, *, rule: str, execution: Execution) -> None:

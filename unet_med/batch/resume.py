@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from unet_med.batch.ledger import History
+    from unet_med.batch.ledger import OutputHistory
 
 
-def fingerprint(
+def case_fingerprint(
     inputs: Sequence[str], *, bundle_sha256: str, settings: Mapping[str, Any], version: str
 ) -> str:
     """Return the SHA-256 over everything that determines the voxels of a mask.
@@ -30,8 +30,8 @@ def fingerprint(
         version: Version of this program.
 
     Example:
-        >>> one = fingerprint(["a"], bundle_sha256="b", settings={"threads": 1}, version="1")
-        >>> two = fingerprint(["a"], bundle_sha256="b", settings={"threads": 2}, version="1")
+        >>> one = case_fingerprint(["a"], bundle_sha256="b", settings={"threads": 1}, version="1")
+        >>> two = case_fingerprint(["a"], bundle_sha256="b", settings={"threads": 2}, version="1")
         >>> len(one), one == two
         (64, False)
     """
@@ -45,7 +45,7 @@ def fingerprint(
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class ResumePolicy:
     """What the user allows.
 
     Attributes:
@@ -57,25 +57,27 @@ class Policy:
     retry_failed: bool = False
 
 
-class Verdict(Enum):
+class ResumeDecision(Enum):
     """What is to be done with a case."""
 
     RUN = "run"
     SKIP = "skip"
-    KILLS = "kills"
+    KILLED = "killed"
 
 
-def judge(target: Path, *, work: str, history: History, policy: Policy) -> Verdict:
+def decide_resume(
+    target: Path, *, fingerprint: str, history: OutputHistory, policy: ResumePolicy
+) -> ResumeDecision:
     """Decide whether a case needs work, and whether its target may be written.
 
     Args:
         target: The mask's path.
-        work: The fingerprint.
+        fingerprint: SHA-256 of everything that determines the voxels.
         history: What the ledger knows of the target.
         policy: What the user allows.
 
     Returns:
-        SKIP = the mask there is the result of this very work; KILLS = the work killed the
+        SKIP = the mask there is the result of this very work; KILLED = the work killed the
         process before and is not tried again unasked; RUN otherwise.
 
     Raises:
@@ -83,17 +85,17 @@ def judge(target: Path, *, work: str, history: History, policy: Policy) -> Verdi
             changed since.
     """
     if not policy.overwrite:
-        digest = _digest(target)
-        if digest is not None and digest not in history.written:
+        mask_sha256 = _digest(target)
+        if mask_sha256 is not None and mask_sha256 not in history.written:
             was = "was changed since it was written" if history.written else "is not in the ledger"
             msg = f"{target} {was}: move it away, or replace it with --overwrite"
             raise OutputError(msg)
         done = history.done
-        if done is not None and done.fingerprint == work and done.digest == digest:
-            return Verdict.SKIP
-    if history.kills(work) and not policy.retry_failed:
-        return Verdict.KILLS
-    return Verdict.RUN
+        if done is not None and done.fingerprint == fingerprint and done.mask_sha256 == mask_sha256:
+            return ResumeDecision.SKIP
+    if history.killed_process(fingerprint) and not policy.retry_failed:
+        return ResumeDecision.KILLED
+    return ResumeDecision.RUN
 
 
 def _digest(target: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""A batch: an output folder is opened, its cases are worked off, and a report says how."""
+"""Run a batch: open the output folder, run its cases, report how they ended."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from unet_med.batch.crew import Crew, Here
 from unet_med.batch.destination import (
     Destination,
     check_destination,
-    open_folder,
+    create_output_folder,
     remove_leftovers,
 )
-from unet_med.batch.frames import split_frames
+from unet_med.batch.executors import CaseExecutor, InlineExecutor
 from unet_med.batch.ledger import open_ledger
 from unet_med.batch.report import BatchReport
-from unet_med.batch.session import Session
-from unet_med.batch.task import Common
-from unet_med.errors import InputError
+from unet_med.batch.scheduler import Scheduler
+from unet_med.batch.task import RunContext
+from unet_med.errors import InputError, UnetMedError
 from unet_med.segmenter import Segmenter
+from unet_med.volumes import open_volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from unet_med.cases.case import Case, CaseList
     from unet_med.segmenter import SegmenterLoader
 
-    Network = Segmenter | SegmenterLoader
+    AnySegmenter = Segmenter | SegmenterLoader
+    from collections.abc import Iterable
+
+    from unet_med.volumes import ReadOptions
 
 logger = logging.getLogger(__name__)
 
@@ -39,18 +42,18 @@ def run_batch(
     cases: CaseList,
     destination: Destination,
     *,
-    segmenter: Network,
+    segmenter: AnySegmenter,
     settings: BatchSettings,
-    crew: Crew | None = None,
+    executor: CaseExecutor | None = None,
 ) -> BatchReport:
     """Segment cases; whatever happens to one, the others go on.
 
     Args:
         cases: From ``find_cases``.
         destination: Where masks go; its folder is made.
-        segmenter: The network that runs; with a crew it need not be loaded here.
+        segmenter: The network that runs; with an executor it need not be loaded here.
         settings: What the user asks.
-        crew: Makes the cases, and is ended; None = this process.
+        executor: Makes the cases, and is ended; None = this process.
 
     Returns:
         How every case ended.
@@ -60,41 +63,43 @@ def run_batch(
         OutputError: The output folder cannot be written, or another run holds it.
         ClusterError: Nobody is left who could make cases.
     """
-    todo = choose_frames(cases.cases, segmenter=segmenter, settings=settings)
-    check_destination(destination, todo, maps=settings.save)
+    todo = select_frames(cases.cases, segmenter=segmenter, settings=settings)
+    check_destination(destination, todo, maps=settings.save_maps)
     listener = settings.listener
-    workers = crew or crew_here(segmenter, settings)
-    common = common_of(segmenter, settings)
-    with open_session(destination, todo, crew=workers, common=common, settings=settings) as session:
+    workers = executor or inline_executor(segmenter, settings)
+    context = run_context(segmenter, settings)
+    with open_scheduler(
+        destination, todo, executor=workers, context=context, settings=settings
+    ) as scheduler:
         listener.batch_started(len(todo), rule=cases.rule, execution=segmenter.execution)
         began = time.perf_counter()
-        outcomes = session.run(todo)
+        outcomes = scheduler.run(todo)
         return BatchReport(
             tuple(outcomes),
-            session.ledger.path,
+            scheduler.ledger.path,
             cases.rule,
             segmenter.execution,
             elapsed_s=time.perf_counter() - began,
-            left=len(todo) - len(outcomes),
+            remaining=len(todo) - len(outcomes),
         )
 
 
 @contextmanager
-def open_session(
+def open_scheduler(
     destination: Destination,
     cases: Sequence[Case],
     *,
-    crew: Crew,
-    common: Common,
+    executor: CaseExecutor,
+    context: RunContext,
     settings: BatchSettings,
-) -> Iterator[Session]:
+) -> Iterator[Scheduler]:
     """Hold an output folder, clean of what killed runs left, for the time of a block.
 
     Args:
         destination: Where masks go; its folder is made.
         cases: Those whose folders are cleaned.
-        crew: Makes the cases; it is ended with the block.
-        common: What the cases share.
+        executor: Makes the cases; it is ended with the block.
+        context: What the cases share.
         settings: As for `run_batch`.
 
     Yields:
@@ -103,32 +108,32 @@ def open_session(
     Raises:
         OutputError: The output folder cannot be written, or another run holds it.
     """
-    open_folder(destination)
+    create_output_folder(destination)
     exclusive = destination.file_name is None  # runs of one file each may share a folder
     with open_ledger(destination.folder, exclusive=exclusive) as ledger:
         removed = remove_leftovers(destination, cases)
         logger.debug("removed %d leftovers of killed runs", removed)
         try:
-            yield Session(destination, ledger, crew, common, settings)
+            yield Scheduler(destination, ledger, executor, context, settings)
         finally:
-            crew.stop()
+            executor.stop()
             remove_leftovers(destination, cases)  # of worker processes that were ended
 
 
-def common_of(segmenter: Network, settings: BatchSettings) -> Common:
+def run_context(segmenter: AnySegmenter, settings: BatchSettings) -> RunContext:
     """Return what all cases of a run share."""
-    return Common(
+    return RunContext(
         segmenter.identity(),
         segmenter.execution,
         policy=settings.policy,
         rules=segmenter.rules,
-        save=settings.save,
+        save_maps=settings.save_maps,
         command_line=settings.command_line,
     )
 
 
-def choose_frames(
-    cases: Sequence[Case], *, segmenter: Network, settings: BatchSettings
+def select_frames(
+    cases: Sequence[Case], *, segmenter: AnySegmenter, settings: BatchSettings
 ) -> tuple[Case, ...]:
     """Apply ``channel`` and ``frames``, which recipes with one channel know.
 
@@ -144,7 +149,33 @@ def choose_frames(
     return tuple(replace(case, channel=settings.channel) for case in cases)
 
 
-def crew_here(segmenter: Network, settings: BatchSettings) -> Here:
-    """Return this process as a crew, with the network loaded."""
+def inline_executor(segmenter: AnySegmenter, settings: BatchSettings) -> InlineExecutor:
+    """Return this process as an executor, with the network loaded."""
     loaded = segmenter if isinstance(segmenter, Segmenter) else segmenter.load()
-    return Here(loaded, settings.listener)
+    return InlineExecutor(loaded, settings.listener)
+
+
+def split_frames(cases: Iterable[Case], rules: ReadOptions) -> tuple[Case, ...]:
+    """Replace each case of a 4D file by one per frame, ``<id>_frame0000`` and so on.
+
+    Only headers are read. A 3D file stays one case with its own name; a file that cannot be read
+    becomes a case with a problem.
+
+    Args:
+        cases: As found.
+        rules: How their scans are read.
+    """
+    return tuple(frame for case in cases for frame in _frames(case, rules))
+
+
+def _frames(case: Case, rules: ReadOptions) -> list[Case]:
+    if case.problem is not None:
+        return [case]
+    try:
+        scan = open_volume(case.paths[0], limits=rules.limits, series=rules.series)
+    except UnetMedError as exc:
+        return [replace(case, problem=str(exc))]
+    count = scan.n_channels
+    if count == 1:
+        return [case]
+    return [replace(case, id=f"{case.id}_frame{n:04d}", channel=n) for n in range(count)]

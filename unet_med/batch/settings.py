@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from unet_med.batch.report import Listener, Silence
-from unet_med.batch.resume import Policy
+from unet_med.batch.report import Listener, NullListener
+from unet_med.batch.resume import ResumePolicy
 from unet_med.errors import InputError
 from unet_med.segmenter import check_map_kinds
 
@@ -20,7 +20,7 @@ class BatchSettings:
         limit: So many masks are made at the most; what is up to date or fails does not count.
         channel: Channel or frame to take of 4D files, for recipes with one channel.
         frames: One mask per frame of 4D files.
-        save: Maps wanted beside every mask: probabilities, uncertainty, entropy.
+        save_maps: Maps wanted beside every mask: probabilities, uncertainty, entropy.
         command_line: For the sidecars.
         listener: Follows the run.
     """
@@ -30,12 +30,12 @@ class BatchSettings:
     limit: int | None = None
     channel: int | None = None
     frames: bool = False
-    save: tuple[str, ...] = ()
+    save_maps: tuple[str, ...] = ()
     command_line: str = ""
-    listener: Listener = field(default_factory=Silence)
+    listener: Listener = field(default_factory=NullListener)
 
     def __post_init__(self) -> None:
-        check_map_kinds(self.save)
+        check_map_kinds(self.save_maps)
         if self.frames and self.channel is not None:
             msg = "frames takes every frame and channel takes one: give only one of them"
             raise InputError(msg)
@@ -47,6 +47,6 @@ class BatchSettings:
             raise InputError(msg)
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> ResumePolicy:
         """What may be replaced and tried again."""
-        return Policy(self.overwrite, self.retry_failed)
+        return ResumePolicy(self.overwrite, self.retry_failed)

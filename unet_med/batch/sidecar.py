@@ -1,28 +1,33 @@
-"""The JSON beside each mask: where it came from, what was measured, what a reader should know."""
+"""The files beside each mask: its JSON sidecar and its maps."""
 
 from __future__ import annotations
 
 import platform
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from unet_med import __version__
-from unet_med._files import read_json, write_json
+from unet_med._files import partial_file, publish, read_json, sha256_file, write_json
+from unet_med._version import __version__
+from unet_med.batch.destination import map_path, sidecar_path
 from unet_med.errors import OutputError
+from unet_med.volumes import MAP_KINDS, is_map
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from unet_med.segmenter import CaseFacts
+    from unet_med.segmenter import CaseReport
 
 PROGRAM = "unet_med"
-SCHEMA_VERSION = 2
+
+
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
+class CaseProvenance:
     """How a mask was made.
 
     Attributes:
@@ -52,10 +57,12 @@ class MaskFile:
     seconds: Mapping[str, float]
 
 
-def sidecar_content(facts: CaseFacts, *, mask: MaskFile, provenance: Provenance) -> dict[str, Any]:
+def sidecar_content(
+    case_report: CaseReport, *, mask: MaskFile, provenance: CaseProvenance
+) -> dict[str, Any]:
     """Return the sidecar's content, ready for JSON."""
-    geometry = facts.geometry
-    identifiers = getattr(facts.volume, "identifiers", {})  # of DICOM, for users who ask
+    geometry = case_report.geometry
+    identifiers = getattr(case_report.volume, "identifiers", {})  # of DICOM, for users who ask
     return {
         "schema_version": SCHEMA_VERSION,
         **({"identifiers": identifiers} if identifiers else {}),
@@ -73,14 +80,16 @@ def sidecar_content(facts: CaseFacts, *, mask: MaskFile, provenance: Provenance)
             "shape": [int(size) for size in geometry.shape],
             "spacing_mm": [round(float(size), 6) for size in geometry.spacing_mm],
         },
-        "label_names": {str(value): name for value, name in facts.label_names.items()},
-        "volumes_ml": facts.volumes_ml,
+        "label_names": {str(value): name for value, name in case_report.label_names.items()},
+        "volumes_ml": case_report.volumes_ml,
         "quality": {
-            "nonfinite_voxels": facts.nonfinite_voxels,
-            "warnings": list(facts.warnings),
-            **({} if facts.quality is None else facts.quality.as_dict()),
+            "nonfinite_voxels": case_report.nonfinite_voxels,
+            "warnings": list(case_report.warnings),
+            **({} if case_report.quality is None else case_report.quality.as_dict()),
         },
-        "postprocessing": None if facts.postprocessing is None else facts.postprocessing.as_dict(),
+        "postprocessing": None
+        if case_report.postprocessing is None
+        else case_report.postprocessing.as_dict(),
         "seconds": {stage: round(value, 4) for stage, value in mask.seconds.items()},
     }
 
@@ -103,7 +112,7 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         return {}
 
 
-def mask_named(content: Mapping[str, Any]) -> str:
+def mask_file_name(content: Mapping[str, Any]) -> str:
     """Return the file name of the mask that a sidecar was written for; empty = it names none."""
     mask = content.get("mask")
     name = mask.get("file") if isinstance(mask, dict) else None
@@ -130,3 +139,69 @@ def _encodable(content: Any) -> Any:  # noqa: ANN401 - parsed JSON
     if isinstance(content, str):
         return content.encode("utf-8", "backslashreplace").decode("utf-8")
     return content
+
+
+@contextmanager
+def partial_files(mask: Path, kinds: Sequence[str]) -> Iterator[tuple[Path, dict[str, Path]]]:
+    """Yield hidden siblings of a mask and of its maps by kind, as `partial_file` does.
+
+    Raises:
+        OutputError: The folder or a file cannot be written.
+    """
+    with ExitStack() as stack:
+        partial = stack.enter_context(partial_file(mask))
+        maps = {
+            kind: stack.enter_context(partial_file(map_path(mask, kind)))
+            for kind in dict.fromkeys(kinds)
+        }
+        yield partial, maps
+
+
+def maps_content(mask: Path, maps: Mapping[str, Path]) -> dict[str, Any]:
+    """Return what the sidecar says of maps: file name and SHA-256 by kind; nothing without any."""
+    files = {
+        kind: {"file": map_path(mask, kind).name, "sha256": sha256_file(path)}
+        for kind, path in maps.items()
+    }
+    return {"maps": files} if files else {}
+
+
+def has_maps(mask: Path, kinds: Sequence[str]) -> bool:
+    """Return whether the maps wanted lie beside a mask as they were written."""
+    if not kinds:
+        return True
+    known = read_sidecar(sidecar_path(mask)).get("maps", {})
+    try:
+        return all(
+            known.get(kind, {}).get("sha256") == sha256_file(map_path(mask, kind)) for kind in kinds
+        )
+    except OSError:
+        return False
+
+
+def refuse_foreign_maps(mask: Path, kinds: Sequence[str]) -> None:
+    """Leave a file alone that has a map's name and that this program did not write.
+
+    Raises:
+        OutputError: There is such a file.
+    """
+    for kind in kinds:
+        path = map_path(mask, kind)
+        if path.exists() and not is_map(path):
+            msg = f"{path} was not written by this program: move it away, or use --overwrite"
+            raise OutputError(msg)
+
+
+def replace_maps(mask: Path, maps: Mapping[str, Path]) -> None:
+    """Give finished maps their names, and remove those of an older mask.
+
+    Raises:
+        OutputError: A map cannot be renamed.
+    """
+    for kind in MAP_KINDS:
+        target = map_path(mask, kind)
+        if kind in maps:
+            publish(maps[kind], target)
+        elif is_map(target):
+            with suppress(OSError):
+                target.unlink()

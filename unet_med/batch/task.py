@@ -6,18 +6,17 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from unet_med import __version__
+from unet_med._version import __version__
 from unet_med.batch.destination import sidecar_path
-from unet_med.batch.maps import has_maps, refuse_foreign_maps
 from unet_med.batch.resume import (
-    Policy,
-    Verdict,
-    fingerprint,
-    judge,
+    ResumeDecision,
+    ResumePolicy,
+    case_fingerprint,
+    decide_resume,
 )
-from unet_med.batch.sidecar import refuse_foreign_sidecar
+from unet_med.batch.sidecar import has_maps, refuse_foreign_maps, refuse_foreign_sidecar
 from unet_med.errors import InputError, OutputError
-from unet_med.volumes import InputFiles, ReadRules, open_volume
+from unet_med.volumes import InputFiles, ReadOptions, open_volume
 
 if TYPE_CHECKING:
     import os
@@ -25,18 +24,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from unet_med.backends import Execution
-    from unet_med.batch.ledger import History
+    from unet_med.batch.ledger import OutputHistory
     from unet_med.cases import Case
 
 _THREADS_MATTER = frozenset({"torch"})
 """Backends whose logits differ in the last bits with the number of threads."""
 
-Stamp = tuple[int, int, int]
+FileState = tuple[int, int, int]
 """Size, time of change in ns, and inode of a file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
+class RunContext:
     """What the cases of one run share.
 
     Attributes:
@@ -44,22 +43,22 @@ class Common:
         execution: How the network is run, resolved once for all processes.
         policy: What the user allows.
         rules: How scans are read.
-        save: Maps wanted beside every mask.
+        save_maps: Maps wanted beside every mask.
         command_line: For the sidecars.
     """
 
     bundle: Mapping[str, str]
     execution: Execution
-    policy: Policy = field(default_factory=Policy)
-    rules: ReadRules = field(default_factory=ReadRules)
-    save: tuple[str, ...] = ()
+    policy: ResumePolicy = field(default_factory=ResumePolicy)
+    rules: ReadOptions = field(default_factory=ReadOptions)
+    save_maps: tuple[str, ...] = ()
     command_line: str = ""
 
     def voxel_settings(self, channel: int | None) -> dict[str, Any]:
         """Return the settings that determine voxels; where and how many run at once do not."""
         execution = self.execution
         threads = execution.threads if execution.backend in _THREADS_MATTER else None
-        wanted = self.rules.series.wanted
+        wanted = self.rules.series.query
         return {
             **({} if wanted is None else {"series": wanted}),
             "backend": execution.backend,
@@ -79,90 +78,92 @@ class Task:
         case: The case.
         mask: Where its mask goes.
         history: What the ledger knows of the mask.
-        common: What all cases share.
+        context: What all cases share.
     """
 
     case: Case
     mask: Path
-    history: History
-    common: Common
+    history: OutputHistory
+    context: RunContext
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class PreparedTask:
     """A case whose inputs were read once, and what is to be done with it.
 
     Attributes:
-        verdict: Whether it needs work.
+        decision: Whether it needs work.
         inputs: The scan files, digested.
         fingerprint: SHA-256 of everything that determines the voxels.
-        mask: The state of the mask that was judged, if there was one.
+        mask: The state of the mask's files at the decision, if there were any.
         seconds: What reading them took.
     """
 
-    verdict: Verdict
+    decision: ResumeDecision
     inputs: InputFiles
     fingerprint: str
-    mask: tuple[Stamp, ...] = ()
+    mask: tuple[FileState, ...] = ()
     seconds: float = field(default=0.0, compare=False)
 
 
-def examine(task: Task) -> Work:
+def prepare(task: Task) -> PreparedTask:
     """Digest the inputs of a case and decide whether it needs work.
 
     Raises:
         InputError: The case has a problem, or an input cannot be read.
         OutputError: A file stands where the mask goes that may not be replaced.
     """
-    case, common = task.case, task.common
+    case, context = task.case, task.context
     if case.problem is not None:
         raise InputError(case.problem)
     start = time.perf_counter()
-    mask = tuple(file_stamps(task.mask))
+    mask = tuple(file_states(task.mask))
     inputs = InputFiles.digest(case.paths)
-    work = fingerprint(
+    fingerprint = case_fingerprint(
         inputs.sha256,
-        bundle_sha256=common.bundle["sha256"],
-        settings=common.voxel_settings(case.channel),
+        bundle_sha256=context.bundle["sha256"],
+        settings=context.voxel_settings(case.channel),
         version=__version__,
     )
-    verdict = judge(task.mask, work=work, history=task.history, policy=common.policy)
-    if verdict is Verdict.SKIP and not has_maps(task.mask, common.save):
-        verdict = Verdict.RUN
-    if verdict is Verdict.RUN:
+    decision = decide_resume(
+        task.mask, fingerprint=fingerprint, history=task.history, policy=context.policy
+    )
+    if decision is ResumeDecision.SKIP and not has_maps(task.mask, context.save_maps):
+        decision = ResumeDecision.RUN
+    if decision is ResumeDecision.RUN:
         _check_writable_and_readable(task)
-    return Work(verdict, inputs, work, mask, time.perf_counter() - start)
+    return PreparedTask(decision, inputs, fingerprint, mask, time.perf_counter() - start)
 
 
 def _check_writable_and_readable(task: Task) -> None:
     """Find what speaks against making a case before it begins; headers may claim absurd sizes."""
-    rules = task.common.rules
+    rules = task.context.rules
     for path in task.case.paths:
         open_volume(path, channel=task.case.channel, limits=rules.limits, series=rules.series)
-    if not task.common.policy.overwrite:
+    if not task.context.policy.overwrite:
         refuse_foreign_sidecar(sidecar_path(task.mask))
-        refuse_foreign_maps(task.mask, task.common.save)
+        refuse_foreign_maps(task.mask, task.context.save_maps)
 
 
-def refuse_changed_mask(task: Task, work: Work) -> None:
+def refuse_changed_mask(task: Task, prepared: PreparedTask) -> None:
     """Leave a mask alone that somebody changed while its successor was made.
 
     Raises:
         OutputError: It was changed, and nobody asked to overwrite.
     """
-    if not task.common.policy.overwrite and tuple(file_stamps(task.mask)) != work.mask:
+    if not task.context.policy.overwrite and tuple(file_states(task.mask)) != prepared.mask:
         msg = f"{task.mask} was changed meanwhile: move it away, or replace it with --overwrite"
         raise OutputError(msg)
 
 
-def file_stamps(path: Path) -> list[Stamp]:
+def file_states(path: Path) -> list[FileState]:
     """Return the state of a file, or of all files in a folder by name; none if it is missing."""
     try:
         inside = [item for item in path.rglob("*") if item.is_file()] if path.is_dir() else [path]
-        return [_stamp(item.stat()) for item in sorted(inside)]
+        return [_file_state(item.stat()) for item in sorted(inside)]
     except OSError:
         return []
 
 
-def _stamp(state: os.stat_result) -> Stamp:
+def _file_state(state: os.stat_result) -> FileState:
     return state.st_size, state.st_mtime_ns, state.st_ino

@@ -1,16 +1,24 @@
-"""The one function by which every door finds its cases."""
+"""Find the cases to segment, and group the files of several channels into cases.
+
+Folders that are named as the channels hold one channel each. Else three rules, tried in this order
+on the files of one folder: names that end in ``_0000``, ``_0001``, …; a sub-folder that holds
+exactly one file per channel; one 4D file.
+"""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from unet_med._files import real_path
 from unet_med.cases.case import Case, CaseList
-from unet_med.cases.channels import ChannelRule, group_channels
-from unet_med.cases.walk import FoundFile, Nothing, find_files, folder_roots, stem_of
-from unet_med.errors import InputError
+from unet_med.cases.layouts import group_channel_folders
+from unet_med.cases.walk import FailedInput, FoundFile, find_files, searched_folders, stem_of
+from unet_med.errors import InputError, UnetMedError
+from unet_med.volumes import open_volume
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -49,9 +57,9 @@ def find_cases(
     """
     texts = [str(item) for item in inputs]
     if output is not None:
-        _refuse_output_inside(output, folder_roots(texts))
+        _refuse_output_inside(output, searched_folders(texts))
     files: dict[tuple[Path, PurePosixPath], FoundFile] = {}
-    nothing: list[Nothing] = []
+    failed: list[FailedInput] = []
     left_out = {path.absolute() for path in exclude}
     for text in texts:
         found, faults = find_files(text)
@@ -59,20 +67,20 @@ def find_cases(
             if file.path.absolute() in left_out:
                 continue
             files.setdefault((file.path.absolute(), file.relative_folder), file)
-        nothing += faults
+        failed += faults
     _refuse_slices(files.values())
     if not files:
-        msg = "; ".join(fault.why for fault in nothing[:_SHOWN_FAULTS]) or "no input was given"
+        msg = "; ".join(fault.why for fault in failed[:_SHOWN_FAULTS]) or "no input was given"
         raise InputError(msg)
     names = tuple(channel_names) or tuple(f"channel {n}" for n in range(n_channels))
-    cases, rule = _form_cases(list(files.values()), ChannelRule(names))
+    cases, rule = _form_cases(list(files.values()), ExpectedChannels(names))
     _refuse_equal_names(cases)
-    cases += [Case(_last_name(f.name), PurePosixPath(), (), problem=f.why) for f in nothing]
+    cases += [Case(_last_name(f.name), PurePosixPath(), (), problem=f.why) for f in failed]
     cases.sort(key=lambda case: (case.relative_folder.as_posix(), case.id))
     return CaseList(tuple(cases), rule)
 
 
-def _form_cases(files: Sequence[FoundFile], rule: ChannelRule) -> tuple[list[Case], str]:
+def _form_cases(files: Sequence[FoundFile], rule: ExpectedChannels) -> tuple[list[Case], str]:
     """Turn files into cases and say by which rule."""
     if rule.count == 1:
         cases = [Case(stem_of(f.path) or f.path.name, f.relative_folder, (f.path,)) for f in files]
@@ -118,3 +126,128 @@ def _refuse_equal_names(cases: Sequence[Case]) -> None:
 def _last_name(text: str) -> str:
     """Name a fault's case by the last part of what was typed."""
     return Path(text).name or text
+
+
+_SUFFIXED = re.compile(r"(?P<id>.+)_(?P<channel>\d{4})")
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedChannels:
+    """What a case must bring: the names of the recipe's channels, in order."""
+
+    channel_names: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of channels, C > 1."""
+        return len(self.channel_names)
+
+
+def group_channels(
+    files: Sequence[FoundFile], rule: ExpectedChannels
+) -> tuple[list[Case], dict[str, int]]:
+    """Group files into cases of several channels.
+
+    Args:
+        files: What was found.
+        rule: The channels a case needs.
+
+    Returns:
+        The cases, and how many were found by each rule (the rule as text).
+    """
+    by_channel = group_channel_folders(files, rule.channel_names)
+    if by_channel is not None:
+        named = ", ".join(rule.channel_names)
+        return by_channel, {f"by one sub-folder per channel ({named})": len(by_channel)}
+    folders: dict[tuple[PurePosixPath, Path, bool], list[FoundFile]] = defaultdict(list)
+    for file in files:
+        folders[file.relative_folder, file.path.parent, file.in_subfolder].append(file)
+    cases: list[Case] = []
+    used: dict[str, int] = defaultdict(int)
+    for (relative, parent, in_subfolder), members in folders.items():
+        suffixed, plain = _by_suffix(members)
+        cases += [_suffix_case(key, found, relative, rule) for key, found in suffixed.items()]
+        used[f"by suffix _0000 to _{rule.count - 1:04d}"] += len(suffixed)
+        if in_subfolder and not suffixed and _is_case_folder(plain, rule, parent.name):
+            paths, order = _in_channel_order([file.path for file in plain], rule)
+            cases.append(Case(parent.name, relative.parent, paths))
+            used[f"by sub-folder of {rule.count} files, channels in {order}"] += 1
+            continue
+        for file in plain:
+            cases.append(Case(stem_of(file.path) or file.path.name, relative, (file.path,)))
+        used["by 4D file"] += len(plain)
+    return cases, {text: count for text, count in used.items() if count}
+
+
+def _by_suffix(
+    files: Iterable[FoundFile],
+) -> tuple[dict[str, list[tuple[int, Path]]], list[FoundFile]]:
+    """Split files into those that end in _dddd, by id, and the others."""
+    suffixed: dict[str, list[tuple[int, Path]]] = defaultdict(list)
+    plain: list[FoundFile] = []
+    for file in files:
+        match = _SUFFIXED.fullmatch(stem_of(file.path) or "")
+        if match:
+            suffixed[match["id"]].append((int(match["channel"]), file.path))
+        else:
+            plain.append(file)
+    return suffixed, plain
+
+
+def _suffix_case(
+    case_id: str, found: list[tuple[int, Path]], relative: PurePosixPath, rule: ExpectedChannels
+) -> Case:
+    """Make the case of one id; a missing, doubled or surplus channel is its problem alone."""
+    by_number = dict(found)
+    paths = tuple(by_number[number] for number in sorted(by_number))
+    expected = set(range(rule.count))
+    missing = sorted(expected - set(by_number))
+    surplus = sorted(set(by_number) - expected)
+    problem = None
+    if missing:
+        names = ", ".join(f"_{n:04d} ({rule.channel_names[n]})" for n in missing)
+        problem = f"channel {names} of case {case_id} is missing beside {paths[0]}"
+    elif surplus:
+        names = ", ".join(f"_{n:04d}" for n in surplus)
+        problem = f"case {case_id} has channel {names}, but the recipe takes {rule.count}"
+    elif len(found) > len(by_number):
+        names = " and ".join(sorted(path.name for _, path in found))
+        problem = f"case {case_id} has a channel twice: {names}; remove one"
+    return Case(case_id, relative, paths, problem=problem)
+
+
+def _is_case_folder(files: Sequence[FoundFile], rule: ExpectedChannels, name: str) -> bool:
+    """Exactly one file per channel, none of them 4D (those are cases of their own).
+
+    Files in a folder that is named as a channel are of that channel, so of as many cases.
+    """
+    if name.casefold() in {channel.casefold() for channel in rule.channel_names}:
+        return False
+    return len(files) == rule.count and not any(_is_4d(file.path) for file in files)
+
+
+def _is_4d(path: Path) -> bool:
+    """Read the header; a file that cannot be read is left for its case to report."""
+    try:
+        return open_volume(path).n_channels > 1
+    except (UnetMedError, OSError):
+        return False
+
+
+def _in_channel_order(
+    paths: Sequence[Path], rule: ExpectedChannels
+) -> tuple[tuple[Path, ...], str]:
+    """Order files by the channel names in theirs, or by file name if that is not one to one."""
+    ordered: list[Path] = []
+    for name in rule.channel_names:
+        matches = [path for path in paths if _names_channel(path, name)]
+        if len(matches) != 1 or matches[0] in ordered:
+            return tuple(sorted(paths)), "the order of their names"
+        ordered.append(matches[0])
+    return tuple(ordered), "the order of the channel names in theirs"
+
+
+def _names_channel(path: Path, channel: str) -> bool:
+    """Whether a channel's name is a whole word of the file's name (t1 is not in t1ce)."""
+    words = re.split(r"[^0-9a-z]+", path.name.lower())
+    return channel.lower() in words

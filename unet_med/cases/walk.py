@@ -17,7 +17,7 @@ from unet_med.volumes import OPENERS, is_dicom, is_map, volume_ending
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_NEAR_MATCHES = 3
+_MAX_SUGGESTIONS = 3
 _HERE = PurePosixPath()
 _ENDINGS = ", ".join(OPENERS)
 _MAP = "is a map that this program wrote beside a mask, not a scan"
@@ -36,7 +36,7 @@ class FoundFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Nothing:
+class FailedInput:
     """An input, or a folder in it, that gave no file: its name and why."""
 
     name: str
@@ -44,7 +44,7 @@ class Nothing:
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
+class SearchRoot:
     """Something that exists: a file or a folder, and the relative folder it stands for."""
 
     path: Path
@@ -62,12 +62,12 @@ def stem_of(path: Path) -> str | None:
     return None if ending is None else path.name[: -len(ending)]
 
 
-def is_pattern(text: str) -> bool:
+def is_glob(text: str) -> bool:
     """Return whether the text is a glob rather than the name of something that exists."""
     return glob.has_magic(text) and not Path(text).exists()
 
 
-def pattern_base(pattern: str) -> Path:
+def glob_base(pattern: str) -> Path:
     """Return the folder in front of the first wildcard: ``data/*/a.nii`` gives ``data``."""
     literal = []
     for part in Path(pattern).parts[:-1]:
@@ -77,26 +77,26 @@ def pattern_base(pattern: str) -> Path:
     return Path(*literal) if literal else Path()
 
 
-def folder_roots(inputs: Sequence[str]) -> Iterator[Path]:
+def searched_folders(inputs: Sequence[str]) -> Iterator[Path]:
     """Yield every folder that is searched, for the check that no output lies in one."""
     for text in inputs:
-        if not is_pattern(text):
+        if not is_glob(text):
             if Path(text).is_dir():
                 yield Path(text)
             continue
-        base = pattern_base(text)
+        base = glob_base(text)
         if len(Path(text).parts) - len(base.parts) > 1:  # a wildcard among the folders
             yield base
         yield from (root.path for root in _expand(text) if root.path.is_dir())
 
 
-def find_files(text: str) -> tuple[list[FoundFile], list[Nothing]]:
+def find_files(text: str) -> tuple[list[FoundFile], list[FailedInput]]:
     """Find the volume files of one input: a file, a folder (recursively) or a glob.
 
     A folder that itself holds DICOM files, whatever their names, is one input. Hidden files and
     folders are passed over. Linked folders are followed once, so that a
     loop of links ends. A link to nothing counts as a file: its case fails, it is not lost.
-    Maps that this program wrote beside masks (``--save``) are no scans.
+    Maps that this program wrote beside masks (``--save-maps``) are no scans.
 
     Args:
         text: What the user typed.
@@ -104,42 +104,42 @@ def find_files(text: str) -> tuple[list[FoundFile], list[Nothing]]:
     Returns:
         The files, sorted by relative folder and name, and what could not be searched.
     """
-    found, nothing = _search(text)
+    found, failed = _search(text)
     found = [file for file in found if not is_map(file.path)]
-    if not found and not nothing:
-        nothing.append(Nothing(text, _explain(text)))
+    if not found and not failed:
+        failed.append(FailedInput(text, _explain(text)))
     found = [file for file in found if not _is_second_half(file.path)]
     found.sort(key=lambda file: (file.relative_folder.as_posix(), file.path.name))
-    return found, nothing
+    return found, failed
 
 
-def _search(text: str) -> tuple[list[FoundFile], list[Nothing]]:
+def _search(text: str) -> tuple[list[FoundFile], list[FailedInput]]:
     """Find the files of one input, in any order."""
-    pattern = is_pattern(text)
+    pattern = is_glob(text)
     if pattern and "**" in Path(text).parts:
         return _search_everywhere(text)
     found: list[FoundFile] = []
-    nothing: list[Nothing] = []
+    failed: list[FailedInput] = []
     depth = 1 if pattern else 0  # a folder that a wildcard matched is a sub-folder
-    for root in _expand(text) if pattern else [Root(Path(text))]:
+    for root in _expand(text) if pattern else [SearchRoot(Path(text))]:
         if root.path.is_dir():
-            found_here, nothing_here = _walk(root, set(), depth=depth)
+            found_here, failed_here = _walk(root, set(), depth=depth)
             found += found_here
-            nothing += nothing_here
+            failed += failed_here
         elif _is_file(root.path) and (stem_of(root.path) is not None or is_dicom(root.path)):
             found.append(FoundFile(root.path, root.relative_folder, in_subfolder=False))
-    return found, nothing
+    return found, failed
 
 
-def _search_everywhere(pattern: str) -> tuple[list[FoundFile], list[Nothing]]:
+def _search_everywhere(pattern: str) -> tuple[list[FoundFile], list[FailedInput]]:
     """Find the files of a glob with ``**``: the glob module would follow loops of links."""
-    base = pattern_base(pattern)
+    base = glob_base(pattern)
     wanted = Path(pattern).parts[len(base.parts) :]
-    found, nothing = _walk(Root(base), set(), depth=0)
+    found, failed = _walk(SearchRoot(base), set(), depth=0)
     chosen = [
         file for file in found if _matches((*file.relative_folder.parts, file.path.name), wanted)
     ]
-    return chosen, nothing
+    return chosen, failed
 
 
 def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
@@ -151,9 +151,9 @@ def _matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
     return bool(parts) and fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
-def _expand(pattern: str) -> list[Root]:
+def _expand(pattern: str) -> list[SearchRoot]:
     """Match a glob; relative folders count from the folder in front of the first wildcard."""
-    base = pattern_base(pattern)
+    base = glob_base(pattern)
     roots = []
     if ".." in Path(pattern).parts[len(base.parts) :]:  # its masks could leave the output folder
         msg = f"the pattern {pattern} has .. after a wildcard; write the path without it"
@@ -161,40 +161,40 @@ def _expand(pattern: str) -> list[Root]:
     for match in sorted(glob.glob(pattern)):  # noqa: PTH207 - takes absolute patterns
         path = Path(match)
         relative = PurePosixPath(path.relative_to(base).as_posix())
-        roots.append(Root(path, relative if path.is_dir() else relative.parent))
+        roots.append(SearchRoot(path, relative if path.is_dir() else relative.parent))
     return roots
 
 
 def _walk(
-    root: Root, seen: set[tuple[int, int]], *, depth: int
-) -> tuple[list[FoundFile], list[Nothing]]:
+    root: SearchRoot, seen: set[tuple[int, int]], *, depth: int
+) -> tuple[list[FoundFile], list[FailedInput]]:
     """Collect the volumes in a folder and below it; ``seen`` holds the folders visited."""
     try:
         state = root.path.stat()
         entries = [entry for entry in os.scandir(root.path) if not entry.name.startswith(".")]
     except OSError as exc:
-        return [], [Nothing(str(root.path), f"cannot read the folder: {exc.strerror or exc}")]
+        return [], [FailedInput(str(root.path), f"cannot read the folder: {exc.strerror or exc}")]
     if (state.st_dev, state.st_ino) in seen:
         return [], []
     seen.add((state.st_dev, state.st_ino))
     found: list[FoundFile] = []
-    nothing: list[Nothing] = []
+    failed: list[FailedInput] = []
     # Real folders come before links to them, so that cases keep the name of the real one.
     for entry in sorted(entries, key=lambda item: (item.is_symlink(), item.name)):
         path = Path(entry.path)
         if path.is_dir():
-            below = Root(path, root.relative_folder / entry.name)
+            below = SearchRoot(path, root.relative_folder / entry.name)
             more, less = _walk(below, seen, depth=depth + 1)
             found += more
-            nothing += less
+            failed += less
         elif _is_file(path) and stem_of(path) is not None:
             found.append(FoundFile(path, root.relative_folder, in_subfolder=depth > 0))
     if any(is_dicom(Path(entry.path)) for entry in entries):
         found.append(_dicom_folder(root, in_subfolder=depth > 1))
-    return found, nothing
+    return found, failed
 
 
-def _dicom_folder(root: Root, *, in_subfolder: bool) -> FoundFile:
+def _dicom_folder(root: SearchRoot, *, in_subfolder: bool) -> FoundFile:
     """Return a folder of DICOM files, which is one input, named after the folder."""
     path = root.path if root.path.name not in {"", ".."} else real_path(root.path)
     return FoundFile(path, root.relative_folder.parent, in_subfolder=in_subfolder)
@@ -215,20 +215,20 @@ def _is_file(path: Path) -> bool:
 def _explain(text: str) -> str:
     """Say what was looked for and what is there instead."""
     path = Path(text)
-    if is_pattern(text):
+    if is_glob(text):
         return f"no file matches the pattern {text} (looked for {_ENDINGS})"
     if path.is_dir():
         other = sorted(item.name for item in path.iterdir() if not item.name.startswith("."))
-        there = f"it holds {', '.join(other[:_NEAR_MATCHES])}" if other else "it is empty"
-        more = f" and {len(other) - _NEAR_MATCHES} more" if len(other) > _NEAR_MATCHES else ""
+        there = f"it holds {', '.join(other[:_MAX_SUGGESTIONS])}" if other else "it is empty"
+        more = f" and {len(other) - _MAX_SUGGESTIONS} more" if len(other) > _MAX_SUGGESTIONS else ""
         return f"no volume ({_ENDINGS}, DICOM) in the folder {text} or below it: {there}{more}"
     if path.exists():
         named = f"is no volume: its name ends in none of {_ENDINGS}"
         return f"{text} {_MAP if is_map(path) else named}"
-    return f"{text} does not exist{_near(path)}"
+    return f"{text} does not exist{_suggest(path)}"
 
 
-def _near(path: Path) -> str:
+def _suggest(path: Path) -> str:
     """Name files beside a missing one that are called nearly the same."""
     folder = path.parent
     if not folder.is_dir():
@@ -237,5 +237,5 @@ def _near(path: Path) -> str:
         names = [item.name for item in folder.iterdir()]
     except OSError:
         return ""
-    near = difflib.get_close_matches(path.name, names, n=_NEAR_MATCHES)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    suggestions = difflib.get_close_matches(path.name, names, n=_MAX_SUGGESTIONS)
+    return f"; did you mean {' or '.join(suggestions)}?" if suggestions else ""

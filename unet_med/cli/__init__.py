@@ -14,7 +14,7 @@ import traceback
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from unet_med import __version__
+from unet_med._version import __version__
 from unet_med.errors import UnetMedError
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ COMMANDS = (
     "info",
     "demo",
     "export",
-    "bench",
 )
 """Modules here with ``add_parser(subparsers)``, which sets ``run(args) -> exit code``."""
 
@@ -61,51 +60,51 @@ def build_parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None, *, own_process: bool = False) -> int:
+def main(argv: Sequence[str] | None = None, *, standalone: bool = False) -> int:
     """Run one command.
 
     Args:
         argv: Arguments without the program's name; None = those of the process.
-        own_process: Whether nothing else is to run in this process, before or after.
+        standalone: Whether the process runs this command and nothing else.
 
     Returns:
         0 every case done, 1 some case failed, 2 usage or nothing could start, 130 interrupted.
     """
-    words = sys.argv[1:] if argv is None else argv
-    only = [name for name in COMMANDS if name in words[:1]]  # describing the others takes time
+    argv = sys.argv[1:] if argv is None else argv
+    known = [name for name in COMMANDS if name in argv[:1]]  # describing the others takes time
     try:
-        args = build_parser(only or COMMANDS).parse_args(words)
+        args = build_parser(known or COMMANDS).parse_args(argv)
     except SystemExit as exc:  # argparse has printed what is wrong, or the help
         return exc.code if isinstance(exc.code, int) else EXIT_NOT_STARTED
-    args.own_process = own_process
-    args.command_line = " ".join(["unet-med", *words])
+    args.standalone = standalone
+    args.command_line = " ".join(["unet-med", *argv])
     if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
-    with _logging_to_stderr(debug=args.debug), _termination_as_interrupt():
-        return _guarded(args)
+    with _logging_to_stderr(debug=args.debug), _sigterm_as_interrupt():
+        return _run_guarded(args)
 
 
-def _guarded(args: argparse.Namespace) -> int:
+def _run_guarded(args: argparse.Namespace) -> int:
     """Run the command and turn what it raises into one line and an exit code."""
     code = EXIT_NOT_STARTED
     try:
         code = int(args.run(args))
         sys.stdout.flush()
     except UnetMedError as exc:
-        _explain(f"error: {exc}", debug=args.debug)
+        _print_error(f"error: {exc}", debug=args.debug)
     except KeyboardInterrupt:
-        _explain(getattr(args, "when_stopped", "stopped; nothing is left half written"))
+        _print_error(getattr(args, "on_interrupt", "stopped; nothing is left half written"))
         code = EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of the output has gone, as in `unet-med info | head`
         _discard_stdout()
         code = EXIT_BROKEN_PIPE
     except Exception as exc:  # noqa: BLE001 - nobody should have to read a traceback unasked
         hint = "" if args.debug else "; run again with --debug to see where"
-        _explain(f"error: unexpected {type(exc).__name__}: {exc}{hint}", debug=args.debug)
+        _print_error(f"error: unexpected {type(exc).__name__}: {exc}{hint}", debug=args.debug)
     return code
 
 
-def _explain(text: str, *, debug: bool = False) -> None:
+def _print_error(text: str, *, debug: bool = False) -> None:
     if debug:
         traceback.print_exc()
     with suppress(OSError):
@@ -121,7 +120,7 @@ def _discard_stdout() -> None:
 
 
 @contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
+def _sigterm_as_interrupt() -> Iterator[None]:
     """Let SIGTERM, by which schedulers end a job, stop a run as orderly as Ctrl-C does."""
 
     def interrupt(*_signal_and_frame: object) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet_med.cli.words import counted
+from unet_med.cli.format import pluralize
 
 if TYPE_CHECKING:
     import argparse
@@ -35,8 +35,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--write", action="store_true", help="put it into the bundle's recipe")
     parser.add_argument("--figure", type=Path, metavar="PNG", help="draw the reliability")
     parser.add_argument("--json", action="store_true", help="print JSON, nothing else")
-    group = parser.add_argument_group("how the network is run")
-    group.add_argument("--bundle", type=Path, metavar="DIR", help="default: the one shipped")
+    group = parser.add_argument_group("execution")
+    group.add_argument("-b", "--bundle", type=Path, metavar="DIR", help="default: the one shipped")
     group.add_argument("--backend", default="auto")
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads; default: all")
     parser.set_defaults(run=run)
@@ -45,28 +45,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Fit, print, and write what was asked for."""
     from unet_med.batch.datalist import labeled_datalist
-    from unet_med.reporting.reliability import write_reliability
+    from unet_med.reporting.charts import write_reliability
     from unet_med.segmenter import calibrate, load_segmenter
 
     segmenter = load_segmenter(args.bundle, backend=args.backend, threads=args.threads)
     found = labeled_datalist(args.images, args.labels, recipe=segmenter.recipe)
     cases = [([Path(path) for path in item["image"]], Path(item["label"])) for item in found]
-    calibration = calibrate(segmenter, cases, progress=_say)
+    calibration = calibrate(segmenter, cases, progress=_print_progress)
     if args.figure is not None:
         write_reliability(calibration, args.figure)
     if args.write:
         recipe = replace(segmenter.recipe, temperature=calibration.temperature)
         recipe.save(segmenter.bundle.root / "configs" / "recipe.json")
     content = calibration.as_dict()
-    print(json.dumps(content, indent=2) if args.json else _text(calibration, content))
+    print(json.dumps(content, indent=2) if args.json else _calibration_table(calibration, content))
     return 0
 
 
-def _say(done: int, total: int, name: str) -> None:
+def _print_progress(done: int, total: int, name: str) -> None:
     print(f"[{done + 1}/{total}] {name}", file=sys.stderr)
 
 
-def _text(calibration: Calibration, content: dict[str, Any]) -> str:
+def _calibration_table(calibration: Calibration, content: dict[str, Any]) -> str:
     """Return a reliability table per label, then the temperature."""
     lines = []
     for label in content["labels"]:
@@ -75,23 +75,25 @@ def _text(calibration: Calibration, content: dict[str, Any]) -> str:
         both = zip(label["bins"]["before"], label["bins"]["after"], strict=True)
         for number, (before, after) in enumerate(both):
             bounds = f"{number / 10:.1f} – {(number + 1) / 10:.1f}"
-            cells = f"{_share(before):>8} {_share(after):>8}"
+            cells = f"{_format_fraction(before):>8} {_format_fraction(after):>8}"
             lines.append(f"{bounds:>14} {before['voxels']:>9} {cells}")
-        lines.append(_errors("  calibration error", label["calibration_error"]))
-    lines.append(_errors("calibration error, mean over labels", content["calibration_error"]))
-    lines.append(_errors("negative log likelihood", content["negative_log_likelihood"]))
+        lines.append(_format_change("  calibration error", label["calibration_error"]))
+    lines.append(
+        _format_change("calibration error, mean over labels", content["calibration_error"])
+    )
+    lines.append(_format_change("negative log likelihood", content["negative_log_likelihood"]))
     lines.append(
         f"temperature {calibration.temperature_before:g} -> {calibration.temperature:g}, from "
         f"{calibration.n_voxels} voxels of {calibration.n_slices} slices of "
-        f"{counted(calibration.n_cases, 'case')}"
+        f"{pluralize(calibration.n_cases, 'case')}"
     )
     return "\n".join(lines)
 
 
-def _share(cell: dict[str, Any]) -> str:
+def _format_fraction(cell: dict[str, Any]) -> str:
     return "" if cell["found"] is None else f"{cell['found']:.3f}"
 
 
-def _errors(what: str, values: dict[str, float | None]) -> str:
+def _format_change(what: str, values: dict[str, float | None]) -> str:
     shown = ("–" if value is None else f"{value:.4f}" for value in values.values())
     return f"{what}: " + " -> ".join(shown)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet_med.cli.execution_options import add_execution, execution_of
+from unet_med.cli.options import add_execution_options, execution_options_from
 
 if TYPE_CHECKING:
     import argparse
@@ -27,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "demo", help="segment, score and draw the demo scan", description=_DESCRIPTION
     )
     parser.add_argument(
+        "-o",
         "--output",
         type=Path,
         default=Path("unet-med-demo"),
@@ -34,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="default: %(default)s",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, nothing else")
-    add_execution(parser)
+    add_execution_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
             listener=listener,
             overwrite=True,
             command_line=args.command_line,
-            **execution_of(args),
+            **execution_options_from(args),
         )
     if report.exit_code != 0:
         print(json.dumps(report.as_dict(), indent=2) if args.json else report.summary())
@@ -69,11 +70,11 @@ def run(args: argparse.Namespace) -> int:
         slice_axis=recipe.slice_axis,
         label_names=recipe.labels,
     )
-    places = (data / "labels", args.output)
+    folders = (data / "labels", args.output)
     pictures = [
         path
         for outcome in report.outcomes
-        for path in _draw(outcome, scores, places=places, label_names=recipe.labels)
+        for path in _draw(outcome, scores, folders=folders, label_names=recipe.labels)
     ]
     _print(report, scores, (pictures, args.output / "scores" / REPORT_FILE), as_json=args.json)
     return scores.exit_code
@@ -83,14 +84,14 @@ def _draw(
     outcome: Outcome,
     scores: CohortScores,
     *,
-    places: tuple[Path, Path],
+    folders: tuple[Path, Path],
     label_names: Mapping[int, str],
 ) -> list[Path]:
     """Draw the worst and the median slice of one case."""
     from unet_med.evaluation.pairing import find_masks
-    from unet_med.reporting import CaseFiles, load_scene, rank_slices, write_overlay
+    from unet_med.reporting import CaseFiles, load_slice_view, rank_slices, write_overlay
 
-    references, output = places
+    references, output = folders
     key = outcome.case.key
     found = find_masks(references).get(key, [])
     ranked = rank_slices(row for row in scores.slices if row["case"] == key)
@@ -99,15 +100,15 @@ def _draw(
     axis = next(case.slice_axis for case in scores.scored if case.case == key)
     files = CaseFiles(outcome.case.paths[0], outcome.mask, found[0])
     pictures = []
-    for word, chosen in (("worst", ranked[0]), ("median", ranked[len(ranked) // 2])):
-        path = output / f"{outcome.case.id}_{word}.png"
+    for rank, chosen in (("worst", ranked[0]), ("median", ranked[len(ranked) // 2])):
+        path = output / f"{outcome.case.id}_{rank}.png"
         title = (
-            f"{key}: {word} of {len(ranked)} {axis} slices, {chosen.index} at "
+            f"{key}: {rank} of {len(ranked)} {axis} slices, {chosen.index} at "
             f"{chosen.position_mm:.0f} mm, mean Dice {chosen.mean_dice:.3f} "
             "(filled: prediction, outlined: reference)"
         )
-        scene = load_scene(files, chosen.index, slice_axis=axis)
-        write_overlay(scene, path, label_names=label_names, dice=chosen.dice, title=title)
+        view = load_slice_view(files, chosen.index, slice_axis=axis)
+        write_overlay(view, path, label_names=label_names, dice=chosen.dice, title=title)
         pictures.append(path)
     return pictures
 
@@ -116,7 +117,7 @@ def _print(
     report: BatchReport, scores: CohortScores, drawn: tuple[list[Path], Path], *, as_json: bool
 ) -> None:
     """Print what came out; ``drawn`` are the pictures and the page."""
-    from unet_med.cli.scores_text import print_scores
+    from unet_med.cli.format import print_scores
     from unet_med.evaluation.tables import without_nan
 
     pictures, page = drawn

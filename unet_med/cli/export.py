@@ -1,4 +1,4 @@
-"""``unet-med export``: models for faster runtimes, with receipts."""
+"""``unet-med export``: models for faster runtimes, with precision reports."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet_med.cli.stderr import say
+from unet_med.cli.progress import print_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unet_med.bundle import Bundle
-    from unet_med.export.bundle import ExportResult
-    from unet_med.export.scans import Scan
+    from unet_med.export.exporter import ExportResult
+    from unet_med.export.samples import Scan
     from unet_med.recipe import VerifiedPrecision
 
 _DESCRIPTION = """\
@@ -39,9 +39,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "export", help="make the fast models of a bundle", description=_DESCRIPTION
     )
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="default: the one shipped")
+    parser.add_argument("-b", "--bundle", type=Path, metavar="DIR", help="default: the one shipped")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="copy the bundle there, with the export"
+        "-o", "--output", type=Path, metavar="DIR", help="copy the bundle there, with the export"
     )
     parser.add_argument(
         "--formats", type=parse_formats, default=("openvino",), metavar="openvino,onnx"
@@ -89,13 +89,13 @@ def run(args: argparse.Namespace) -> int:
         threads=args.threads,
         output=args.output,
     )
-    result = export_bundle(bundle, settings, say=say)
+    result = export_bundle(bundle, settings, say=print_stderr)
     if args.json:
         print(json.dumps(_content(result), indent=2))
         return 0
     for file in result.files:
         print(f"{result.root / file}")
-    _print_receipt(result.precisions, unseen=result.unseen)
+    _print_precisions(result.precisions, absent=result.missing_labels)
     return 0
 
 
@@ -115,8 +115,8 @@ def _scans(bundle: Bundle, source: Path | None, references: Path | None) -> tupl
         return ()
     from unet_med.cases import find_cases
     from unet_med.errors import InputError
-    from unet_med.evaluation.pairing import as_references, find_masks
-    from unet_med.export.scans import Scan
+    from unet_med.evaluation.pairing import find_masks, match_reference_names
+    from unet_med.export.samples import Scan
 
     names = [channel.name for channel in bundle.recipe.channels]
     found = find_cases([source], n_channels=len(names), output=None, channel_names=names)
@@ -124,7 +124,7 @@ def _scans(bundle: Bundle, source: Path | None, references: Path | None) -> tupl
         if case.problem:
             raise InputError(case.problem)
     masks = {} if references is None else find_masks(references)
-    cases = as_references({case.key: case for case in found.cases}, masks)
+    cases = match_reference_names({case.key: case for case in found.cases}, masks)
     scans = [Scan(case.paths, next(iter(masks.get(key, [])), None)) for key, case in cases.items()]
     if references is not None and not any(scan.reference for scan in scans):
         msg = f"no mask in {references} has the name of a scan in {source}, as {found.cases[0].id}"
@@ -139,11 +139,11 @@ def _content(result: ExportResult) -> dict[str, Any]:
         "bundle": str(result.root),
         "files": list(result.files),
         "precisions": [asdict(entry) for entry in result.precisions],
-        "labels_unseen": list(result.unseen),
+        "missing_labels": list(result.missing_labels),
     }
 
 
-def _print_receipt(precisions: Sequence[VerifiedPrecision], *, unseen: Sequence[str]) -> None:
+def _print_precisions(precisions: Sequence[VerifiedPrecision], *, absent: Sequence[str]) -> None:
     """Print a table of what was measured against torch in fp32."""
     if not precisions:
         print("nothing was measured, so --precision auto stays at fp32: name scans with --scans")
@@ -165,12 +165,12 @@ def _print_receipt(precisions: Sequence[VerifiedPrecision], *, unseen: Sequence[
     for row in (_COLUMNS, *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print("  " + "  ".join(cells).rstrip())
-    if unseen:
+    if absent:
         print(
-            f"not verified, as no slice held {', '.join(unseen)}: name scans that do with --scans, "
+            f"not verified, as no slice held {', '.join(absent)}: name scans that do with --scans, "
             "or measure more slices with --slices"
         )
 
 
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+def _number(value: float | None, spec: str) -> str:
+    return "-" if value is None else format(value, spec)

@@ -63,7 +63,7 @@ def describe(path: Path | None) -> dict[str, Any]:
     if not notes.get("labels"):
         return _scan_facts(volume)
     names = {int(value): str(name) for value, name in notes["labels"].items()}
-    made = {"made by": notes.get("provenance", {}), "sidecar": _sidecar_facts(path)}
+    made = {"provenance": notes.get("provenance", {}), "sidecar": _sidecar_facts(path)}
     return {**_mask_facts(volume, names), **made}
 
 
@@ -153,11 +153,11 @@ def _mask_facts(volume: Volume, names: dict[int, str]) -> dict[str, Any]:
 
 def _notes(volume: Volume) -> dict[str, Any]:
     """Return what a mask of this program says about itself; empty for anything else."""
-    from unet_med.volumes.label_names import read_label_names, read_notes
+    from unet_med.volumes.mask_header import read_label_names, read_mask_metadata
 
     if volume.path is None or not read_label_names(volume.path):
         return {}
-    return read_notes(volume.path)
+    return read_mask_metadata(volume.path)
 
 
 def _sidecar_facts(mask: Path) -> dict[str, Any]:

@@ -6,8 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unet_med.cli.plan_options import add_settings, add_source, settings_of, source_of
-from unet_med.cli.stderr import case_bar
+from unet_med.cli.options import (
+    add_data_options,
+    add_plan_options,
+    data_source_from,
+    plan_settings_from,
+)
+from unet_med.cli.progress import case_progress_bar
 
 if TYPE_CHECKING:
     import argparse
@@ -27,10 +32,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "plan", help="check a data set and plan its training", description=_DESCRIPTION
     )
-    add_source(parser)
-    add_settings(parser)
+    add_data_options(parser)
+    add_plan_options(parser)
     parser.add_argument(
-        "--output", type=Path, metavar="PATH", help="bundle folder or .json file to write"
+        "-o", "--output", type=Path, metavar="PATH", help="bundle folder or .json file to write"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, nothing else")
     parser.set_defaults(run=run)
@@ -39,13 +44,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Check, plan, print, and return the exit code."""
     from unet_med import api
-    from unet_med.cli.plan_text import print_planned
+    from unet_med.cli.format import print_planned
 
     name = "trained" if args.output is None else args.output.name.removesuffix(".json")
-    with case_bar("read") as progress:
+    with case_progress_bar("read") as progress:
         planned = api.plan(
-            source=source_of(args),
-            settings=settings_of(args, name=name or "trained"),
+            source=data_source_from(args),
+            settings=plan_settings_from(args, name=name or "trained"),
             output=args.output,
             progress=progress,
         )

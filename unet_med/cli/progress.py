@@ -1,4 +1,4 @@
-"""How a batch is followed: a bar on a terminal, one plain line a case in a log."""
+"""Show progress on standard error: bars on a terminal, one plain line per case in a log."""
 
 from __future__ import annotations
 
@@ -9,28 +9,31 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from unet_med.batch import Status
-from unet_med.cli.words import counted
+from unet_med.cli.format import pluralize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rich.progress import Progress
 
     from unet_med.backends import Execution
     from unet_med.batch import Case, Listener, Outcome
 
+    CaseProgress = Callable[[int, int, str], None]
 
-_REMEMBERED = 51
-_FEWEST = 4
-"""From so many cases on, their pace says something about the rest."""
+_MAX_NAME_LENGTH = 40
+_PACE_WINDOW = 51
+
+
+_MIN_CASES_FOR_PACE = 4
+"""Cases that must have ended before the time left is estimated."""
 
 
 @contextmanager
 def batch_progress() -> Iterator[Listener]:
-    """Yield what follows a batch on standard error."""
+    """Yield a listener that shows a batch on standard error."""
     if not sys.stderr.isatty():
-        yield PlainLines()
+        yield LogProgress()
         return
     from rich.console import Console
     from rich.progress import (
@@ -45,25 +48,25 @@ def batch_progress() -> Iterator[Listener]:
     name = TextColumn("{task.description}", markup=False)
     columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield Bars(progress)
+        yield BarProgress(progress)
 
 
-class PlainLines:
-    """One line per case, and what a reader should know; a closed pipe stops no batch."""
+class LogProgress:
+    """Print one line per case and its warnings; a closed pipe stops no batch."""
 
     def __init__(self) -> None:
         self._n_cases = 0
-        self._ended = 0
-        self._last: deque[float] = deque(maxlen=_REMEMBERED)
+        self._n_ended = 0
+        self._end_times: deque[float] = deque(maxlen=_PACE_WINDOW)
 
     def batch_started(self, n_cases: int, *, rule: str, execution: Execution) -> None:
         """Say how many cases there are and how they are run."""
         self._n_cases = n_cases
-        self._last.append(time.monotonic())
-        self.say(f"{counted(n_cases, 'case')}: {rule}" if n_cases else rule)
-        self.say(
+        self._end_times.append(time.monotonic())
+        self.print_line(f"{pluralize(n_cases, 'case')}: {rule}" if n_cases else rule)
+        self.print_line(
             f"{execution.backend} {execution.precision} on {execution.device}, "
-            f"{counted(execution.threads, 'thread')}: {execution.reason}"
+            f"{pluralize(execution.threads, 'thread')}: {execution.reason}"
         )
 
     def case_started(self, case: Case, number: int) -> None:
@@ -74,37 +77,39 @@ class PlainLines:
 
     def case_ended(self, outcome: Outcome) -> None:
         """Say how it ended."""
-        self._ended += 1
-        self._last.append(time.monotonic())
+        from unet_med.batch import Status
+
+        self._n_ended += 1
+        self._end_times.append(time.monotonic())
         of = f"/{self._n_cases}" if self._n_cases else ""  # a watch knows no last case
-        head = f"[{self._ended}{of}] {outcome.case.key}:"
+        head = f"[{self._n_ended}{of}] {outcome.case.key}:"
         if outcome.status is Status.FAILED:
-            self.say(f"{head} FAILED: {outcome.error}")
+            self.print_line(f"{head} FAILED: {outcome.error}")
         elif outcome.status is Status.SKIPPED:
-            self.say(f"{head} up to date")
+            self.print_line(f"{head} up to date")
         elif outcome.status is Status.PENDING:
-            self.say(f"{head} to be done: {outcome.why}")
+            self.print_line(f"{head} to be done: {outcome.detail}")
         else:
             done = f"done in {outcome.seconds['total']:.1f} s, {outcome.mask}"
-            self.say(f"{head} {done}{self._time_left()}")
+            self.print_line(f"{head} {done}{self._time_left()}")
         for warning in outcome.warnings:
-            self.say(f"{head} warning: {warning}")
+            self.print_line(f"{head} warning: {warning}")
 
     def _time_left(self) -> str:
-        """Guess from the pace of the last cases when the rest will have ended."""
-        if not len(self._last) > _FEWEST or self._ended >= self._n_cases:
+        """Estimate the time left from the pace of the last cases."""
+        if not len(self._end_times) > _MIN_CASES_FOR_PACE or self._n_ended >= self._n_cases:
             return ""
-        pace = (self._last[-1] - self._last[0]) / (len(self._last) - 1)
-        seconds = round(pace * (self._n_cases - self._ended))
+        pace = (self._end_times[-1] - self._end_times[0]) / (len(self._end_times) - 1)
+        seconds = round(pace * (self._n_cases - self._n_ended))
         return f"; about {timedelta(seconds=seconds)} left"
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print one line to standard error."""
         with suppress(OSError):
             print(line, file=sys.stderr, flush=True)
 
 
-class Bars(PlainLines):
+class BarProgress(LogProgress):
     """A bar for the cases and one for the slices of the current case."""
 
     def __init__(self, progress: Progress) -> None:
@@ -133,3 +138,37 @@ class Bars(PlainLines):
         super().case_ended(outcome)
         self._progress.advance(self._cases)
         self._progress.update(self._slices, visible=False)
+
+
+def print_stderr(line: str) -> None:
+    """Print one line."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def print_case(done: int, total: int, case: str) -> None:
+    """Print a line for a case, as a log has it."""
+    print_stderr(f"[{done}/{total}] {case}")
+
+
+@contextmanager
+def case_progress_bar(task: str) -> Iterator[CaseProgress | None]:
+    """Yield a function that moves a bar from case to case; None where there is no terminal.
+
+    Args:
+        task: Text beside the bar until the first case has a name.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as ProgressBar
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with ProgressBar(*columns, console=Console(stderr=True), transient=True) as bar:
+        number = bar.add_task(task)
+
+        def advance(done: int, total: int, case: str) -> None:
+            bar.update(number, completed=done, total=total, description=case[-_MAX_NAME_LENGTH:])
+
+        yield advance

@@ -24,7 +24,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="output of unet-med segment")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="where to write (default: into FOLDER)"
+        "-o", "--output", type=Path, metavar="DIR", help="where to write (default: into FOLDER)"
     )
     parser.add_argument(
         "--images",

@@ -1,4 +1,4 @@
-"""``unet-med segment``: scans in, masks with proven headers out."""
+"""``unet-med segment``: scans in, masks with verified headers out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unet_med.cli.execution_options import add_execution, execution_of
+from unet_med.cli.options import add_execution_options, execution_options_from
 
 if TYPE_CHECKING:
     import argparse
@@ -27,20 +27,22 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "segment", help="segment scans, folders of scans or globs", description=_DESCRIPTION
     )
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help="file, folder or quoted glob")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="output folder")
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="DIR", help="output folder"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON summary, nothing else")
-    add_execution(parser)
-    batch = parser.add_argument_group("what is done")
-    _add_work(batch)
-    _add_means(batch)
-    _add_files(batch)
+    add_execution_options(parser)
+    batch = parser.add_argument_group("batch")
+    _add_batch_options(batch)
+    _add_resource_options(batch)
+    _add_file_options(batch)
     parser.set_defaults(
         run=run,
-        when_stopped="stopped; what is finished is kept, the same command goes on with the rest",
+        on_interrupt="stopped; what is finished is kept, the same command goes on with the rest",
     )
 
 
-def _add_work(group: argparse._ArgumentGroup) -> None:
+def _add_batch_options(group: argparse._ArgumentGroup) -> None:
     """Describe which cases are done, when, and what is written of each."""
     group.add_argument(
         "--overwrite", action="store_true", help="make all masks again, and replace foreign files"
@@ -49,7 +51,7 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
         "--retry-failed", action="store_true", help="try cases again that killed the process"
     )
     group.add_argument(
-        "--save",
+        "--save-maps",
         type=_comma_list,
         default=(),
         metavar="MAPS",
@@ -66,15 +68,15 @@ def _add_work(group: argparse._ArgumentGroup) -> None:
         "--watch", action="store_true", help="go on with what comes into the folders, until told"
     )
     group.add_argument(
-        "--settle",
+        "--stable-seconds",
         type=float,
         metavar="SECONDS",
-        help="a watch takes files that have not changed for so long; 0 = they are renamed in; "
+        help="a watch takes files unchanged for so long; 0 = files are renamed in when complete; "
         "default: 10",
     )
 
 
-def _add_means(group: argparse._ArgumentGroup) -> None:
+def _add_resource_options(group: argparse._ArgumentGroup) -> None:
     """Describe which processes do it, in how much memory."""
     group.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="processes, which share the threads"
@@ -91,7 +93,7 @@ def _add_means(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_files(group: argparse._ArgumentGroup) -> None:
+def _add_file_options(group: argparse._ArgumentGroup) -> None:
     """Describe what is taken of the files of scans, and how masks are stored."""
     group.add_argument(
         "--max-voxels",
@@ -130,10 +132,10 @@ def _comma_list(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Segment, and say how it went."""
-    if args.own_process:
-        from unet_med.cli.process import load_less
+    if args.standalone:
+        from unet_med.cli.entry_point import skip_unused_imports
 
-        load_less()
+        skip_unused_imports()
     from unet_med import api
     from unet_med.cli.progress import batch_progress
 
@@ -148,18 +150,18 @@ def run(args: argparse.Namespace) -> int:
             limit=args.limit,
             dry_run=args.dry_run,
             watch=args.watch,
-            settle_s=args.settle,
+            stable_seconds=args.stable_seconds,
             jobs=args.jobs,
             dask=args.dask,
             channel=args.channel,
             frames=args.frames,
-            save=args.save,
+            save_maps=args.save_maps,
             max_voxels=args.max_voxels,
             series=args.series,
             keep_identifiers=args.keep_identifiers,
             format=args.format,
             command_line=args.command_line,
-            **execution_of(args, memory_gb=args.memory),
+            **execution_options_from(args, memory_gb=args.memory),
         )
     print(json.dumps(report.as_dict(), indent=2) if args.json else report.summary())
     return report.exit_code

@@ -7,8 +7,13 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unet_med.cli.plan_options import add_settings, add_source, settings_of, source_of
-from unet_med.cli.stderr import case_bar
+from unet_med.cli.options import (
+    add_data_options,
+    add_plan_options,
+    data_source_from,
+    plan_settings_from,
+)
+from unet_med.cli.progress import case_progress_bar
 
 if TYPE_CHECKING:
     import argparse
@@ -25,11 +30,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "train", help="train a bundle on labeled scans", description=_DESCRIPTION
     )
-    parser.add_argument("--output", required=True, type=Path, metavar="BUNDLE", help="new folder")
+    parser.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="BUNDLE", help="new folder"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON summary, nothing else")
-    add_source(parser)
-    add_settings(parser)
-    how = parser.add_argument_group("how the plan is carried out")
+    add_data_options(parser)
+    add_plan_options(parser)
+    how = parser.add_argument_group("training run")
     how.add_argument("--resume", action="store_true", help="go on where its training stopped")
     how.add_argument(
         "--folds",
@@ -51,7 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     how.add_argument("--cache", type=Path, metavar="DIR", help="keep the preprocessed slices here")
     parser.set_defaults(
         run=run,
-        when_stopped="stopped; the same command with --resume goes on from the last checkpoint",
+        on_interrupt="stopped; the same command with --resume goes on from the last checkpoint",
     )
 
 
@@ -61,13 +68,13 @@ def run(args: argparse.Namespace) -> int:
 
     logging.getLogger("unet_med").setLevel(logging.INFO)  # the course of the run is shown
 
-    with case_bar("read") as progress:
+    with case_progress_bar("read") as progress:
         result = api.train(
             args.images,
             args.labels,
             args.output,
-            source=source_of(args),
-            settings=settings_of(args, name=args.output.name or "trained"),
+            source=data_source_from(args),
+            settings=plan_settings_from(args, name=args.output.name or "trained"),
             folds=args.folds,
             resume=args.resume,
             init=args.init,

@@ -1,4 +1,4 @@
-"""``unet-med verify``: whether a mask lies exactly where its scan does."""
+"""``unet-med verify``: check that a mask has the grid and header of its scan."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Compare a mask with its scan: grid, header fields bit for bit, voxel type and label values.
-Exit code 0 = proven, 1 = they differ, 2 = a file cannot be read."""
+Exit code 0 = verified, 1 = they differ, 2 = a file cannot be read."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command's arguments."""
     parser = subparsers.add_parser(
-        "verify", help="prove that a mask lies on its scan", description=_DESCRIPTION
+        "verify", help="check that a mask lies on its scan", description=_DESCRIPTION
     )
     parser.add_argument("scan", type=Path, metavar="SCAN")
     parser.add_argument("mask", type=Path, metavar="MASK")
@@ -26,15 +26,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print "proven", or each difference."""
+    """Print "verified", or each difference."""
     from unet_med.volumes import verify_mask
 
     differences = verify_mask(args.scan, args.mask)
     if args.json:
-        print(json.dumps({"proven": not differences, "differences": differences}, indent=2))
+        print(json.dumps({"verified": not differences, "differences": differences}, indent=2))
     elif differences:
         for difference in differences:
             print(difference)
     else:
-        print(f"proven: {args.mask} lies on {args.scan}")
+        print(f"verified: {args.mask} lies on {args.scan}")
     return 1 if differences else 0

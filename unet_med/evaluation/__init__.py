@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from unet_med.evaluation.against import compare_cohorts
-from unet_med.evaluation.case import evaluate_case, score_volumes, with_carried_names
-from unet_med.evaluation.cohort import CohortScores, assemble_cohort, evaluate_cohort
-from unet_med.evaluation.comparison import Comparison
+from unet_med.evaluation.case import evaluate_case, score_volumes, with_file_label_names
+from unet_med.evaluation.cohort import assemble_cohort, evaluate_cohort
+from unet_med.evaluation.cohort_scores import CohortScores
+from unet_med.evaluation.comparison import Comparison, compare_cohorts
 from unet_med.evaluation.pairing import case_id, pair_cases
-from unet_med.evaluation.records import (
+from unet_med.evaluation.scores import (
     CaseScores,
     CaseStatus,
-    EvaluationSettings,
     ExtraPrediction,
     FailedCase,
-    LabelShape,
+    SurfaceMetrics,
 )
-from unet_med.evaluation.settings import MetricSettings, Region
+from unet_med.evaluation.settings import EvaluationSettings, LabelRegion, MetricSettings
 
 __all__ = [
     "CaseScores",
@@ -25,9 +24,9 @@ __all__ = [
     "EvaluationSettings",
     "ExtraPrediction",
     "FailedCase",
-    "LabelShape",
+    "LabelRegion",
     "MetricSettings",
-    "Region",
+    "SurfaceMetrics",
     "assemble_cohort",
     "case_id",
     "compare_cohorts",
@@ -35,5 +34,5 @@ __all__ = [
     "evaluate_cohort",
     "pair_cases",
     "score_volumes",
-    "with_carried_names",
+    "with_file_label_names",
 ]

@@ -1,140 +1,39 @@
-"""Score every case of a cohort, and name the ones that could not be scored."""
+"""Score every case of a cohort; check that all masks use the same label values.
+
+A prediction of {0, 255} against a reference of {0, 1} would score 0 for both labels, which looks
+like a bad network and is a bad file. But a prediction of {2} against a reference of {1} is a
+plain miss when 1 and 2 belong to one set of labels. The references of the whole cohort, and
+the labels somebody named, tell the two apart.
+"""
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unet_med.errors import LabelError
-from unet_med.evaluation.columns import (
-    Row,
-    case_columns,
-    case_rows,
-    failed_rows,
-    slice_columns,
-    slice_rows,
-)
+from unet_med.evaluation.cohort_scores import CohortScores
 from unet_med.evaluation.pairing import pair_cases
 from unet_med.evaluation.parallel import evaluate_pairs
-from unet_med.evaluation.records import (
+from unet_med.evaluation.scores import (
     CaseScores,
-    CaseStatus,
-    EvaluationSettings,
     ExtraPrediction,
     FailedCase,
 )
-from unet_med.evaluation.settings import LabelKey, MetricSettings
-from unet_med.evaluation.summary import summarize
+from unet_med.evaluation.settings import EvaluationSettings, LabelKey, MetricSettings
 from unet_med.evaluation.tables import (
-    CASES_FILE,
-    SLICES_FILE,
-    SUMMARY_FILE,
     make_folder,
-    write_summary,
-    write_table,
 )
-from unet_med.evaluation.vocabulary import check_vocabulary, label_sets
 from unet_med.metrics import EmptyPolicy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from os import PathLike
 
 Progress = Callable[[int, int, str], None]
 """Called with cases done, cases in all and the id of the case just done."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CohortScores:
-    """The scores of all cases, each with the same labels.
-
-    Attributes:
-        scored: Cases with counts, missing predictions included, by case id.
-        failed: Cases that could not be compared, by case id.
-        extra: Predictions without a reference.
-        labels: Label values, ascending or as the settings give them, then regions.
-        label_names: Names by value, of regions by key.
-        settings: What decided the tables.
-        command: The command line that asked for them, for the summary.
-    """
-
-    scored: tuple[CaseScores, ...]
-    failed: tuple[FailedCase, ...]
-    extra: tuple[ExtraPrediction, ...]
-    labels: tuple[LabelKey, ...]
-    label_names: Mapping[LabelKey, str]
-    settings: EvaluationSettings
-    command: str | None = None
-
-    @property
-    def slices(self) -> list[Row]:
-        """The rows of slices.csv: one per case, label and slice."""
-        return list(self._slice_rows())
-
-    @property
-    def cases(self) -> list[Row]:
-        """The rows of cases.csv: one per case and label, failed cases included."""
-        settings, names = self.settings, self.label_names
-        rows = [row for case in self.scored for row in case_rows(case, names, settings=settings)]
-        for case in self.failed:
-            rows += failed_rows(case, self.labels, names=names, settings=settings)
-        return sorted(rows, key=lambda row: str(row["case"]))
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """The content of summary.json."""
-        return summarize(self)
-
-    @property
-    def foreign(self) -> dict[str, tuple[int, ...]]:
-        """Label values of predictions that no reference holds and nobody named, by case.
-
-        They are scored like any other label. Empty when the labels to score were chosen.
-        """
-        if self.settings.labels is not None:
-            return {}
-        known = set(self.settings.label_names)
-        for case in self.scored:
-            known |= case.reference_values | set(case.label_names)
-        for region in self.settings.metrics.regions:
-            known |= set(region.values)
-        found = {
-            case.case: tuple(sorted((case.prediction_values or frozenset()) - known))
-            for case in self.scored
-        }
-        return {case: values for case, values in found.items() if values}
-
-    @property
-    def exit_code(self) -> int:
-        """0 when every reference was scored against a prediction, else 1.
-
-        It is 1 too when label names were given and a prediction holds labels outside of them.
-        """
-        missing = any(case.status is CaseStatus.MISSING for case in self.scored)
-        outside = bool(self.settings.label_names and self.foreign)
-        return 1 if missing or self.failed or outside else 0
-
-    def worst_slices(self, count: int) -> list[Row]:
-        """Return the slices with the lowest Dice; of equal ones, those with more wrong voxels."""
-        scored = (row for row in self._slice_rows() if row["dice"] is not None)
-        return heapq.nsmallest(count, scored, key=lambda row: (row["dice"], -row["fp"] - row["fn"]))
-
-    def write(self, output: Path) -> None:
-        """Write slices.csv, cases.csv and summary.json into a folder.
-
-        Raises:
-            OutputError: A file cannot be written.
-        """
-        columns = slice_columns(self.settings.metrics)
-        write_table(output / SLICES_FILE, columns, rows=self._slice_rows())
-        write_table(output / CASES_FILE, case_columns(self.settings), rows=self.cases)
-        write_summary(output / SUMMARY_FILE, self.summary)
-
-    def _slice_rows(self) -> Iterator[Row]:
-        for case in self.scored:
-            yield from slice_rows(case, self.label_names)
 
 
 def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their names
@@ -163,7 +62,7 @@ def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their na
         empty: What a slice without the label in either mask counts for in means over slices.
         labels: Values to score; None for every value other than 0 that occurs in the cohort.
         label_names: Names by value; they win over names that masks carry.
-        metrics: What is measured beside the counts; shapes by default.
+        metrics: What is measured beside the counts; surface metrics by default.
         jobs: Processes that score cases side by side.
         command: Command line to name in the summary.
         progress: Called after each case.
@@ -220,7 +119,7 @@ def assemble_cohort(
         settings: What decides the tables.
     """
     counted = list(cases)
-    known = label_sets(
+    known = label_groups(
         [
             settings.labels or (),
             settings.label_names,
@@ -232,7 +131,7 @@ def assemble_cohort(
     scored, unscored = [], list(failed)
     for case in counted:
         try:
-            check_vocabulary(case, known)
+            check_label_values(case, known)
         except LabelError as exc:
             unscored.append(FailedCase(case.case, str(exc)))
         else:
@@ -252,3 +151,61 @@ def assemble_cohort(
         label_names=names,
         settings=settings,
     )
+
+
+LabelGroups = tuple[frozenset[int], ...]
+
+
+def label_groups(groups: Iterable[Iterable[int]]) -> LabelGroups:
+    """Merge groups of label values that share one: values that were seen together belong together.
+
+    Example:
+        >>> [sorted(group) for group in label_groups([{1, 2}, {255}, {2, 3}, set()])]
+        [[255], [1, 2, 3]]
+    """
+    merged: list[frozenset[int]] = []
+    for group in groups:
+        joined = frozenset(group)
+        if not joined:
+            continue
+        apart = []
+        for other in merged:
+            if other & joined:
+                joined |= other
+            else:
+                apart.append(other)
+        merged = [*apart, joined]
+    return tuple(merged)
+
+
+def check_label_values(scores: CaseScores, known: LabelGroups) -> None:
+    """Refuse a prediction whose labels have nothing to do with those of its reference.
+
+    Args:
+        scores: The case.
+        known: Label values that belong together, from every reference and every named label.
+
+    Raises:
+        LabelError: Both masks hold labels, they share none, and nothing known connects them;
+            or the reference is empty and the prediction holds none of the known labels.
+    """
+    predicted, true = scores.prediction_values, scores.reference_values
+    if not predicted or not known:
+        return
+    related = [group for group in known if not true or group & true]
+    if any(group & predicted for group in related):
+        return
+    expected = true or frozenset().union(*known)
+    holder = "the reference holds" if true else "the references hold"
+    msg = (
+        f"the prediction holds the labels {_shown({0} | predicted)}, {holder} "
+        f"{_shown({0} | expected)}: they share none; write both masks with the same values, or "
+        "name the labels that belong together (--labels or --label-names)"
+    )
+    raise LabelError(msg)
+
+
+def _shown(values: Iterable[int], most: int = 12) -> str:
+    ordered = sorted(values)
+    dots = ", …" if len(ordered) > most else ""
+    return "{" + ", ".join(str(value) for value in ordered[:most]) + dots + "}"

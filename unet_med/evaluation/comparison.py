@@ -1,40 +1,52 @@
-"""Two sets of predictions against the same references: which one is better, and where."""
+"""Compare two sets of predictions with the same references: which one is better, and where."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_med.evaluation.aggregate import bootstrap_interval
-from unet_med.evaluation.columns import Row, plain
-from unet_med.evaluation.measures import Better, Measure, case_measures
-from unet_med.evaluation.paired import signed_rank
-from unet_med.evaluation.tables import write_table
+from unet_med.evaluation.cohort import evaluate_cohort
+from unet_med.evaluation.metric_columns import Better, MetricColumn, metric_columns
+from unet_med.evaluation.statistics import bootstrap_interval, wilcoxon_signed_rank
+from unet_med.evaluation.tables import (
+    SUMMARY_FILE,
+    TableRow,
+    make_folder,
+    python_number,
+    write_summary,
+    write_table,
+)
 from unet_med.metrics import dice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from os import PathLike
 
-    from unet_med.evaluation.cohort import CohortScores
-    from unet_med.evaluation.records import CaseScores
+    from unet_med.evaluation.cohort_scores import CohortScores
+    from unet_med.evaluation.scores import CaseScores
     from unet_med.evaluation.settings import LabelKey
 
 COMPARISON_FILE = "comparison.csv"
+
+
 COMPARISON_SLICES_FILE = "comparison_slices.csv"
+
 
 COMPARED = ("volume_dice", "hd95_mm")
 """Measures whose differences are tested."""
 
+
 _SLICE_COLUMNS = (
-    "case", "label", "label_name", "slice", "position_mm", "dice", "dice_against", "difference",
+    "case", "label", "label_name", "slice", "position_mm", "dice", "dice_baseline", "difference",
     "change",
 )  # fmt: skip
 
-COMPARISON_CONVENTIONS = {
-    "difference": "this prediction minus the one it is compared against",
+
+COMPARISON_NOTES = {
+    "difference": "this prediction minus the baseline",
     "pairs": "cases that were scored in both, a missing prediction in either with its 0 and "
     "infinite distances; a case that failed in one is in unpaired",
     "undefined": "a score that is null in one of the pair, rightly empty there, has no difference "
@@ -53,53 +65,53 @@ class Comparison:
     """One cohort compared with another of the same references.
 
     Attributes:
-        here: Scores of the predictions.
-        against: Scores of the predictions they are compared with; the same labels and settings.
+        candidate: Scores of the predictions.
+        baseline: Scores of the predictions they are compared with; the same labels and settings.
     """
 
-    here: CohortScores
-    against: CohortScores
+    candidate: CohortScores
+    baseline: CohortScores
 
     @classmethod
-    def of(cls, here: CohortScores, against: CohortScores) -> Comparison:
+    def of(cls, candidate: CohortScores, baseline: CohortScores) -> Comparison:
         """Compare two cohorts; each gets the labels of both."""
-        labels = dict.fromkeys([*here.labels, *against.labels])
+        labels = dict.fromkeys([*candidate.labels, *baseline.labels])
         ordered = sorted(labels, key=lambda label: (isinstance(label, str), label))
-        if here.settings.labels is not None:
+        if candidate.settings.labels is not None:
             ordered = list(labels)
-        return cls(_with_labels(here, ordered), _with_labels(against, ordered))
+        return cls(_with_labels(candidate, ordered), _with_labels(baseline, ordered))
 
     @property
     def pairs(self) -> list[tuple[CaseScores, CaseScores]]:
         """Cases scored in both, by case id."""
-        others = {case.case: case for case in self.against.scored}
-        return [(case, others[case.case]) for case in self.here.scored if case.case in others]
+        others = {case.case: case for case in self.baseline.scored}
+        return [(case, others[case.case]) for case in self.candidate.scored if case.case in others]
 
     @property
     def labels(self) -> tuple[LabelKey, ...]:
         """Labels of both."""
-        return self.here.labels
+        return self.candidate.labels
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TableRow]:
         """The rows of comparison.csv: one per case and label."""
-        tables = {measure.name: self._values(measure) for measure in self._measures()}
+        tables = {metric.name: self._values(metric) for metric in self._compared_metrics()}
         changes = [_slice_changes(*pair) for pair in self.pairs]
         rows = []
         for index, (case, _) in enumerate(self.pairs):
             for column, label in enumerate(self.labels):
-                row: Row = {
+                row: TableRow = {
                     "case": case.case,
                     "label": label,
-                    "label_name": self.here.label_names.get(label, ""),
+                    "label_name": self.candidate.label_names.get(label, ""),
                 }
-                for measure in self._measures():
-                    one, other = tables[measure.name][:, index, column]
+                for metric in self._compared_metrics():
+                    one, other = tables[metric.name][:, index, column]
                     row |= {
-                        measure.name: plain(one),
-                        f"{measure.name}_against": plain(other),
-                        f"{measure.name}_difference": plain(_difference(one, other)),
-                        f"{measure.name}_change": _change(measure, one, other=other),
+                        metric.name: python_number(one),
+                        f"{metric.name}_baseline": python_number(other),
+                        f"{metric.name}_difference": python_number(_difference(one, other)),
+                        f"{metric.name}_change": _change(metric, one, other=other),
                     }
                 for name, count in zip(("better", "worse", "equal"), (1, -1, 0), strict=True):
                     row[f"slices_{name}"] = int((changes[index][:, column] == count).sum())
@@ -107,7 +119,7 @@ class Comparison:
         return rows
 
     @property
-    def slice_rows(self) -> Iterator[Row]:
+    def slice_rows(self) -> Iterator[TableRow]:
         """The rows of comparison_slices.csv: slices whose Dice changed."""
         for case, other in self.pairs:
             changes = _slice_changes(case, other)
@@ -118,29 +130,29 @@ class Comparison:
                 yield {
                     "case": case.case,
                     "label": label,
-                    "label_name": self.here.label_names.get(label, ""),
+                    "label_name": self.candidate.label_names.get(label, ""),
                     "slice": index,
                     "position_mm": round(float(case.positions_mm[index]), 6),
-                    "dice": plain(one),
-                    "dice_against": plain(before),
-                    "difference": plain(one - before),
+                    "dice": python_number(one),
+                    "dice_baseline": python_number(before),
+                    "difference": python_number(one - before),
                     "change": "better" if changes[index, column] > 0 else "worse",
                 }
 
     @property
     def exit_code(self) -> int:
         """0 when every reference was scored against both predictions, else 1."""
-        return max(self.here.exit_code, self.against.exit_code)
+        return max(self.candidate.exit_code, self.baseline.exit_code)
 
     @property
     def summary(self) -> dict[str, Any]:
         """The ``comparison`` block of summary.json."""
         paired = {case.case for case, _ in self.pairs}
         known: set[str] = set()
-        for cohort in (self.here, self.against):
+        for cohort in (self.candidate, self.baseline):
             known |= {case.case for case in cohort.scored} | {one.case for one in cohort.failed}
         return {
-            "conventions": COMPARISON_CONVENTIONS,
+            "metric_notes": COMPARISON_NOTES,
             "n_pairs": len(self.pairs),
             "unpaired": sorted(known - paired),
             "labels": [
@@ -155,20 +167,20 @@ class Comparison:
             OutputError: A file cannot be written.
         """
         columns = ["case", "label", "label_name"]
-        for measure in self._measures():
-            endings = ("", "_against", "_difference", "_change")
-            columns += [measure.name + ending for ending in endings]
+        for metric in self._compared_metrics():
+            endings = ("", "_baseline", "_difference", "_change")
+            columns += [metric.name + ending for ending in endings]
         columns += ["slices_better", "slices_worse", "slices_equal"]
         write_table(output / COMPARISON_FILE, columns, rows=self.rows)
         write_table(output / COMPARISON_SLICES_FILE, _SLICE_COLUMNS, rows=self.slice_rows)
 
-    def _measures(self) -> list[Measure]:
-        return [m for m in case_measures(self.here.settings.metrics) if m.name in COMPARED]
+    def _compared_metrics(self) -> list[MetricColumn]:
+        return [m for m in metric_columns(self.candidate.settings.metrics) if m.name in COMPARED]
 
-    def _values(self, measure: Measure) -> np.ndarray[Any, Any]:
+    def _values(self, metric: MetricColumn) -> np.ndarray[Any, Any]:
         """Return values of both, shape (2, n_pairs, n_labels)."""
-        empty = self.here.settings.empty
-        values = [[measure.of(case, empty) for case in pair] for pair in self.pairs]
+        empty = self.candidate.settings.empty
+        values = [[metric.of(case, empty) for case in pair] for pair in self.pairs]
         shape = (len(values), 2, len(self.labels))
         return np.array(values, dtype=np.float64).reshape(shape).swapaxes(0, 1)
 
@@ -177,10 +189,10 @@ class Comparison:
         every = np.concatenate(changes) if changes else np.zeros(0)
         return {
             "label": label,
-            "name": self.here.label_names.get(label, ""),
+            "name": self.candidate.label_names.get(label, ""),
             **{
-                measure.name: _paired_statistics(measure, self._values(measure)[:, :, column])
-                for measure in self._measures()
+                metric.name: _paired_statistics(metric, self._values(metric)[:, :, column])
+                for metric in self._compared_metrics()
             },
             "slices": {
                 "better": int((every == 1).sum()),
@@ -195,11 +207,11 @@ def _with_labels(cohort: CohortScores, labels: Sequence[LabelKey]) -> CohortScor
     return replace(cohort, scored=scored, labels=tuple(labels))
 
 
-def _paired_statistics(measure: Measure, values: np.ndarray[Any, Any]) -> dict[str, Any]:
+def _paired_statistics(metric: MetricColumn, values: np.ndarray[Any, Any]) -> dict[str, Any]:
     """Return the statistics of the differences of one label, from values (2, n_pairs)."""
     every = [_difference(one, other) for one, other in values.T]
     differences = np.array([one for one in every if not np.isnan(one)])
-    changes = [_change(measure, one, other=other) for one, other in values.T]
+    changes = [_change(metric, one, other=other) for one, other in values.T]
     n_infinite = int(np.isinf(differences).sum())
     with np.errstate(invalid="ignore"):  # infinite both ways has no mean
         mean = float(differences.mean()) if len(differences) else None
@@ -210,7 +222,7 @@ def _paired_statistics(measure: Measure, values: np.ndarray[Any, Any]) -> dict[s
         "n_infinite": n_infinite,
         "mean_difference": mean,
         "ci95": None if mixed else bootstrap_interval(differences),
-        "wilcoxon": signed_rank(differences),
+        "wilcoxon": wilcoxon_signed_rank(differences),
         **{name: changes.count(name) for name in ("better", "worse", "equal")},
     }
 
@@ -219,12 +231,12 @@ def _difference(one: float, other: float) -> np.float64:
     return np.float64(0.0 if one == other else one - other)  # inf - inf is no difference
 
 
-def _change(measure: Measure, one: float, *, other: float) -> str | None:
+def _change(metric: MetricColumn, one: float, *, other: float) -> str | None:
     if np.isnan(one) or np.isnan(other):
         return _change_of_empty(one, other)
     if one == other:
         return "equal"
-    return "better" if (one > other) == (measure.better is Better.HIGHER) else "worse"
+    return "better" if (one > other) == (metric.better is Better.HIGHER) else "worse"
 
 
 def _change_of_empty(one: float, other: float) -> str | None:
@@ -243,3 +255,45 @@ def _slice_changes(case: CaseScores, other: CaseScores) -> np.ndarray[Any, Any]:
     one, before = _slice_dice(case), _slice_dice(other)
     changes = np.sign(np.nan_to_num(one, nan=2.0) - np.nan_to_num(before, nan=2.0))
     return np.where(np.isnan(one) & np.isnan(before), np.nan, changes)
+
+
+BASELINE_FOLDER = "baseline"
+
+
+def compare_cohorts(
+    predictions: str | PathLike[str],
+    baseline: str | PathLike[str],
+    *,
+    references: str | PathLike[str],
+    output: str | PathLike[str] | None = None,
+    **options: Any,  # noqa: ANN401 - those of evaluate_cohort
+) -> Comparison:
+    """Score two sets of predictions against the same references, case by case.
+
+    Args:
+        predictions: Folder of masks, or one mask.
+        baseline: The predictions to compare with.
+        references: Folder of masks, or one mask.
+        output: Folder for the tables of ``predictions``, comparison.csv and
+            comparison_slices.csv, with the tables of the other in its sub-folder ``baseline``.
+        options: See `evaluate_cohort`.
+
+    Raises:
+        InputError: A path does not exist, holds no mask, or nothing fits together.
+        OutputError: A table cannot be written.
+    """
+    folder = None if output is None else Path(output)
+    if folder is not None:
+        make_folder(folder)
+    candidate, other = (
+        evaluate_cohort(one, references, **options) for one in (predictions, baseline)
+    )
+    comparison = Comparison.of(candidate, other)
+    if folder is not None:
+        candidate.write(folder)
+        make_folder(folder / BASELINE_FOLDER)
+        other.write(folder / BASELINE_FOLDER)
+        comparison.write(folder)
+        content = {**candidate.summary, "comparison": comparison.summary}
+        write_summary(folder / SUMMARY_FILE, content)
+    return comparison

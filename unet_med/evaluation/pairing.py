@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from unet_med.cases.near import nearest_ids
+from unet_med.cases.filenames import close_matches
 from unet_med.cases.walk import find_files
 from unet_med.errors import InputError
-from unet_med.evaluation.records import ExtraPrediction, FailedCase
+from unet_med.evaluation.scores import ExtraPrediction, FailedCase
 from unet_med.volumes import OPENERS, volume_ending
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FIRST_CHANNEL = "_0000"
+FIRST_CHANNEL_SUFFIX = "_0000"
 """Ends the name of a case's first channel in nnU-Net's habit, and of masks named by that file."""
 
 _MOST_LISTED = 5
@@ -58,7 +58,7 @@ def pair_cases(predictions: Path, references: Path) -> Pairing:
 
     Two folders are paired name by name, sub-folders included. A single file on one side chooses
     that case alone; two files are a pair whatever their names, under the reference's id. See
-    `as_references` for names that end in ``_0000``.
+    `match_reference_names` for names that end in ``_0000``.
 
     Args:
         predictions: Folder or file.
@@ -71,7 +71,7 @@ def pair_cases(predictions: Path, references: Path) -> Pairing:
         return Pairing((Pair(case_id(references.name), predictions, references),))
     true = find_masks(references)
     there = {case: _existing(paths) for case, paths in find_masks(predictions).items()}
-    predicted = as_references({case: paths for case, paths in there.items() if paths}, true)
+    predicted = match_reference_names({case: paths for case, paths in there.items() if paths}, true)
     both = predicted.keys() & true.keys()
     if not both:
         raise InputError(_nothing_fits(predicted, true))
@@ -80,7 +80,7 @@ def pair_cases(predictions: Path, references: Path) -> Pairing:
     return _paired(predicted, true)
 
 
-def as_references(found: Mapping[str, T], references: Iterable[str]) -> dict[str, T]:
+def match_reference_names(found: Mapping[str, T], references: Iterable[str]) -> dict[str, T]:
     """Call cases as their references are called.
 
     ``case_0000`` belongs to the reference ``case`` where there is none of its whole name and no
@@ -91,13 +91,13 @@ def as_references(found: Mapping[str, T], references: Iterable[str]) -> dict[str
         references: Case ids.
 
     Example:
-        >>> as_references({"a_0000": 1, "b_0000": 2, "b": 3}, ["a", "b"])
+        >>> match_reference_names({"a_0000": 1, "b_0000": 2, "b": 3}, ["a", "b"])
         {'a': 1, 'b_0000': 2, 'b': 3}
     """
     names = set(references)
 
     def name_of(case: str) -> str:
-        short = case.removesuffix(FIRST_CHANNEL)
+        short = case.removesuffix(FIRST_CHANNEL_SUFFIX)
         return short if case not in names and short in names and short not in found else case
 
     return {name_of(case): what for case, what in found.items()}
@@ -153,7 +153,7 @@ def _paired(predicted: Mapping[str, list[Path]], true: Mapping[str, list[Path]])
         else:
             pairs.append(Pair(case, candidates[0] if candidates else None, references[0]))
     extra = tuple(
-        ExtraPrediction(case, nearest_ids(case, missing))
+        ExtraPrediction(case, close_matches(case, missing))
         for case in sorted(predicted)
         if case not in true
     )
@@ -179,7 +179,7 @@ def _not_unique(predictions: list[Path], references: list[Path]) -> str:
 
 def _nothing_fits(predicted: Iterable[str], true: Iterable[str]) -> str:
     wanted, offered = sorted(true), sorted(predicted)
-    near = [(case, found[0]) for case in wanted if (found := nearest_ids(case, offered))]
+    near = [(case, found[0]) for case in wanted if (found := close_matches(case, offered))]
     hint = ", ".join(f"{found} for {case}" for case, found in near[:_MOST_LISTED])
     return (
         f"no prediction has the name of a reference: predictions {_few(offered)}, references "

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from unet_med.errors import InputError, UnetMedError
 from unet_med.evaluation.case import evaluate_case
-from unet_med.evaluation.records import CaseScores, FailedCase
+from unet_med.evaluation.scores import CaseScores, FailedCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from unet_med.evaluation.pairing import Pair
-    from unet_med.evaluation.records import EvaluationSettings
+    from unet_med.evaluation.settings import EvaluationSettings
 
 logger = logging.getLogger(__name__)
 

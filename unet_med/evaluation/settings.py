@@ -1,4 +1,4 @@
-"""What is measured beside the counts."""
+"""Settings of an evaluation: labels, regions, empty slices, what is measured beside the counts."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from unet_med.errors import LabelError
+from unet_med.errors import GeometryError, LabelError
+from unet_med.geometry import SLICE_AXIS_NAMES
+from unet_med.metrics import EmptyPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
 LabelKey = int | str
 """A label's value, or a region's key: its values joined by +, as in ``1+2+4``."""
+
 
 DEFAULT_TOLERANCE_MM = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class LabelRegion:
     """A union of labels, scored like a label.
 
     Attributes:
@@ -42,7 +46,7 @@ class Region:
         """What stands in the tables' ``label`` column.
 
         Example:
-            >>> Region("core", (4, 1)).key
+            >>> LabelRegion("core", (4, 1)).key
             '1+4'
         """
         return "+".join(str(value) for value in sorted(self.values))
@@ -53,17 +57,17 @@ class MetricSettings:
     """What is measured beside the counts.
 
     Attributes:
-        shapes: Whether distances and components are measured. They need the box around all
-            labels of both masks in memory; the counts need a few planes.
+        surface_metrics: Whether surface distances and components are measured. They need
+            the box around all labels of both masks in memory; the counts need a few planes.
         tolerance_mm: Tolerance of the surface Dice.
         label_tolerances_mm: The same for single labels by value, or regions by name.
         regions: Unions of labels.
     """
 
-    shapes: bool = True
+    surface_metrics: bool = True
     tolerance_mm: float = DEFAULT_TOLERANCE_MM
     label_tolerances_mm: Mapping[LabelKey, float] = field(default_factory=dict)
-    regions: tuple[Region, ...] = ()
+    regions: tuple[LabelRegion, ...] = ()
 
     def __post_init__(self) -> None:
         keys = [region.key for region in self.regions]
@@ -87,3 +91,34 @@ class MetricSettings:
         """Return the tolerance in mm of a label, or of a region by its key."""
         name = next((region.name for region in self.regions if region.key == label), label)
         return self.label_tolerances_mm.get(name, self.tolerance_mm)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    """Everything that decides what the tables say about given masks.
+
+    Attributes:
+        slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``.
+        empty: What a slice without the label in either mask counts for in means over slices.
+        labels: Values to score; None for every value other than 0 that a mask holds.
+        label_names: Names by value; they win over the names that masks carry.
+        metrics: What is measured beside the counts: surfaces, components, regions.
+    """
+
+    slice_axis: str = "thickest"
+    empty: EmptyPolicy = EmptyPolicy.SKIP
+    labels: tuple[int, ...] | None = None
+    label_names: Mapping[int, str] = field(default_factory=dict)
+    metrics: MetricSettings = field(default_factory=MetricSettings)
+
+    def __post_init__(self) -> None:
+        if self.slice_axis not in SLICE_AXIS_NAMES:
+            names = ", ".join(SLICE_AXIS_NAMES)
+            msg = f"slice axis {self.slice_axis!r} is unknown; use one of {names}"
+            raise GeometryError(msg)
+        if self.labels is not None and len(set(self.labels)) != len(self.labels):
+            msg = f"labels must be distinct, got {list(self.labels)}"
+            raise LabelError(msg)
+        if self.labels is not None and 0 in self.labels:
+            msg = f"0 is the background and has no score; leave it out of {list(self.labels)}"
+            raise LabelError(msg)

@@ -1,7 +1,7 @@
-"""Models for other runtimes, made from a bundle's weights, with proof of how far they differ."""
+"""Models for other runtimes, made from a bundle's weights, with a report of how far they differ."""
 
 from __future__ import annotations
 
-from unet_med.export.bundle import ExportResult, ExportSettings, export_bundle
+from unet_med.export.exporter import ExportResult, ExportSettings, export_bundle
 
 __all__ = ["ExportResult", "ExportSettings", "export_bundle"]

@@ -27,7 +27,7 @@ LEFTOVER_S = 86_400.0
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a hidden sibling folder to fill; it takes the target's place when the block succeeds.
 
     Args:
@@ -67,6 +67,27 @@ def copy_bundle(root: Path, target: Path) -> None:
             copy = target / source.relative_to(root)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, copy)
+
+
+def refuse_read_only(root: Path) -> None:
+    """Refuse a bundle that an export cannot be written into.
+
+    Raises:
+        OutputError: It is installed, or its folder is not writable.
+    """
+    if root.name == "_bundle" or not _is_writable(root / "models"):
+        msg = f"the bundle {root} is installed read-only: name a folder for a copy with --output"
+        raise OutputError(msg)
+
+
+def _is_writable(folder: Path) -> bool:
+    probe = folder / ".unet_med-probe"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def _sibling(target: Path) -> Path:

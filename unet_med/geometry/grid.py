@@ -115,8 +115,8 @@ def corner_displacement_mm(first: Geometry, second: Geometry) -> float:
     The corners are those of the first grid's shape, so only the affines are compared.
     """
     corners = np.array(np.meshgrid(*[(0, size - 1) for size in first.shape])).reshape(3, -1).T
-    apart = first.world(corners) - second.world(corners)
-    return float(np.linalg.norm(apart, axis=1).max())
+    displacement_mm = first.world(corners) - second.world(corners)
+    return float(np.linalg.norm(displacement_mm, axis=1).max())
 
 
 def grid_difference(first: Geometry, second: Geometry) -> str | None:
@@ -134,10 +134,10 @@ def grid_difference(first: Geometry, second: Geometry) -> str | None:
     parts = []
     if first.shape != second.shape:
         parts.append(f"shape {first.shape} vs {second.shape}")
-    apart = corner_displacement_mm(first, second)
-    if apart > SAME_GRID_TOLERANCE_MM:
+    displacement_mm = corner_displacement_mm(first, second)
+    if displacement_mm > SAME_GRID_TOLERANCE_MM:
         parts += _affine_differences(first, second)
-        parts.append(f"corner voxels up to {apart:.4g} mm apart")
+        parts.append(f"corner voxels up to {displacement_mm:.4g} mm apart")
     return "; ".join(parts) or None
 
 

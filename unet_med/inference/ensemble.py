@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unet_med.errors import BundleError
-from unet_med.inference.averaging import MeanLogits
-from unet_med.inference.clock import StageClock
+from unet_med.inference.logits import MeanProbability
 from unet_med.inference.prefetch import Prefetch
+from unet_med.inference.profiling import StageTimer
 from unet_med.inference.stream import iter_batches, iter_logits
 
 if TYPE_CHECKING:
@@ -35,24 +35,24 @@ _SHARED = ("labels", "activation", "slice_axis", "temperature", "postprocessing"
 
 
 @dataclass(frozen=True)
-class Strand:
+class EnsembleMember:
     """One network's way through one scan.
 
     Attributes:
         pipeline: The steps around the network.
-        rules: Normalization per channel.
+        normalizations: One per channel.
         predictor: The network.
     """
 
     pipeline: SlicePipeline
-    rules: tuple[Normalization, ...]
+    normalizations: tuple[Normalization, ...]
     predictor: SlicePredictor
 
-    def sees_the_same(self, other: Strand) -> bool:
+    def has_same_input(self, other: EnsembleMember) -> bool:
         """Tell whether both networks take exactly the same input."""
         mine, its = self.pipeline, other.pipeline
-        return (self.rules, mine.offsets, mine.resampler, mine.slices_per_step) == (
-            other.rules,
+        return (self.normalizations, mine.offsets, mine.resampler, mine.slices_per_step) == (
+            other.normalizations,
             its.offsets,
             its.resampler,
             its.slices_per_step,
@@ -84,77 +84,77 @@ def check_members(recipes: Sequence[Recipe]) -> None:
             raise BundleError(msg)
 
 
-def in_step(strands: Sequence[Strand]) -> tuple[Strand, ...]:
-    """Return the strands with the same number of slices a step, the smallest of theirs."""
-    step = min(strand.pipeline.slices_per_step for strand in strands)
+def with_common_step(members: Sequence[EnsembleMember]) -> tuple[EnsembleMember, ...]:
+    """Return the members with the same number of slices a step, the smallest of theirs."""
+    step = min(member.pipeline.slices_per_step for member in members)
     return tuple(
-        strand
-        if strand.pipeline.slices_per_step == step
-        else replace(strand, pipeline=replace(strand.pipeline, step=step))
-        for strand in strands
+        member
+        if member.pipeline.slices_per_step == step
+        else replace(member, pipeline=replace(member.pipeline, step=step))
+        for member in members
     )
 
 
 def iter_ensemble_logits(
-    strands: Sequence[Strand],
-    source_of: Callable[[Strand], SliceSource],
+    members: Sequence[EnsembleMember],
+    make_source: Callable[[EnsembleMember], SliceSource],
     *,
     activation: str,
-    clock: StageClock | None = None,
+    timer: StageTimer | None = None,
 ) -> Iterator[Batch]:
     """Yield (first slice, logits (n, K, H, W) float32 on the scan's grid) of the mean probability.
 
     Slices are read and prepared in threads, once for all networks that take the same input. A
-    single strand gives its own logits.
+    single member gives its own logits.
 
     Args:
-        strands: The networks, in step.
-        source_of: Gives the slices that a strand reads; called once per different input.
+        members: The networks, with a common step.
+        make_source: Gives the slices that a member reads; called once per different input.
         activation: ``softmax`` or ``sigmoid``.
-        clock: Takes the times of stages ``read``, ``network``, ``restore`` and ``average``.
+        timer: Takes the times of stages ``read``, ``network``, ``restore`` and ``average``.
     """
-    clock = clock or StageClock()
+    timer = timer or StageTimer()
     streams = []
-    alone = len(strands) == 1  # of several networks one runs at a time: logits are large
-    for group in different_inputs(strands):
-        batches = Prefetch(iter_batches(source_of(group[0]), group[0].pipeline, clock=clock))
+    alone = len(members) == 1  # of several networks one runs at a time: logits are large
+    for group in group_by_input(members):
+        batches = Prefetch(iter_batches(make_source(group[0]), group[0].pipeline, timer=timer))
         copies: Sequence[Iterable[Batch]] = (batches,)
         if len(group) > 1:
             copies = tee(batches, len(group))
         streams += [
-            iter_logits(copy, strand.pipeline, strand.predictor, clock=clock, ahead=alone)
-            for copy, strand in zip(copies, group, strict=True)
+            iter_logits(copy, member.pipeline, member.predictor, timer=timer, asynchronous=alone)
+            for copy, member in zip(copies, group, strict=True)
         ]
     if len(streams) == 1:
         yield from streams[0]
         return
     while True:
-        mean, start = MeanLogits(activation), -1
+        mean, start = MeanProbability(activation), -1
         for stream in streams:  # one at a time: logits are large
             batch = next(stream, None)
             if batch is None:
                 return
-            with clock.stage("average"):
+            with timer.stage("average"):
                 start = batch[0]
                 mean.add(batch[1])
             del batch
-        with clock.stage("average"):
+        with timer.stage("average"):
             logits = mean.logits()
         del mean
         yield start, logits
         del logits  # before the next ones are made
 
 
-def different_inputs(strands: Sequence[Strand]) -> list[list[Strand]]:
-    """Group strands that take the same input, keeping their order."""
-    groups: list[list[Strand]] = []
-    for strand in strands:
+def group_by_input(members: Sequence[EnsembleMember]) -> list[list[EnsembleMember]]:
+    """Group members that take the same input, keeping their order."""
+    groups: list[list[EnsembleMember]] = []
+    for member in members:
         for group in groups:
-            if group[0].sees_the_same(strand):
-                group.append(strand)
+            if group[0].has_same_input(member):
+                group.append(member)
                 break
         else:
-            groups.append([strand])
+            groups.append([member])
     return groups
 
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from unet_med.errors import GeometryError, WeightsError
 from unet_med.geometry import slice_layout
-from unet_med.inference.mirrors import (
-    AS_IS,
-    mean_of_mirrored,
-    predict_mirrored,
-    slice_mirrors,
-    stack_mirrored,
+from unet_med.inference.sliding_window import iter_windows, sliding_window_inference
+from unet_med.inference.tta import (
+    NO_FLIPS,
+    average_flipped,
+    predict_with_tta,
+    slice_flips,
+    stack_flipped,
 )
 from unet_med.preprocessing import InPlaneResampler, pad_to_multiple
-from unet_med.windows import WindowRule, predict_by_windows, tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unet_med.backends import SlicePredictor
     from unet_med.geometry import Geometry, SliceLayout
     from unet_med.recipe import Recipe
+    from unet_med.recipe.sliding_window import SlidingWindow
 
 PIXELS_PER_BATCH = 1 << 18
 """Pixels given to the network at once: one slice of 512×512, seven of 192×192. A fixed figure,
@@ -47,10 +48,10 @@ class SlicePipeline:
         resampler: To the recipe's in-plane spacing and back.
         multiple: The network's padding multiple.
         window: When and how slices are cut into windows.
-        batch: Slices (or windows) per network call; mirrored ones count each.
-        mirrors: Runs of each slice, which (rows, columns) are mirrored.
+        batch_size: Slices (or windows) per network call; mirrored ones count each.
+        flips: Runs of each slice, which (rows, columns) are mirrored.
         activation: Says what the mean over mirrored runs is taken of.
-        batch_free: Whether a slice's logits do not depend on what else is in its batch.
+        batch_invariant: Whether a slice's logits do not depend on what else is in its batch.
         step: Slices of a scan that are in hand at once, ``None`` = as many as fill a call; see
             ``slices_per_step``.
     """
@@ -59,17 +60,17 @@ class SlicePipeline:
     offsets: tuple[int, ...]
     resampler: InPlaneResampler
     multiple: int
-    window: WindowRule
-    batch: int
-    mirrors: tuple[tuple[bool, bool], ...] = AS_IS
+    window: SlidingWindow
+    batch_size: int
+    flips: tuple[tuple[bool, bool], ...] = NO_FLIPS
     activation: str = "softmax"
-    batch_free: bool = False
+    batch_invariant: bool = False
     step: int | None = None
 
     @property
     def slices_per_call(self) -> int:
         """Slices (or windows) whose mirrored runs fill one network call, at least 1."""
-        return max(1, self.batch // len(self.mirrors))
+        return max(1, self.batch_size // len(self.flips))
 
     @property
     def slices_per_step(self) -> int:
@@ -82,7 +83,7 @@ class SlicePipeline:
         shape = self.resampler.network_shape
         if not self.window.is_needed(shape):
             return self.slices_per_call
-        n_windows = sum(1 for _ in tile(shape, self.window))
+        n_windows = sum(1 for _ in iter_windows(shape, self.window))
         return max(1, self.slices_per_call // n_windows)
 
     @classmethod
@@ -108,8 +109,8 @@ class SlicePipeline:
             resampler=resampler,
             multiple=recipe.network.multiple,
             window=recipe.window,
-            batch=batch_size(resampler.network_shape, recipe.window),
-            mirrors=slice_mirrors(recipe.tta, geometry, layout),
+            batch_size=default_batch_size(resampler.network_shape, recipe.window),
+            flips=slice_flips(recipe.tta, geometry, layout),
             activation=recipe.activation,
         )
 
@@ -137,40 +138,42 @@ class SlicePipeline:
             return _predict_padded(batch, predictor, self.multiple)
 
         def predict(part: NDArray[np.float32]) -> NDArray[np.float32]:
-            return predict_mirrored(
-                part, run, mirrors=self.mirrors, batch=self.batch, activation=self.activation
+            return predict_with_tta(
+                part, run, flips=self.flips, batch_size=self.batch_size, activation=self.activation
             )
 
         if self.window.is_needed((slices.shape[-2], slices.shape[-1])):
-            batch = self.slices_per_call
-            return predict_by_windows(slices, predict, rule=self.window, batch=batch)
+            batch_size = self.slices_per_call
+            return sliding_window_inference(
+                slices, predict, settings=self.window, batch_size=batch_size
+            )
         return predict(slices)
 
-    def start_network(
+    def submit_network(
         self, slices: NDArray[np.float32], predictor: SlicePredictor
     ) -> Callable[[], NDArray[np.float32]] | None:
-        """Begin a run that goes on by itself, where network and slices allow it.
+        """Submit a run that goes on asynchronously, where network and slices allow it.
 
         Returns:
             What waits for the logits that ``run_network`` gives and returns them; None where that
             is to be called instead: by windows, in several calls, or with a network that cannot.
         """
-        start = getattr(predictor, "start", None)
+        submit = getattr(predictor, "submit", None)
         windows = self.window.is_needed((slices.shape[-2], slices.shape[-1]))
-        if start is None or windows or len(self.mirrors) * len(slices) > self.batch:
+        if submit is None or windows or len(self.flips) * len(slices) > self.batch_size:
             return None
-        alone = len(self.mirrors) == 1
-        stacked = slices if alone else stack_mirrored(slices, self.mirrors)
+        alone = len(self.flips) == 1
+        stacked = slices if alone else stack_flipped(slices, self.flips)
         padded = pad_to_multiple(stacked, self.multiple)
-        finish = start(padded)
-        if finish is None:
+        result = submit(padded)
+        if result is None:
             return None
 
         def logits() -> NDArray[np.float32]:
-            found = _cropped(finish(), padded.shape, stacked.shape)
+            found = _cropped(result(), padded.shape, stacked.shape)
             if alone:
                 return found
-            return mean_of_mirrored(found, self.mirrors, activation=self.activation)
+            return average_flipped(found, self.flips, activation=self.activation)
 
         return logits
 
@@ -187,7 +190,7 @@ def _check_size(resampler: InPlaneResampler) -> None:
         raise GeometryError(msg)
 
 
-def batch_size(shape: tuple[int, int], window: WindowRule) -> int:
+def default_batch_size(shape: tuple[int, int], window: SlidingWindow) -> int:
     """Return how many slices of this shape (or windows of it) go into one network call."""
     if window.is_needed(shape):
         shape = (min(shape[0], window.size[0]), min(shape[1], window.size[1]))

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from unet_med.geometry import Geometry
-    from unet_med.recipe import LabelRule, Recipe
+    from unet_med.recipe import PostprocessingRule, Recipe
 
     Labels = NDArray[np.unsignedinteger]
     Mask = NDArray[np.bool_]
 
-SAME_VOLUME = 1e-6
+VOLUME_TOLERANCE = 1e-6
 """Relative slack of volumes: a component of exactly the smallest volume stays, whatever the last
 digits of the affine."""
 
@@ -72,7 +72,7 @@ def postprocess_labels(labels: Labels, recipe: Recipe, geometry: Geometry) -> Po
     Returns:
         What was changed and what it cost.
     """
-    began = time.perf_counter()
+    start = time.perf_counter()
     rules = rules_by_value(recipe.postprocessing, recipe.labels)
     view = np.squeeze(labels) if min(labels.shape) == 1 and labels.size > 1 else labels
     parts = {value: view[box] for value in rules if (box := _box(view, value)) is not None}
@@ -82,7 +82,7 @@ def postprocess_labels(labels: Labels, recipe: Recipe, geometry: Geometry) -> Po
         removed[value] = _remove(part, value, rules[value], voxel_ml=geometry.voxel_ml)
     for value, part in parts.items():
         filled[value] = _fill(part, value, rules[value])
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     return PostprocessingReport(removed, filled, seconds, labels.nbytes + working)
 
 
@@ -90,7 +90,7 @@ def _working_bytes(part: Labels, value: int) -> int:
     return _BOX_BYTES * part.size + _LABEL_BYTES * int(np.count_nonzero(part == value))
 
 
-def _remove(part: Labels, value: int, rule: LabelRule, *, voxel_ml: float) -> int:
+def _remove(part: Labels, value: int, rule: PostprocessingRule, *, voxel_ml: float) -> int:
     """Remove components from a label's box, and return how many voxels they had."""
     if rule.min_component_ml is None and not rule.largest_component:
         return 0
@@ -103,7 +103,7 @@ def _remove(part: Labels, value: int, rule: LabelRule, *, voxel_ml: float) -> in
     kept = sizes > 0
     kept[0] = True  # what is not the label
     if rule.min_component_ml is not None:
-        kept[1:] = sizes[1:] >= rule.min_component_ml / voxel_ml * (1.0 - SAME_VOLUME)
+        kept[1:] = sizes[1:] >= rule.min_component_ml / voxel_ml * (1.0 - VOLUME_TOLERANCE)
     if rule.largest_component:
         kept[1:] &= np.arange(1, count + 1) == np.argmax(sizes)
     gone = ~kept[numbers]
@@ -111,7 +111,7 @@ def _remove(part: Labels, value: int, rule: LabelRule, *, voxel_ml: float) -> in
     return int(np.count_nonzero(gone))
 
 
-def _fill(part: Labels, value: int, rule: LabelRule) -> int:
+def _fill(part: Labels, value: int, rule: PostprocessingRule) -> int:
     """Fill a label's holes, which lie in its box, and return how many voxels they had."""
     if not rule.fill_holes:
         return 0

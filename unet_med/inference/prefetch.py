@@ -36,17 +36,17 @@ class Prefetch(Generic[T]):
     def __init__(self, items: Iterable[T], *, depth: int = 2) -> None:
         self._items = items
         self._queue: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
-        self._room = threading.Semaphore(depth + 1)
+        self._slots = threading.Semaphore(depth + 1)
         self._stopped = False
 
     def __iter__(self) -> Iterator[T]:
         """Yield the items; use it once."""
         item: T | _End | None = None
-        worker = threading.Thread(target=self._work, name="unet_med-prefetch", daemon=True)
+        worker = threading.Thread(target=self._run, name="unet_med-prefetch", daemon=True)
         worker.start()
         try:
             while not isinstance(item := self._queue.get(), _End):
-                self._room.release()
+                self._slots.release()
                 yield item
                 del item  # its memory may be wanted for the next one
             if item.error is not None:
@@ -54,20 +54,20 @@ class Prefetch(Generic[T]):
         finally:
             item = None  # an error knows this frame; if each held the other, both would stay
             self._stopped = True
-            self._room.release()  # the worker may be waiting for it
+            self._slots.release()  # the worker may be waiting for it
             worker.join()
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         try:
-            self._make()
+            self._produce()
             self._queue.put(_End())
         except BaseException as exc:  # noqa: BLE001 - carried over to the iterating thread
             self._queue.put(_End(exc))
 
-    def _make(self) -> None:
+    def _produce(self) -> None:
         items = iter(self._items)
         while True:
-            self._room.acquire()
+            self._slots.acquire()
             if self._stopped:
                 break
             try:

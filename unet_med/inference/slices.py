@@ -58,13 +58,13 @@ class VolumeSlices:
     Attributes:
         volume: The scan.
         layout: How its axes become slices, in the file's own order.
-        rules: Normalization per channel.
+        normalizations: One per channel.
         statistics: Whole-volume statistics per channel.
     """
 
     volume: SlabReader
     layout: SliceLayout
-    rules: tuple[Normalization, ...]
+    normalizations: tuple[Normalization, ...]
     statistics: tuple[IntensityStatistics, ...]
 
     @property
@@ -75,7 +75,7 @@ class VolumeSlices:
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return slices [start, stop) as (n, C, H, W) float32, normalized."""
         slab = self.volume.read(start, stop, axis=self.layout.slice_axis)
-        channels = zip(slab, self.rules, self.statistics, strict=True)
+        channels = zip(slab, self.normalizations, self.statistics, strict=True)
         return self.layout.to_slices(np.stack([normalize(*channel) for channel in channels]))
 
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from unet_med.metrics.boxes import Box, label_boxes, union_box
 from unet_med.metrics.components import ComponentCounts, count_components
 from unet_med.metrics.counts import SliceCounts, slice_counts
-from unet_med.metrics.dice import (
+from unet_med.metrics.labels import Box, integer_labels, label_boxes, union_box, unique_labels
+from unet_med.metrics.overlap import (
     EmptyPolicy,
     SliceState,
     dice,
+    relative_volume_error,
     slice_dice_mean,
     slice_dice_median,
     slice_states,
     volume_dice,
-)
-from unet_med.metrics.overlap import (
-    relative_volume_error,
     volume_iou,
     volume_precision,
     volume_recall,
 )
 from unet_med.metrics.surface import SurfaceDistances, slice_hd95_mm, surface_distances
-from unet_med.metrics.values import label_values, present_values
 
 __all__ = [
     "Box",
@@ -32,9 +29,8 @@ __all__ = [
     "SurfaceDistances",
     "count_components",
     "dice",
+    "integer_labels",
     "label_boxes",
-    "label_values",
-    "present_values",
     "relative_volume_error",
     "slice_counts",
     "slice_dice_mean",
@@ -43,6 +39,7 @@ __all__ = [
     "slice_states",
     "surface_distances",
     "union_box",
+    "unique_labels",
     "volume_dice",
     "volume_iou",
     "volume_precision",

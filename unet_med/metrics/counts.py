@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unet_med.errors import GeometryError
-from unet_med.metrics.values import LabelArray, LabelCodes, label_values, narrowed
+from unet_med.metrics.labels import LabelArray, LabelEncoder, downcast_labels, integer_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,12 +107,12 @@ def slice_counts(
             f"{reference.shape}; bring them onto one grid first"
         )
         raise GeometryError(msg)
-    codes = LabelCodes.of(labels)
+    codes = LabelEncoder.of(labels)
     counts = SliceCounts.zeros(prediction.shape[0], len(codes.labels))
     for index, (predicted, true) in enumerate(zip(prediction, reference, strict=True)):
         both, in_prediction, in_reference = _overlap(
-            label_values(predicted, name="the prediction"),
-            label_values(true, name="the reference"),
+            integer_labels(predicted, name="the prediction"),
+            integer_labels(true, name="the reference"),
             codes,
         )
         counts.tp[index] = both
@@ -121,11 +121,11 @@ def slice_counts(
     return counts
 
 
-def _overlap(predicted: LabelArray, true: LabelArray, codes: LabelCodes) -> Overlap:
+def _overlap(predicted: LabelArray, true: LabelArray, codes: LabelEncoder) -> Overlap:
     """Return voxels per label in both, in the prediction, in the reference."""
     if len(codes.labels) <= FEW_LABELS:
         return _overlap_by_comparison(predicted, true, codes.labels)
-    predicted, true = narrowed(predicted), narrowed(true)
+    predicted, true = downcast_labels(predicted), downcast_labels(true)
     bytes_only = predicted.dtype == true.dtype == np.uint8
     if bytes_only and codes.labels != tuple(range(1, codes.n_codes)) and true.size >= BYTE_PAIRS:
         return _overlap_of_bytes(predicted, true, codes.labels)
@@ -144,7 +144,7 @@ def _overlap_by_comparison(
     predicted: LabelArray, true: LabelArray, labels: tuple[int, ...]
 ) -> Overlap:
     """The same by comparing with each label, which takes a few labels the least time."""
-    small = (narrowed(predicted), narrowed(true))
+    small = (downcast_labels(predicted), downcast_labels(true))
     equal = small[0] == small[1]
     mask = np.empty_like(equal)
     counts = np.zeros((3, len(labels)), np.int64)

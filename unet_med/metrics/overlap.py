@@ -1,7 +1,13 @@
-"""Other scores from the counts of a volume: IoU, precision, recall, volume error."""
+"""Overlap metrics from counts: Dice, IoU, precision, recall, volume error; empty slices by policy.
+
+Source:
+    L. R. Dice, Measures of the amount of ecologic association between species, Ecology 1945:
+    2·tp / (2·tp + fp + fn).
+"""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +17,100 @@ if TYPE_CHECKING:
     from unet_med.metrics.counts import SliceCounts
 
 Scores = NDArray[np.float64]
+
+
+class EmptyPolicy(StrEnum):
+    """What a slice without the label in either mask counts for in a mean over slices."""
+
+    SKIP = "skip"
+    """It is left out."""
+    ONE = "one"
+    """It counts as 1: rightly empty."""
+    ZERO = "zero"
+    """It counts as 0."""
+
+
+class SliceState(StrEnum):
+    """Which of the two masks holds the label in a slice."""
+
+    BOTH_EMPTY = "both_empty"
+    REFERENCE_EMPTY = "reference_empty"
+    PREDICTION_EMPTY = "prediction_empty"
+    BOTH = "both"
+
+
+def dice(
+    tp: NDArray[Any],
+    fp: NDArray[Any],
+    *,
+    fn: NDArray[Any],
+    both_empty: EmptyPolicy = EmptyPolicy.SKIP,
+) -> Scores:
+    """Return Dice per entry.
+
+    Args:
+        tp: True positive counts, any shape.
+        fp: False positive counts, same shape.
+        fn: False negative counts, same shape.
+        both_empty: The value where all three are 0; ``SKIP`` gives NaN.
+
+    Returns:
+        Values in [0, 1], or NaN, same shape.
+
+    Example:
+        >>> dice(np.array([3, 0]), np.array([1, 0]), fn=np.array([1, 0])).tolist()
+        [0.75, nan]
+    """
+    overlap = 2 * np.asarray(tp)
+    total = overlap + fp + fn
+    filled = overlap / np.maximum(total, 1)
+    return np.where(total == 0, _value_of_empty(both_empty), filled)
+
+
+def volume_dice(counts: SliceCounts) -> Scores:
+    """Return the Dice of the volume from counts summed over its slices, shape (n_labels,).
+
+    NaN where the label is in neither mask. It does not depend on the slice axis.
+    """
+    tp, fp, fn = counts.sums()
+    return dice(tp, fp, fn=fn)
+
+
+def slice_states(counts: SliceCounts) -> NDArray[np.object_]:
+    """Return the `SliceState` per slice and label, shape (n_slices, n_labels)."""
+    in_prediction = counts.tp + counts.fp > 0
+    in_reference = counts.tp + counts.fn > 0
+    states = np.full(counts.tp.shape, SliceState.BOTH_EMPTY, dtype=object)
+    states[in_prediction & ~in_reference] = SliceState.REFERENCE_EMPTY
+    states[~in_prediction & in_reference] = SliceState.PREDICTION_EMPTY
+    states[in_prediction & in_reference] = SliceState.BOTH
+    return states
+
+
+def slice_dice_mean(counts: SliceCounts, policy: EmptyPolicy) -> Scores:
+    """Return the mean over slices of their Dice, shape (n_labels,); NaN if no slice counts."""
+    return _over_slices(counts, policy, reduce=np.mean)
+
+
+def slice_dice_median(counts: SliceCounts, policy: EmptyPolicy) -> Scores:
+    """Return the median over slices of their Dice, shape (n_labels,); NaN if no slice counts."""
+    return _over_slices(counts, policy, reduce=np.median)
+
+
+def _over_slices(counts: SliceCounts, policy: EmptyPolicy, *, reduce: Any) -> Scores:  # noqa: ANN401 - np.mean or np.median
+    scores = dice(counts.tp, counts.fp, fn=counts.fn, both_empty=policy)
+    columns = (column[~np.isnan(column)] for column in scores.T)
+    return np.array([reduce(column) if column.size else np.nan for column in columns])
+
+
+def _value_of_empty(policy: EmptyPolicy) -> float:
+    match policy:
+        case EmptyPolicy.SKIP:
+            return float("nan")
+        case EmptyPolicy.ONE:
+            return 1.0
+        case EmptyPolicy.ZERO:
+            return 0.0
 
 
 def volume_iou(counts: SliceCounts) -> Scores:

@@ -44,12 +44,14 @@ class SurfaceDistances:
     Where one mask is empty the other's distances are infinite; where both are, there are none.
 
     Attributes:
-        of_prediction: From each surface voxel of the prediction to the reference, shape (n,).
-        of_reference: From each surface voxel of the reference to the prediction, shape (m,).
+        prediction_to_reference: From each surface voxel of the prediction to the reference,
+            shape (n,).
+        reference_to_prediction: From each surface voxel of the reference to the prediction,
+            shape (m,).
     """
 
-    of_prediction: Points
-    of_reference: Points
+    prediction_to_reference: Points
+    reference_to_prediction: Points
 
     @cached_property
     def hd95_mm(self) -> float:
@@ -69,8 +71,8 @@ class SurfaceDistances:
     @cached_property
     def assd_mm(self) -> float:
         """The mean over all surface voxels of both masks; infinite for a miss, NaN for nothing."""
-        count = self.of_prediction.size + self.of_reference.size
-        total = float(self.of_prediction.sum() + self.of_reference.sum())
+        count = self.prediction_to_reference.size + self.reference_to_prediction.size
+        total = float(self.prediction_to_reference.sum() + self.reference_to_prediction.sum())
         return total / count if count else float("nan")
 
     def surface_dice(self, tolerance_mm: float) -> float:
@@ -83,19 +85,21 @@ class SurfaceDistances:
             Nikolov et al., Journal of Medical Internet Research 2021; counted in voxels, as
             MONAI does by default, not in areas.
         """
-        count = self.of_prediction.size + self.of_reference.size
+        count = self.prediction_to_reference.size + self.reference_to_prediction.size
         limit = tolerance_mm + TOLERANCE_SLACK_MM
-        within = (self.of_prediction <= limit).sum() + (self.of_reference <= limit).sum()
+        within = (self.prediction_to_reference <= limit).sum() + (
+            self.reference_to_prediction <= limit
+        ).sum()
         return float(within / count) if count else float("nan")
 
     def _of_both(self, reduce: Callable[[Points], float]) -> float:
-        sizes = self.of_prediction.size, self.of_reference.size
+        sizes = self.prediction_to_reference.size, self.reference_to_prediction.size
         if not all(sizes):
             return float("inf") if any(sizes) else float("nan")
-        return max(reduce(self.of_prediction), reduce(self.of_reference))
+        return max(reduce(self.prediction_to_reference), reduce(self.reference_to_prediction))
 
 
-def border(mask: Mask, *, axes: Sequence[int] | None = None) -> Mask:
+def mask_edges(mask: Mask, *, axes: Sequence[int] | None = None) -> Mask:
     """Return the voxels of a mask that have a face neighbor outside.
 
     Args:
@@ -107,7 +111,7 @@ def border(mask: Mask, *, axes: Sequence[int] | None = None) -> Mask:
         Same shape.
 
     Example:
-        >>> border(np.array([True, True, True, False])).tolist()
+        >>> mask_edges(np.array([True, True, True, False])).tolist()
         [True, False, True, False]
     """
     inside = mask.copy()
@@ -144,7 +148,7 @@ def surface_distances(
     """
     _check_shapes(prediction, reference)
     axes = [axis for axis in range(prediction.ndim) if axis not in flat_axes]
-    borders = border(prediction, axes=axes), border(reference, axes=axes)
+    borders = mask_edges(prediction, axes=axes), mask_edges(reference, axes=axes)
     to_world = voxel_to_world[:3, :3].T
 
     def points(mask: Mask) -> Points:
@@ -155,8 +159,8 @@ def surface_distances(
     apart = [points(one & ~shared) for one in borders]
     zeros = np.zeros(np.count_nonzero(shared))
     return SurfaceDistances(
-        of_prediction=np.concatenate([zeros, _nearest(apart[0], surfaces[1])]),
-        of_reference=np.concatenate([zeros, _nearest(apart[1], surfaces[0])]),
+        prediction_to_reference=np.concatenate([zeros, _nearest(apart[0], surfaces[1])]),
+        reference_to_prediction=np.concatenate([zeros, _nearest(apart[1], surfaces[0])]),
     )
 
 
@@ -181,7 +185,7 @@ def slice_hd95_mm(
     n_slices = prediction.shape[axis]
     plane = [other for other in range(3) if other != axis]
     outlines = [
-        np.argwhere(np.moveaxis(border(mask, axes=plane), axis, 0))
+        np.argwhere(np.moveaxis(mask_edges(mask, axes=plane), axis, 0))
         for mask in (prediction, reference)
     ]
     # The triangular factor measures the same lengths in the plane's own two coordinates.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from unet_med.preprocessing.context import Context, context_indices, stack_context
 from unet_med.preprocessing.normalize import Normalization, normalize
-from unet_med.preprocessing.pad import pad_to_multiple
-from unet_med.preprocessing.resample import InPlaneResampler
+from unet_med.preprocessing.spatial import InPlaneResampler, pad_to_multiple
 from unet_med.preprocessing.statistics import IntensityStatistics, RegionStatistics
 
 __all__ = [

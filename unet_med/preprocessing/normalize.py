@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from unet_med.errors import VolumeError
-from unet_med.preprocessing.statistics import IntensityStatistics, Region
+from unet_med.preprocessing.statistics import IntensityRegion, IntensityStatistics
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Method = Literal["zscore", "percentile", "fixed", "none"]
+NormalizationMethod = Literal["zscore", "percentile", "fixed", "none"]
 
 _PERCENT_MAXIMUM = 100.0
 
@@ -30,8 +30,8 @@ class Normalization:
     * ``none``: leave the values.
     """
 
-    method: Method = "zscore"
-    region: Region = "all"
+    method: NormalizationMethod = "zscore"
+    region: IntensityRegion = "all"
     low: float | None = None
     high: float | None = None
     mean: float | None = None
@@ -39,10 +39,12 @@ class Normalization:
 
     def __post_init__(self) -> None:
         """Refuse rules that cannot be carried out."""
-        if self.method not in get_args(Method) or self.region not in get_args(Region):
+        if self.method not in get_args(NormalizationMethod) or self.region not in get_args(
+            IntensityRegion
+        ):
             msg = (
-                f"normalization needs a method in {get_args(Method)} and a region in "
-                f"{get_args(Region)}, got {self.method!r} and {self.region!r}"
+                f"normalization needs a method in {get_args(NormalizationMethod)} and a region in "
+                f"{get_args(IntensityRegion)}, got {self.method!r} and {self.region!r}"
             )
             raise ValueError(msg)
         if self.low is not None and self.high is not None and not self.low < self.high:

@@ -17,7 +17,7 @@ from unet_med.errors import VolumeError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Region = Literal["all", "nonzero", "above_mean"]
+IntensityRegion = Literal["all", "nonzero", "above_mean"]
 
 _N_BINS = 1 << 16
 _INTEGER_LOW, _INTEGER_HIGH = -(1 << 15), (1 << 16) - 1
@@ -90,7 +90,7 @@ class IntensityStatistics:
         bins = 0 if self._bins is None else int(self._bins[0, _N_BINS // 2])
         return int(self._integers[-_INTEGER_LOW]) + bins
 
-    def region(self, region: Region = "all") -> RegionStatistics:
+    def region(self, region: IntensityRegion = "all") -> RegionStatistics:
         """Return the statistics of a region.
 
         Args:

@@ -11,22 +11,22 @@ from unet_med.quality.calibration import (
     negative_log_likelihood,
     reliability,
 )
-from unet_med.quality.case import LOOK_BELOW, LabelQuality, Quality, QualityWatch
-from unet_med.quality.components import ComponentCount
-from unet_med.quality.outside import intensity_warnings, scan_warnings, volume_warnings
+from unet_med.quality.connected_components import StreamingComponentCounter
+from unet_med.quality.estimator import REVIEW_BELOW, LabelQuality, Quality, QualityEstimator
+from unet_med.quality.flags import QualityFlag
+from unet_med.quality.label_statistics import expected_dice
+from unet_med.quality.out_of_distribution import intensity_warnings, scan_warnings, volume_warnings
 from unet_med.quality.probabilities import label_probabilities, probabilities_and_entropy
-from unet_med.quality.reasons import Doubt
-from unet_med.quality.tally import expected_dice
 
 __all__ = [
-    "LOOK_BELOW",
     "MAX_SAMPLE",
-    "ComponentCount",
-    "Doubt",
+    "REVIEW_BELOW",
     "LabelQuality",
     "Quality",
-    "QualityWatch",
+    "QualityEstimator",
+    "QualityFlag",
     "Reliability",
+    "StreamingComponentCounter",
     "VoxelSample",
     "expected_dice",
     "fit_temperature",

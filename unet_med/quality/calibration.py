@@ -140,8 +140,8 @@ def negative_log_likelihood(
     total = 0.0
     for start in range(0, len(truth), _BLOCK):
         part = slice(start, start + _BLOCK)
-        likely = _probabilities(logits[part], activation, temperature)
-        true = np.take_along_axis(likely, truth[None, part], axis=0)[0]
+        probabilities = _probabilities(logits[part], activation, temperature)
+        true = np.take_along_axis(probabilities, truth[None, part], axis=0)[0]
         total -= float(np.log(np.maximum(true, np.finfo(np.float32).tiny)).sum(dtype=np.float64))
     return total / max(1, len(truth))
 
@@ -201,8 +201,8 @@ def reliability(
     voxels, expected, found = (np.zeros((n_labels, N_BINS)) for _ in range(3))
     for start in range(0, len(truth), _BLOCK):
         part = slice(start, start + _BLOCK)
-        likely = _probabilities(logits[part], activation, temperature)[1:]
-        for label, chances in enumerate(likely):
+        probabilities = _probabilities(logits[part], activation, temperature)[1:]
+        for label, chances in enumerate(probabilities):
             counts = chances >= SMALLEST_PROBABILITY
             chance, true = chances[counts], truth[part][counts] == label + 1
             bins = np.minimum((chance * N_BINS).astype(np.intp), N_BINS - 1)
@@ -217,8 +217,8 @@ def _probabilities(
 ) -> NDArray[np.float32]:
     """Return (1 + L, N) of logits (N, K)."""
     as_slice = np.ascontiguousarray(logits.T)[None, :, :, None]
-    likely = label_probabilities(as_slice, activation=activation, temperature=temperature)
-    return likely[0, :, :, 0]
+    probabilities = label_probabilities(as_slice, activation=activation, temperature=temperature)
+    return probabilities[0, :, :, 0]
 
 
 def _check(logits: NDArray[np.float32], truth: NDArray[np.integer]) -> None:

@@ -75,16 +75,16 @@ def probabilities_and_entropy(
     """
     scaled = logits * np.float32(1.0 / temperature)
     if _is_softmax(logits, activation):
-        likely, log_total = _softmax(scaled)
-        scaled *= likely
-        doubt = log_total - scaled.sum(axis=1)
+        probabilities, log_total = _softmax(scaled)
+        scaled *= probabilities
+        entropy = log_total - scaled.sum(axis=1)
     else:
-        regions, doubts = _regions(scaled)
-        later, likely = _painted(regions)
-        doubts *= later[:, 1:]
-        doubt = doubts.sum(axis=1)
-    doubt /= np.float32(np.log(likely.shape[1]))
-    return likely, np.minimum(doubt, np.float32(1.0), out=doubt)
+        regions, entropies = _regions(scaled)
+        later, probabilities = _painted(regions)
+        entropies *= later[:, 1:]
+        entropy = entropies.sum(axis=1)
+    entropy /= np.float32(np.log(probabilities.shape[1]))
+    return probabilities, np.minimum(entropy, np.float32(1.0), out=entropy)
 
 
 def _is_softmax(logits: NDArray[np.float32], activation: str) -> bool:
@@ -99,10 +99,10 @@ def _softmax(scaled: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
     scaled -= scaled.max(axis=1, keepdims=True)
     if scaled.min(initial=0.0) < _LOWEST:
         np.maximum(scaled, _LOWEST, out=scaled)
-    likely = np.exp(scaled)
-    total = likely.sum(axis=1, keepdims=True)
-    likely /= total
-    return likely, np.log(total[:, 0])
+    probabilities = np.exp(scaled)
+    total = probabilities.sum(axis=1, keepdims=True)
+    probabilities /= total
+    return probabilities, np.log(total[:, 0])
 
 
 def _regions(scaled: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -128,6 +128,6 @@ def _painted(regions: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray
     later = np.ones((n, n_regions + 1, *plane), regions.dtype)
     for region in range(n_regions - 1, -1, -1):
         np.multiply(later[:, region + 1], 1.0 - regions[:, region], out=later[:, region])
-    likely = later.copy()
-    likely[:, 1:] *= regions
-    return later, likely
+    probabilities = later.copy()
+    probabilities[:, 1:] *= regions
+    return later, probabilities

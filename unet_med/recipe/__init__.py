@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from unet_med.recipe.mirrors import MIRROR_AXES, MirrorAxis, parse_tta
-from unet_med.recipe.model import (
+from unet_med.recipe.postprocessing import PostprocessingRule, rules_by_value
+from unet_med.recipe.schema import (
     SCHEMA_VERSION,
+    TTA_AXES,
     Channel,
     Fingerprint,
     NetworkRecipe,
     Recipe,
+    TtaAxis,
     VerifiedPrecision,
+    parse_tta,
 )
-from unet_med.recipe.postprocessing import LabelRule, rules_by_value
 
 __all__ = [
-    "MIRROR_AXES",
     "SCHEMA_VERSION",
+    "TTA_AXES",
     "Channel",
     "Fingerprint",
-    "LabelRule",
-    "MirrorAxis",
     "NetworkRecipe",
+    "PostprocessingRule",
     "Recipe",
+    "TtaAxis",
     "VerifiedPrecision",
     "parse_tta",
     "rules_by_value",

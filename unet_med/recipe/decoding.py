@@ -7,7 +7,7 @@ import typing
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from unet_med._files import MOST_JSON_BYTES, read_json
+from unet_med._files import MAX_JSON_BYTES, read_json
 from unet_med.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
-_MOST_DIGITS = 18
-_MOST_SHOWN = 80
+_MAX_DIGITS = 18
+_MAX_SHOWN = 80
 
-LARGEST = 1e12
+MAX_MAGNITUDE = 1e12
 """Magnitude of numbers in a recipe; JSON's 1e999 is infinity to Python."""
 
 
@@ -28,7 +28,7 @@ def load_json(
     *,
     what: str,
     advice: str,
-    most_bytes: int = MOST_JSON_BYTES,
+    max_bytes: int = MAX_JSON_BYTES,
 ) -> T:
     """Build a value from a JSON file.
 
@@ -37,13 +37,13 @@ def load_json(
         build: From parsed JSON to the value.
         what: What the file is, for messages.
         advice: What to do when it cannot be read.
-        most_bytes: Of a larger file no more is read.
+        max_bytes: Of a larger file no more is read.
 
     Raises:
         RecipeError: The file cannot be read, is no JSON, or `build` refuses what it holds.
     """
     try:
-        return build(read_json(path, most_bytes=most_bytes))
+        return build(read_json(path, max_bytes=max_bytes))
     except OSError as exc:
         msg = f"cannot read the {what} {path}: {exc.strerror or exc}; {advice}"
         raise RecipeError(msg) from exc
@@ -52,17 +52,23 @@ def load_json(
         raise RecipeError(msg) from exc
 
 
-def refuse_newer(content: Any, known: int, *, what: str) -> None:  # noqa: ANN401 - parsed JSON
-    """Refuse content of a later schema version, which this program could misread.
+def check_schema_version(content: Any, known: int, *, what: str) -> None:  # noqa: ANN401 - parsed JSON
+    """Refuse content of another schema version, which this program could misread.
 
     Raises:
-        RecipeError: Its ``schema_version`` is above ``known``.
+        RecipeError: Its ``schema_version`` is not ``known``.
     """
     version = content.get("schema_version", known) if isinstance(content, dict) else 0
     if isinstance(version, int) and version > known:
         msg = (
             f"the {what} has schema version {version}, this program knows up to {known}: "
             "install a newer unet_med"
+        )
+        raise RecipeError(msg)
+    if isinstance(version, int) and isinstance(content, dict) and version < known:
+        msg = (
+            f"the {what} has schema version {version}, this program reads {known}: make it anew "
+            "with this unet_med, or install the older one"
         )
         raise RecipeError(msg)
 
@@ -123,7 +129,7 @@ def _dict(hint: Any, value: Any, where: str) -> dict[Any, Any]:  # noqa: ANN401 
     key_hint, value_hint = typing.get_args(hint)
     if key_hint is int:
         for key in value:
-            whole = str(key).isdecimal() and len(str(key)) <= _MOST_DIGITS
+            whole = str(key).isdecimal() and len(str(key)) <= _MAX_DIGITS
             _check(whole, key, f"keys of {where} must be whole numbers")
     return {
         key_hint(key): _value(value_hint, item, f"{where}.{key}") for key, item in value.items()
@@ -140,7 +146,11 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - parsed 
     if hint is Any:
         return value
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        _check(-LARGEST <= value <= LARGEST, value, f"{where} must be a number within ±{LARGEST:g}")
+        _check(
+            -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE,
+            value,
+            f"{where} must be a number within ±{MAX_MAGNITUDE:g}",
+        )
         return float(value)
     fits = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
     _check(fits, value, f"{where} must be {hint.__name__}")
@@ -150,6 +160,6 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - parsed 
 def _check(fits: bool, value: object, requirement: str) -> None:  # noqa: FBT001 - a plain check
     if not fits:
         shown = repr(value)
-        shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
+        shown = shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}…"
         msg = f"{requirement}, got {shown}"
         raise RecipeError(msg)

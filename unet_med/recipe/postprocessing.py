@@ -13,7 +13,7 @@ Connectivity = Literal["faces", "edges", "corners"]
 
 
 @dataclass(frozen=True, slots=True)
-class LabelRule:
+class PostprocessingRule:
     """How one label is cleaned, in this order.
 
     Attributes:
@@ -45,8 +45,8 @@ class LabelRule:
 
 
 def rules_by_value(
-    rules: Mapping[str, LabelRule], labels: Mapping[int, str]
-) -> dict[int, LabelRule]:
+    rules: Mapping[str, PostprocessingRule], labels: Mapping[int, str]
+) -> dict[int, PostprocessingRule]:
     """Return the rule per label value, in the order of the recipe's labels.
 
     Args:
@@ -64,7 +64,9 @@ def rules_by_value(
     return found
 
 
-def rule_problems(rules: Mapping[str, LabelRule], labels: Mapping[int, str]) -> Iterator[str]:
+def postprocessing_problems(
+    rules: Mapping[str, PostprocessingRule], labels: Mapping[int, str]
+) -> Iterator[str]:
     """Yield what is wrong with the keys of a recipe's rules, each as a text."""
     taken: dict[int, str] = {}
     for key in rules:

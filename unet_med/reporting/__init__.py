@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from unet_med.reporting.case_sources import CaseSources
+from unet_med.reporting.html_report import REPORT_FILE
 from unet_med.reporting.overlay import write_overlay
-from unet_med.reporting.overlays import write_overlays
-from unet_med.reporting.pages import REPORT_FILE
-from unet_med.reporting.ranking import RankedSlice, rank_slices
-from unet_med.reporting.scene import CaseFiles, SliceScene, load_scene
-from unet_med.reporting.segmented import SegmentedCase
-from unet_med.reporting.sources import CaseSources
-from unet_med.reporting.write import (
+from unet_med.reporting.segmentation_report import SegmentedCase
+from unet_med.reporting.slice_images import RankedSlice, rank_slices, write_overlays
+from unet_med.reporting.slice_view import CaseFiles, SliceView, load_slice_view
+from unet_med.reporting.writer import (
     FindScan,
     ScanFile,
-    Written,
+    WrittenReport,
     evaluation_sources,
     scans_in,
     write_evaluation_report,
@@ -27,10 +26,10 @@ __all__ = [
     "RankedSlice",
     "ScanFile",
     "SegmentedCase",
-    "SliceScene",
-    "Written",
+    "SliceView",
+    "WrittenReport",
     "evaluation_sources",
-    "load_scene",
+    "load_slice_view",
     "rank_slices",
     "scans_in",
     "write_evaluation_report",

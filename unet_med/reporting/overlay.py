@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from unet_med.reporting.scene import SliceScene
+    from unet_med.reporting.slice_view import SliceView
 
 LABEL_COLORS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#F0E442")
 """Told apart by color-blind people too; repeated when there are more labels.
@@ -36,7 +36,7 @@ _LEGEND_ENTRIES = 8  # two rows
 
 
 def write_overlay(
-    scene: SliceScene,
+    view: SliceView,
     path: Path,
     *,
     label_names: Mapping[int, str],
@@ -47,7 +47,7 @@ def write_overlay(
     """Write a PNG of two panels, the slice alone and with the masks, in physical proportions.
 
     Args:
-        scene: The slice.
+        view: The slice.
         path: The PNG.
         label_names: Name per label value.
         dice: Dice, or another score, per label value that the slice holds; None for none at all.
@@ -60,18 +60,18 @@ def write_overlay(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    labels = _labels_to_show(scene, label_names)
+    labels = _labels_to_show(view, label_names)
     everything = dict.fromkeys([*label_names, *labels])
     colors = {value: LABEL_COLORS[n % len(LABEL_COLORS)] for n, value in enumerate(everything)}
-    height_mm, width_mm = _size_mm(scene)
+    height_mm, width_mm = _size_mm(view)
     panel_width = _WIDTH_INCHES * (1 - 2 * _MARGIN) / (2 + _GAP)
     height = panel_width * min(1.6, max(0.5, height_mm / width_mm)) + 2 * _TEXT_INCHES
     figure = Figure(figsize=(_WIDTH_INCHES, height), facecolor="white")
     FigureCanvasAgg(figure)
     plain, overlaid = figure.subplots(1, 2)
     for axes in (plain, overlaid):
-        _draw_image(axes, scene)
-    _draw_masks(overlaid, scene, colors)
+        _draw_image(axes, view)
+    _draw_masks(overlaid, view, colors)
     # Names come from files and may hold dollar signs, which are no formulas.
     figure.suptitle(title, fontsize=11, y=1 - 0.4 * _TEXT_INCHES / height, parse_math=False)
     words = _words(labels, label_names, dice, score_name)
@@ -88,11 +88,11 @@ def write_overlay(
         figure.savefig(partial, dpi=_DPI, format="png", metadata={"Software": None})
 
 
-def _labels_to_show(scene: SliceScene, label_names: Mapping[int, str]) -> list[int]:
+def _labels_to_show(view: SliceView, label_names: Mapping[int, str]) -> list[int]:
     """Named labels, then others that the slice holds; of very many only those it holds."""
-    present = set(np.unique(scene.prediction).tolist())
-    if scene.reference is not None:
-        present |= set(np.unique(scene.reference).tolist())
+    present = set(np.unique(view.prediction).tolist())
+    if view.reference is not None:
+        present |= set(np.unique(view.reference).tolist())
     named = [value for value in label_names if value != 0]
     labels = named + sorted(present - set(label_names) - {0})
     if len(labels) > _LEGEND_ENTRIES:
@@ -100,17 +100,17 @@ def _labels_to_show(scene: SliceScene, label_names: Mapping[int, str]) -> list[i
     return labels
 
 
-def _size_mm(scene: SliceScene) -> tuple[float, float]:
-    rows, columns = scene.image.shape
-    return rows * scene.spacing_mm[0], columns * scene.spacing_mm[1]
+def _size_mm(view: SliceView) -> tuple[float, float]:
+    rows, columns = view.image.shape
+    return rows * view.spacing_mm[0], columns * view.spacing_mm[1]
 
 
-def _draw_image(axes: Any, scene: SliceScene) -> None:  # noqa: ANN401 - matplotlib is untyped here
-    height_mm, width_mm = _size_mm(scene)
-    finite = scene.image[np.isfinite(scene.image)]
+def _draw_image(axes: Any, view: SliceView) -> None:  # noqa: ANN401 - matplotlib is untyped here
+    height_mm, width_mm = _size_mm(view)
+    finite = view.image[np.isfinite(view.image)]
     low, high = np.percentile(finite, GRAY_PERCENTILES) if finite.size else (0.0, 1.0)
     axes.imshow(
-        scene.image,
+        view.image,
         cmap="gray",
         vmin=low,
         vmax=max(high, low + 1e-6),
@@ -118,7 +118,7 @@ def _draw_image(axes: Any, scene: SliceScene) -> None:  # noqa: ANN401 - matplot
         extent=(0, width_mm, 0, height_mm),
     )
     axes.set_axis_off()
-    left, right, lower, upper = scene.edges
+    left, right, lower, upper = view.edges
     places = ((0.02, 0.5, left), (0.98, 0.5, right), (0.5, 0.02, lower), (0.5, 0.98, upper))
     for x, y, letter in places:
         axes.text(
@@ -135,22 +135,22 @@ def _draw_image(axes: Any, scene: SliceScene) -> None:  # noqa: ANN401 - matplot
         )
 
 
-def _draw_masks(axes: Any, scene: SliceScene, colors: Mapping[int, str]) -> None:  # noqa: ANN401
-    height_mm, width_mm = _size_mm(scene)
+def _draw_masks(axes: Any, view: SliceView, colors: Mapping[int, str]) -> None:  # noqa: ANN401
+    height_mm, width_mm = _size_mm(view)
     axes.imshow(
-        _filled(scene.prediction, colors),
+        _filled(view.prediction, colors),
         origin="lower",
         extent=(0, width_mm, 0, height_mm),
         interpolation="nearest",
     )
-    if scene.reference is None:
+    if view.reference is None:
         return
-    rows_mm, columns_mm = scene.spacing_mm
+    rows_mm, columns_mm = view.spacing_mm
     # A border of background closes outlines at the edge of the picture.
-    y = (np.arange(scene.image.shape[0] + 2) - 0.5) * rows_mm
-    x = (np.arange(scene.image.shape[1] + 2) - 0.5) * columns_mm
+    y = (np.arange(view.image.shape[0] + 2) - 0.5) * rows_mm
+    x = (np.arange(view.image.shape[1] + 2) - 0.5) * columns_mm
     for value, color in colors.items():
-        inside = np.pad(scene.reference == value, 1)
+        inside = np.pad(view.reference == value, 1)
         if inside.any():
             axes.contour(x, y, inside.astype(np.float32), [0.5], colors=[color], linewidths=0.9)
     axes.set_xlim(0, width_mm)

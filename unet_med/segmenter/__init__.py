@@ -1,21 +1,19 @@
-"""One case end to end: scan in, labels with proven geometry out."""
+"""One case end to end: scan in, labels with verified geometry out."""
 
 from __future__ import annotations
 
-from unet_med.segmenter.calibrating import Calibration, calibrate
-from unet_med.segmenter.case import OpenCase
-from unet_med.segmenter.loading import SegmenterLoader, load_segmenter, resolve_segmenter
-from unet_med.segmenter.maps import check_map_kinds
-from unet_med.segmenter.members import Member, open_bundles
-from unet_med.segmenter.provenance import mask_provenance
-from unet_med.segmenter.results import CaseFacts, Segmentation
+from unet_med.segmenter.bundles import LoadedBundle, mask_provenance, open_bundles
+from unet_med.segmenter.calibration import Calibration, calibrate
+from unet_med.segmenter.case import CaseInference
+from unet_med.segmenter.loader import SegmenterLoader, load_segmenter, resolve_segmenter
+from unet_med.segmenter.results import CaseReport, Segmentation, check_map_kinds
 from unet_med.segmenter.segmenter import Segmenter
 
 __all__ = [
     "Calibration",
-    "CaseFacts",
-    "Member",
-    "OpenCase",
+    "CaseInference",
+    "CaseReport",
+    "LoadedBundle",
     "Segmentation",
     "Segmenter",
     "SegmenterLoader",

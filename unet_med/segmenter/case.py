@@ -11,32 +11,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_med.inference import (
+    EnsembleMember,
     Prefetch,
     SharedVolume,
     SlicePipeline,
-    StageClock,
-    Strand,
+    StageTimer,
     VolumeSlices,
-    different_inputs,
     fit_batch,
-    in_step,
+    group_by_input,
     iter_ensemble_logits,
     iter_labels,
-    label_dtype,
     postprocess_labels,
+    smallest_label_dtype,
     volume_statistics,
+    with_common_step,
 )
 from unet_med.quality import (
     Quality,
-    QualityWatch,
+    QualityEstimator,
     intensity_warnings,
     scan_warnings,
     volume_warnings,
 )
-from unet_med.segmenter.maps import CaseMaps, check_map_kinds
-from unet_med.segmenter.results import CaseFacts, VoxelCount
-from unet_med.segmenter.sources import as_volume, check_channels
-from unet_med.volumes import MaskNotes, as_planes, files_of, write_labels
+from unet_med.segmenter.inputs import as_volume, check_channels
+from unet_med.segmenter.results import CaseMaps, CaseReport, VoxelCounter, check_map_kinds
+from unet_med.volumes import MaskMetadata, digest_inputs, reslice_to_planes, write_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,14 +45,14 @@ if TYPE_CHECKING:
     from unet_med.geometry import SliceLayout
     from unet_med.inference import PostprocessingReport
     from unet_med.preprocessing import IntensityStatistics, Normalization
-    from unet_med.segmenter.members import Member
+    from unet_med.segmenter.bundles import LoadedBundle
     from unet_med.segmenter.segmenter import Segmenter
     from unet_med.volumes import InputFiles, Volume
 
     Progress = Callable[[int, int], None]
 
 
-class OpenCase:
+class CaseInference:
     """One case: opened and its statistics taken; its labels are still to be asked for, once."""
 
     def __init__(
@@ -72,40 +71,40 @@ class OpenCase:
             channel: As for ``Segmenter.segment``.
             files: The files of the source, if they are digested already.
         """
-        self.began = time.perf_counter()
-        self.clock = StageClock()
+        self.start_time = time.perf_counter()
+        self.timer = StageTimer()
         self.recipe = segmenter.recipe
-        with self.clock.stage("open"):
+        with self.timer.stage("open"):
             self.volume: Volume = as_volume(source, channel, segmenter.read_rules)
             check_channels(self.volume, self.recipe)
-            self.files = files or files_of(source)
+            self.files = files or digest_inputs(source)
             self.provenance = segmenter.provenance.of(self.files, channel=channel)
-        self._members = segmenter.members
+        self._loaded_bundles = segmenter.loaded_bundles
         self._memory_gb = segmenter.memory_gb
-        with self.clock.stage("statistics"):
+        with self.timer.stage("statistics"):
             self.statistics: tuple[IntensityStatistics, ...] = volume_statistics(self.volume)
-            for member in self._members:  # fails before any slice is run
-                for counted, rule in zip(self.statistics, _rules(member), strict=True):
+            for loaded in self._loaded_bundles:  # fails before any slice is run
+                for counted, rule in zip(self.statistics, _rules(loaded), strict=True):
                     counted.region(rule.region)
-        self._count = VoxelCount(self.recipe.labels)
-        self._report: PostprocessingReport | None = None
+        self._counter = VoxelCounter(self.recipe.labels)
+        self._postprocessing: PostprocessingReport | None = None
         self._maps: CaseMaps | None = None
 
-    def share_network(self, guard: Callable[[SlicePredictor], SlicePredictor]) -> None:
-        """Run each network through a guard that lets other cases have it in between."""
-        self._members = tuple(
-            replace(member, predictor=guard(member.predictor)) for member in self._members
+    def wrap_predictors(self, wrap: Callable[[SlicePredictor], SlicePredictor]) -> None:
+        """Run each network through a wrapper that lets other cases have it in between."""
+        self._loaded_bundles = tuple(
+            replace(loaded, predictor=wrap(loaded.predictor)) for loaded in self._loaded_bundles
         )
 
     @cached_property
-    def strands(self) -> tuple[Strand, ...]:
-        """Each member's way through this scan, in step."""
-        return in_step([self._strand(member) for member in self._members])
+    def members(self) -> tuple[EnsembleMember, ...]:
+        """Each member's way through this scan, with a common step."""
+        return with_common_step([self._member(loaded) for loaded in self._loaded_bundles])
 
     @property
     def layout(self) -> SliceLayout:
         """How the scan becomes slices, in the file's own order."""
-        return self.strands[0].pipeline.layout
+        return self.members[0].pipeline.layout
 
     @property
     def n_slices(self) -> int:
@@ -114,13 +113,13 @@ class OpenCase:
 
     def logits(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (first slice, logits (n, K, H, W) float32 on the scan's grid), once."""
-        shared = SharedVolume(self.volume, readers=len(different_inputs(self.strands)))
+        shared = SharedVolume(self.volume, readers=len(group_by_input(self.members)))
 
-        def source_of(strand: Strand) -> VolumeSlices:
-            return VolumeSlices(shared, self.layout, strand.rules, self.statistics)
+        def make_source(member: EnsembleMember) -> VolumeSlices:
+            return VolumeSlices(shared, self.layout, member.normalizations, self.statistics)
 
         yield from iter_ensemble_logits(
-            self.strands, source_of, activation=self.recipe.activation, clock=self.clock
+            self.members, make_source, activation=self.recipe.activation, timer=self.timer
         )
 
     def labels(self, progress: Progress | None) -> Iterator[tuple[int, np.ndarray]]:
@@ -130,12 +129,12 @@ class OpenCase:
         """
         logits = Prefetch(self.logits(), depth=0)  # logits are large
         watch = self._watch.add
-        for start, part in iter_labels(logits, self.recipe, clock=self.clock, watch=watch):
+        for start, part in iter_labels(logits, self.recipe, timer=self.timer, on_labels=watch):
             yield start, part
             if progress is not None:
                 progress(start + len(part), self.n_slices)
         if self.files is not None:  # before the mask is whole, so that none is left
-            self.files.refuse_changed()
+            self.files.check_unchanged()
 
     def planes(self, progress: Progress | None) -> Iterator[np.ndarray]:
         """Yield final labels (i, j, n) in slabs of the file's planes.
@@ -144,65 +143,69 @@ class OpenCase:
         there before the first plane.
         """
         if self.recipe.postprocessing:
-            yield from (plane[..., np.newaxis] for plane in np.moveaxis(self.whole(progress), 2, 0))
+            yield from (
+                plane[..., np.newaxis] for plane in np.moveaxis(self.label_map(progress), 2, 0)
+            )
             return
         parts = Prefetch(self._counted(progress))
-        yield from as_planes(
+        yield from reslice_to_planes(
             (self.layout.from_slices(part) for part in parts),
             shape=self.volume.geometry.shape,
             axis=self.layout.slice_axis,
-            dtype=label_dtype(tuple(self.recipe.labels)),
+            dtype=smallest_label_dtype(tuple(self.recipe.labels)),
         )
 
     def write_to(
         self, path: Path, progress: Progress | None, *, maps: Mapping[str, Path] | None = None
-    ) -> CaseFacts:
+    ) -> CaseReport:
         """Write the mask slab by slab, then the maps; see ``Segmenter.segment_to``."""
         kinds = check_map_kinds(tuple(maps or ()))
         names = self.recipe.labels
         with closing(CaseMaps(kinds, self.volume, self.layout, names)) as self._maps:
-            slabs = self.clock.busy("write", self.planes(progress))
-            dtype = label_dtype(tuple(names))
-            notes = MaskNotes(names, self.provenance, self.recipe.label_codes)
-            write_labels(slabs, path, like=self.volume, dtype=dtype, notes=notes)
-            with self.clock.stage("write"):
+            slabs = self.timer.busy("write", self.planes(progress))
+            dtype = smallest_label_dtype(tuple(names))
+            notes = MaskMetadata(names, self.provenance, self.recipe.terminology)
+            write_labels(slabs, path, like=self.volume, dtype=dtype, metadata=notes)
+            with self.timer.stage("write"):
                 self._maps.write(maps or {}, self.provenance)
-        return self.facts()
+        return self.report()
 
-    def whole(self, progress: Progress | None) -> np.ndarray:
+    def label_map(self, progress: Progress | None) -> np.ndarray:
         """Return all final labels (i, j, k)."""
-        labels = np.zeros(self.volume.geometry.shape, label_dtype(tuple(self.recipe.labels)))
+        labels = np.zeros(
+            self.volume.geometry.shape, smallest_label_dtype(tuple(self.recipe.labels))
+        )
         view = self.layout.to_slices(labels)
         for start, part in self.labels(progress):
             view[start : start + len(part)] = part
         if self.recipe.postprocessing:
-            with self.clock.stage("postprocessing"):
-                self._report = postprocess_labels(labels, self.recipe, self.volume.geometry)
-            with self.clock.stage("quality"):
+            with self.timer.stage("postprocessing"):
+                self._postprocessing = postprocess_labels(labels, self.recipe, self.volume.geometry)
+            with self.timer.stage("quality"):
                 self._watch.add_labels(0, view)
-        self._count.add(labels)
+        self._counter.add(labels)
         return labels
 
-    def facts(self) -> CaseFacts:
+    def report(self) -> CaseReport:
         """Return what is known now that all slices have passed."""
         nonfinite = sum(counted.n_nonfinite for counted in self.statistics)
         quality = self._watch.quality()
-        volumes_ml = self._count.volumes_ml(self.volume.geometry)
-        total = time.perf_counter() - self.began
-        return CaseFacts(
+        volumes_ml = self._counter.volumes_ml(self.volume.geometry)
+        total = time.perf_counter() - self.start_time
+        return CaseReport(
             volume=self.volume,
             label_names=dict(self.recipe.labels),
             provenance=self.provenance,
-            label_codes=dict(self.recipe.label_codes),
+            terminology=dict(self.recipe.terminology),
             volumes_ml=volumes_ml,
-            seconds={**self.clock.seconds, "total": total},
+            seconds={**self.timer.seconds, "total": total},
             nonfinite_voxels=nonfinite,
             warnings=(
                 *_warnings(self.volume, nonfinite),
                 *self._unlike_training(volumes_ml, quality),
             ),
             quality=quality,
-            postprocessing=self._report,
+            postprocessing=self._postprocessing,
         )
 
     def _unlike_training(self, volumes_ml: dict[str, float], quality: Quality) -> list[str]:
@@ -214,28 +217,28 @@ class OpenCase:
         ]
 
     @cached_property
-    def _watch(self) -> QualityWatch:
+    def _watch(self) -> QualityEstimator:
         sink = None if self._maps is None else self._maps.add
-        return QualityWatch(self.recipe, self.volume.geometry, self.layout, sink=sink)
+        return QualityEstimator(self.recipe, self.volume.geometry, self.layout, sink=sink)
 
     def _counted(self, progress: Progress | None) -> Iterator[np.ndarray]:
         for _, part in self.labels(progress):
-            self._count.add(part)
+            self._counter.add(part)
             yield part
 
-    def _strand(self, member: Member) -> Strand:
-        recipe = member.bundle.recipe
+    def _member(self, loaded: LoadedBundle) -> EnsembleMember:
+        recipe = loaded.bundle.recipe
         pipeline = fit_batch(
             SlicePipeline.for_scan(recipe, self.volume.geometry),
             recipe,
-            backend=member.execution.backend,
+            backend=loaded.execution.backend,
             memory_gb=self._memory_gb,
         )
-        return Strand(pipeline, _rules(member), member.predictor)
+        return EnsembleMember(pipeline, _rules(loaded), loaded.predictor)
 
 
-def _rules(member: Member) -> tuple[Normalization, ...]:
-    return tuple(channel.normalization for channel in member.bundle.recipe.channels)
+def _rules(loaded: LoadedBundle) -> tuple[Normalization, ...]:
+    return tuple(channel.normalization for channel in loaded.bundle.recipe.channels)
 
 
 def _warnings(volume: Volume, nonfinite_voxels: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What is known of a segmented case, and its labels."""
+"""What comes out of a case: labels, what is known of them, and maps of how sure the network is."""
 
 from __future__ import annotations
 
@@ -8,21 +8,122 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_med.volumes import MaskNotes, Volume, mask_image, to_sitk, write_labels, write_mask
+from unet_med.errors import InputError
+from unet_med.quality import label_indices
+from unet_med.volumes import (
+    MAP_KINDS,
+    MapBuffer,
+    MaskMetadata,
+    Volume,
+    mask_image,
+    quantize_map,
+    to_sitk,
+    write_labels,
+    write_map,
+    write_mask,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import nibabel as nib
+    from numpy.typing import NDArray
 
-    from unet_med.geometry import Geometry
+    from unet_med.geometry import Geometry, SliceLayout
     from unet_med.inference import PostprocessingReport
     from unet_med.quality import Quality
     from unet_med.volumes import MaskProvenance
 
 
+class CaseMaps:
+    """Collects maps slice by slice and writes them, each with the scan's header verified.
+
+    Values are of the network's own labels, before any post-processing: ``probabilities`` of every
+    label; ``uncertainty``, the probability that the label given is wrong; ``entropy`` in 0 … 1.
+
+    Args:
+        kinds: What is wanted of `MAP_KINDS`.
+        volume: The scan.
+        layout: How it becomes slices, in the file's own order.
+        label_names: Label value to name, in the recipe's order.
+    """
+
+    def __init__(
+        self,
+        kinds: Sequence[str],
+        volume: Volume,
+        layout: SliceLayout,
+        label_names: Mapping[int, str],
+    ) -> None:
+        self._volume = volume
+        self._layout = layout
+        self._names = label_names
+        n_maps = {kind: len(label_names) if kind == "probabilities" else 1 for kind in kinds}
+        shape, axis = volume.geometry.shape, layout.slice_axis
+        self._collected = {
+            kind: MapBuffer(shape, count, axis=axis) for kind, count in n_maps.items()
+        }
+
+    def add(
+        self, likely: NDArray[np.float32], doubt: NDArray[np.float32], labels: NDArray[np.integer]
+    ) -> None:
+        """Add the next slice.
+
+        Args:
+            likely: Probabilities (1 + L, H, W), background first.
+            doubt: Entropy (H, W) in 0 … 1.
+            labels: Label values (H, W) that the network gave.
+        """
+        for kind, collected in self._collected.items():
+            if kind == "probabilities":
+                values = likely[1:]
+            elif kind == "entropy":
+                values = doubt[None]
+            else:
+                given = label_indices(labels, tuple(self._names))[None]
+                values = 1.0 - np.take_along_axis(likely, given, axis=0)
+            collected.add(self._layout.from_slices(quantize_map(values)[None]))
+
+    def write(self, paths: Mapping[str, Path], provenance: MaskProvenance | None) -> None:
+        """Write every map once all slices were added.
+
+        Raises:
+            OutputError, GeometryError: As for a mask.
+        """
+        for kind, path in paths.items():
+            write_map(
+                self._collected[kind].planes(),
+                path,
+                like=self._volume,
+                kind=kind,
+                label_names=self._names,
+                provenance=provenance,
+            )
+
+    def close(self) -> None:
+        """Forget what was collected."""
+        for collected in self._collected.values():
+            collected.close()
+
+
+def check_map_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Return the kinds of maps wanted, each once.
+
+    Raises:
+        InputError: One is unknown.
+
+    Example:
+        >>> check_map_kinds(["entropy", "entropy"])
+        ('entropy',)
+    """
+    if unknown := [kind for kind in kinds if kind not in MAP_KINDS]:
+        msg = f"cannot save {', '.join(map(repr, unknown))}; choose of {', '.join(MAP_KINDS)}"
+        raise InputError(msg)
+    return tuple(dict.fromkeys(kinds))
+
+
 @dataclass(frozen=True)
-class CaseFacts:
+class CaseReport:
     """What is known of a segmented case besides its labels.
 
     Attributes:
@@ -35,7 +136,7 @@ class CaseFacts:
         nonfinite_voxels: NaN and infinite voxels of the scan, over all channels.
         warnings: What a reader should know, in plain words.
         provenance: How the labels were made.
-        label_codes: Code, scheme and meaning per label value, where the recipe states them.
+        terminology: Code, scheme and meaning per label value, where the recipe states them.
         postprocessing: What the recipe's post-processing changed and cost; ``None`` without it.
         quality: How good the labels look, slice by slice, without a reference.
     """
@@ -47,7 +148,7 @@ class CaseFacts:
     nonfinite_voxels: int = 0
     warnings: tuple[str, ...] = ()
     provenance: MaskProvenance | None = None
-    label_codes: dict[int, tuple[str, str, str]] = field(default_factory=dict)
+    terminology: dict[int, tuple[str, str, str]] = field(default_factory=dict)
     postprocessing: PostprocessingReport | None = None
     quality: Quality | None = None
 
@@ -58,7 +159,7 @@ class CaseFacts:
 
 
 @dataclass(frozen=True)
-class Segmentation(CaseFacts):
+class Segmentation(CaseReport):
     """The labels of one case and what is known about them.
 
     Attributes:
@@ -68,7 +169,7 @@ class Segmentation(CaseFacts):
     labels: np.ndarray = field(kw_only=True)
 
     def save(self, path: Path | str) -> None:
-        """Write the mask; its header is read back and proven equal to the scan's.
+        """Write the mask; its header is read back and verified to equal the scan's.
 
         Args:
             path: The target; its ending says the format, .nii.gz, .nii or one of
@@ -79,9 +180,9 @@ class Segmentation(CaseFacts):
             GeometryError: The header read back differs.
         """
         if not str(path).lower().endswith((".nii", ".nii.gz")):
-            notes = MaskNotes(self.label_names, self.provenance, self.label_codes)
+            notes = MaskMetadata(self.label_names, self.provenance, self.terminology)
             dtype = np.dtype(np.min_scalar_type(max(*self.label_names, int(self.labels.max()))))
-            write_labels([self.labels], Path(path), like=self.volume, dtype=dtype, notes=notes)
+            write_labels([self.labels], Path(path), like=self.volume, dtype=dtype, metadata=notes)
             return
         write_mask(self.labels, Path(path), like=self.volume, **self._notes())
 
@@ -101,7 +202,7 @@ class Segmentation(CaseFacts):
         return {"label_names": self.label_names, "provenance": self.provenance}
 
 
-class VoxelCount:
+class VoxelCounter:
     """Counts the voxels of each label as labels pass by."""
 
     def __init__(self, label_names: Mapping[int, str]) -> None:

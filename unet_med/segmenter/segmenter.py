@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from unet_med.segmenter.case import OpenCase
-from unet_med.segmenter.members import Member, identity
-from unet_med.segmenter.provenance import mask_provenance
-from unet_med.segmenter.results import CaseFacts, Segmentation
-from unet_med.volumes import ReadRules
+from unet_med.segmenter.bundles import LoadedBundle, identity, mask_provenance
+from unet_med.segmenter.case import CaseInference
+from unet_med.segmenter.results import CaseReport, Segmentation
+from unet_med.volumes import ReadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,15 +33,15 @@ class Segmenter:
         predictor: The network in its backend.
         memory_gb: As for ``load_segmenter``.
         rules: How scans are read; ``dataclasses.replace`` changes them.
-        others: The further bundles of an ensemble.
+        other_bundles: The further bundles of an ensemble.
     """
 
     bundle: Bundle
     execution: Execution
     predictor: SlicePredictor
     memory_gb: float | None = None
-    rules: ReadRules = field(default_factory=ReadRules)
-    others: tuple[Member, ...] = ()
+    rules: ReadOptions = field(default_factory=ReadOptions)
+    other_bundles: tuple[LoadedBundle, ...] = ()
 
     @property
     def recipe(self) -> Recipe:
@@ -50,23 +49,23 @@ class Segmenter:
         return self.bundle.recipe
 
     @property
-    def members(self) -> tuple[Member, ...]:
+    def loaded_bundles(self) -> tuple[LoadedBundle, ...]:
         """Everything that is run."""
-        return (Member(self.bundle, self.execution, self.predictor), *self.others)
+        return (LoadedBundle(self.bundle, self.execution, self.predictor), *self.other_bundles)
 
     def identity(self) -> dict[str, Any]:
         """Return names, versions, folders and mirroring, and one ``sha256`` of what is run."""
-        return identity([member.bundle for member in self.members])
+        return identity([loaded.bundle for loaded in self.loaded_bundles])
 
     @property
-    def read_rules(self) -> ReadRules:
+    def read_rules(self) -> ReadOptions:
         """How scans are read for this recipe."""
         return self.rules.for_modalities(channel.modality for channel in self.recipe.channels)
 
     @cached_property
     def provenance(self) -> MaskProvenance:
         """What every mask says about how it was made; the bundles are digested once."""
-        return mask_provenance([member.bundle for member in self.members], self.execution)
+        return mask_provenance([loaded.bundle for loaded in self.loaded_bundles], self.execution)
 
     def segment(
         self,
@@ -93,8 +92,8 @@ class Segmenter:
             InputError: The number of channels is not the recipe's.
         """
         case = self.open(source, channel=channel)
-        labels = case.whole(progress)
-        return Segmentation(**vars(case.facts()), labels=labels)
+        labels = case.label_map(progress)
+        return Segmentation(**vars(case.report()), labels=labels)
 
     def segment_to(
         self,
@@ -104,14 +103,14 @@ class Segmenter:
         channel: int | None = None,
         files: InputFiles | None = None,
         progress: Progress | None = None,
-    ) -> CaseFacts:
+    ) -> CaseReport:
         """Segment one case straight into a mask file: the voxels and bytes of ``segment`` + save.
 
         Where slices are the file's planes, labels are written slab by slab while the next ones
         are computed and read, so memory does not grow with the number of slices. Otherwise the
         label map, one byte per voxel for up to 255 labels, is held until it is whole, from half
         a gigabyte on in a temporary file. A recipe with post-processing needs the whole label map
-        in memory; what that takes is in the case's facts.
+        in memory; what that takes is in the case's report.
 
         Args:
             source: As for ``segment``.
@@ -125,7 +124,7 @@ class Segmenter:
 
         Raises:
             VolumeError, GeometryError, InputError: As for ``segment``.
-            OutputError: The mask cannot be written, or is not proven; the temporary disk is full.
+            OutputError: The mask cannot be written, or is not verified; the temporary disk is full.
         """
         return self.open(source, channel=channel, files=files).write_to(path, progress)
 
@@ -135,7 +134,7 @@ class Segmenter:
         *,
         channel: int | None = None,
         files: InputFiles | None = None,
-    ) -> OpenCase:
+    ) -> CaseInference:
         """Open one case and count its intensities; the network does not run yet.
 
         Args:
@@ -149,4 +148,4 @@ class Segmenter:
         Raises:
             VolumeError, GeometryError, InputError: As for ``segment``.
         """
-        return OpenCase(self, source, channel=channel, files=files)
+        return CaseInference(self, source, channel=channel, files=files)

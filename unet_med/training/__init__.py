@@ -8,113 +8,113 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from unet_med._switch import is_on
+from unet_med._parsing import parse_bool
 from unet_med.training.plan import OptimizerPlan, TrainingCase, TrainingPlan
 
 if TYPE_CHECKING:
-    from unet_med.training.averaging import WeightAverage
-    from unet_med.training.batches import SliceBatches, StepSampler
-    from unet_med.training.cache import SliceCache
-    from unet_med.training.codes import LabelCodes
-    from unet_med.training.dataset import SlabDraws
-    from unet_med.training.ending import run_training
-    from unet_med.training.loss import DiceCrossEntropy
-    from unet_med.training.optimizers import build_optimizer
-    from unet_med.training.pace import last_apart
-    from unet_med.training.parts import (
+    from unet_med.training.data.cache import SliceCache
+    from unet_med.training.data.held_out import CaseCounter, held_out_data, validation_data
+    from unet_med.training.data.patch_sampler import PatchBatches, StepSampler
+    from unet_med.training.engine.budget import last_held_out_epoch
+    from unet_med.training.engine.builders import (
         TrainingInferer,
-        find_pace,
-        open_batches,
-        place_network,
-        prepare_folder,
+        build_batches,
+        find_budget,
+        prepare_network,
+        prepare_output_dir,
         remove_cache,
-        threads_of,
+        thread_count,
     )
-    from unet_med.training.rounds import Attached, Rounds
-    from unet_med.training.run import RunOptions, TrainingResult
-    from unet_med.training.schedule import RateSchedule, warmup_cosine
-    from unet_med.training.scoring import CaseCounter, validation_data
-    from unet_med.training.settings import SlabSettings
-    from unet_med.training.slab_batches import SlabBatches
-    from unet_med.training.start import train_bundle
-    from unet_med.training.supervision import DeepSupervisionLoss, supervised
-    from unet_med.training.tensorboard import TensorBoardLog, tensorboard_folder
-    from unet_med.training.unseen import unseen_data
+    from unet_med.training.engine.deep_supervision import DeepSupervisionLoss, with_deep_supervision
+    from unet_med.training.engine.epochs import EpochHandler, HandlerReference
+    from unet_med.training.engine.finalize import run_training
+    from unet_med.training.engine.loss import DiceCrossEntropy
+    from unet_med.training.engine.optimization import (
+        LearningRateSchedule,
+        WeightAverage,
+        build_optimizer,
+        warmup_cosine,
+    )
+    from unet_med.training.engine.run import RunOptions, TrainingResult, train_bundle
+    from unet_med.training.engine.training_log import TensorBoardLog, tensorboard_folder
+    from unet_med.training.synthesis.batches import ScanSynthesizer, SyntheticBatches
+    from unet_med.training.synthesis.random_parameters import SynthesisSettings
+    from unet_med.training.target_encoding import TargetEncoding
 
 _LAZY = {
-    "Attached": "rounds",
-    "CaseCounter": "scoring",
-    "DeepSupervisionLoss": "supervision",
-    "DiceCrossEntropy": "loss",
-    "LabelCodes": "codes",
-    "RateSchedule": "schedule",
-    "Rounds": "rounds",
-    "RunOptions": "run",
-    "SlabBatches": "slab_batches",
-    "SlabDraws": "dataset",
-    "SlabSettings": "settings",
-    "SliceBatches": "batches",
-    "SliceCache": "cache",
-    "StepSampler": "batches",
-    "TensorBoardLog": "tensorboard",
-    "TrainingInferer": "parts",
-    "TrainingResult": "run",
-    "WeightAverage": "averaging",
-    "build_optimizer": "optimizers",
-    "find_pace": "parts",
-    "last_apart": "pace",
-    "open_batches": "parts",
-    "place_network": "parts",
-    "prepare_folder": "parts",
-    "remove_cache": "parts",
-    "run_training": "ending",
-    "supervised": "supervision",
-    "tensorboard_folder": "tensorboard",
-    "threads_of": "parts",
-    "train_bundle": "start",
-    "unseen_data": "unseen",
-    "validation_data": "scoring",
-    "warmup_cosine": "schedule",
+    "CaseCounter": "data.held_out",
+    "DeepSupervisionLoss": "engine.deep_supervision",
+    "DiceCrossEntropy": "engine.loss",
+    "EpochHandler": "engine.epochs",
+    "HandlerReference": "engine.epochs",
+    "LearningRateSchedule": "engine.optimization",
+    "PatchBatches": "data.patch_sampler",
+    "RunOptions": "engine.run",
+    "ScanSynthesizer": "synthesis.batches",
+    "SliceCache": "data.cache",
+    "StepSampler": "data.patch_sampler",
+    "SynthesisSettings": "synthesis.random_parameters",
+    "SyntheticBatches": "synthesis.batches",
+    "TargetEncoding": "target_encoding",
+    "TensorBoardLog": "engine.training_log",
+    "TrainingInferer": "engine.builders",
+    "TrainingResult": "engine.run",
+    "WeightAverage": "engine.optimization",
+    "build_batches": "engine.builders",
+    "build_optimizer": "engine.optimization",
+    "find_budget": "engine.builders",
+    "held_out_data": "data.held_out",
+    "last_held_out_epoch": "engine.budget",
+    "prepare_network": "engine.builders",
+    "prepare_output_dir": "engine.builders",
+    "remove_cache": "engine.builders",
+    "run_training": "engine.finalize",
+    "tensorboard_folder": "engine.training_log",
+    "thread_count": "engine.builders",
+    "train_bundle": "engine.run",
+    "validation_data": "data.held_out",
+    "warmup_cosine": "engine.optimization",
+    "with_deep_supervision": "engine.deep_supervision",
 }
 
 __all__ = [
-    "Attached",
     "CaseCounter",
     "DeepSupervisionLoss",
     "DiceCrossEntropy",
-    "LabelCodes",
+    "EpochHandler",
+    "HandlerReference",
+    "LearningRateSchedule",
     "OptimizerPlan",
-    "RateSchedule",
-    "Rounds",
+    "PatchBatches",
     "RunOptions",
-    "SlabBatches",
-    "SlabDraws",
-    "SlabSettings",
-    "SliceBatches",
+    "ScanSynthesizer",
     "SliceCache",
     "StepSampler",
+    "SynthesisSettings",
+    "SyntheticBatches",
+    "TargetEncoding",
     "TensorBoardLog",
     "TrainingCase",
     "TrainingInferer",
     "TrainingPlan",
     "TrainingResult",
     "WeightAverage",
+    "build_batches",
     "build_optimizer",
-    "find_pace",
-    "is_on",
-    "last_apart",
-    "open_batches",
-    "place_network",
-    "prepare_folder",
+    "find_budget",
+    "held_out_data",
+    "last_held_out_epoch",
+    "parse_bool",
+    "prepare_network",
+    "prepare_output_dir",
     "remove_cache",
     "run_training",
-    "supervised",
     "tensorboard_folder",
-    "threads_of",
+    "thread_count",
     "train_bundle",
-    "unseen_data",
     "validation_data",
     "warmup_cosine",
+    "with_deep_supervision",
 ]
 
 

@@ -1,6 +1,6 @@
-"""Random variation of a batch of crops, as a few tensor operations over the whole batch.
+"""Random variation of a batch of patches, as a few tensor operations over the whole batch.
 
-Every number is drawn from (seed, step, index in the batch), so a crop is the same whatever the
+Every number is drawn from (seed, step, index in the batch), so a patch is the same whatever the
 number of workers, of threads, or of processes that share a batch. No operation adds up over
 pixels in an order that depends on threads.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from unet_med.training.codes import IGNORED
+from unet_med.training.target_encoding import IGNORE_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +28,11 @@ BIAS_NODES = 4
 
 @dataclass(frozen=True, slots=True)
 class AugmentationSettings:
-    """Probabilities and ranges; a probability is per crop.
+    """Probabilities and ranges; a probability is per patch.
 
     Attributes:
-        margin: Patches are cut this much larger than the crop, so that a turned or shrunk crop
-            still finds pixels.
+        margin: Initial patches are this much larger than the patch, so that a turned or shrunk
+            patch still finds pixels.
         rotate: Probability; angle up to ``rotation_degrees``.
         scale: Probability; |log| of the scale up to ``scale_log``, each axis a third more.
         elastic: Probability; nodes moved by a standard deviation of ``elastic_pixels``.
@@ -41,7 +41,7 @@ class AugmentationSettings:
         contrast: Probability per channel; factor e^±``contrast_log`` and shift ±``brightness``.
         noise: Probability; standard deviation up to ``noise_max`` of normalized units.
         blur: Probability; sigma 0.4 to ``blur_max`` pixels.
-        coarse: Probability; pixels up to ``coarse_max`` times as large.
+        low_resolution: Probability; pixels up to ``low_resolution_max`` times as large.
         bias: Probability; log field with a standard deviation up to ``bias_log``.
     """
 
@@ -62,8 +62,8 @@ class AugmentationSettings:
     noise_max: float = 0.25
     blur: float = 0.15
     blur_max: float = 1.2
-    coarse: float = 0.1
-    coarse_max: float = 2.0
+    low_resolution: float = 0.1
+    low_resolution_max: float = 2.0
     bias: float = 0.2
     bias_log: float = 0.25
 
@@ -72,31 +72,31 @@ class AugmentationSettings:
         """Return settings that change nothing."""
         return cls(
             margin=1.0, rotate=0.0, scale=0.0, elastic=0.0, mirror=0.0, gamma=0.0, contrast=0.0,
-            noise=0.0, blur=0.0, coarse=0.0, bias=0.0,
+            noise=0.0, blur=0.0, low_resolution=0.0, bias=0.0,
         )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class CropFormat:
-    """What crops are like.
+class PatchFormat:
+    """What patches are like.
 
     Attributes:
-        crop: Rows and columns.
+        patch_size: Rows and columns.
         n_channels: Real channels C; the context repeats them.
         mirror_rows, mirror_columns: Whether the axis may be mirrored.
         has_bias: Whether the channels come from a scanner with a bias field: not CT.
     """
 
-    crop: tuple[int, int]
+    patch_size: tuple[int, int]
     n_channels: int
     mirror_rows: bool = False
     mirror_columns: bool = False
     has_bias: bool = True
 
-    def patch(self, settings: AugmentationSettings) -> tuple[int, int]:
-        """Return rows and columns of the patch to cut; their middle is the crop's middle."""
+    def initial_patch_size(self, settings: AugmentationSettings) -> tuple[int, int]:
+        """Return rows and columns of the initial patch; its middle is the patch's middle."""
         rows, columns = (
-            side + 2 * math.ceil(side * (settings.margin - 1.0) / 2) for side in self.crop
+            side + 2 * math.ceil(side * (settings.margin - 1.0) / 2) for side in self.patch_size
         )
         return rows, columns
 
@@ -106,16 +106,16 @@ def augment(
     codes: torch.Tensor,
     rngs: Sequence[np.random.Generator],
     *,
-    form: CropFormat,
+    form: PatchFormat,
     settings: AugmentationSettings,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Vary a batch of patches and cut it to crops.
+    """Vary a batch of initial patches and cut it to patches.
 
     Args:
-        images: (B, context·C, P, Q) float32 patches.
+        images: (B, context·C, P, Q) float32 initial patches.
         codes: (B, P, Q) uint8.
         rngs: One generator per patch.
-        form: The crop.
+        form: The patch.
         settings: How strongly.
 
     Returns:
@@ -123,27 +123,27 @@ def augment(
     """
     grid = _grid(rngs, (images.shape[2], images.shape[3]), form, settings)
     warped = F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
-    # Ignored is stored as code + 1 = 256, so that zeros beyond the patch mean ignored too.
-    shifted = torch.where(codes == IGNORED, 0.0, codes.float() + 1.0)[:, None]
+    # Ignored is stored as code + 1 = 256, so that zeros beyond the initial patch mean ignored too.
+    shifted = torch.where(codes == IGNORE_INDEX, 0.0, codes.float() + 1.0)[:, None]
     moved = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    new_codes = torch.where(moved == 0, float(IGNORED), moved - 1.0)[:, 0].to(torch.uint8)
+    new_codes = torch.where(moved == 0, float(IGNORE_INDEX), moved - 1.0)[:, 0].to(torch.uint8)
     shape = warped.shape
-    crops = warped.reshape(shape[0], -1, form.n_channels, *shape[2:])
-    crops = torch.stack(
-        [_vary(crop, rng, form, settings) for crop, rng in zip(crops, rngs, strict=True)]
+    patches = warped.reshape(shape[0], -1, form.n_channels, *shape[2:])
+    patches = torch.stack(
+        [_vary(patch, rng, form, settings) for patch, rng in zip(patches, rngs, strict=True)]
     )
-    return crops.reshape(shape), new_codes
+    return patches.reshape(shape), new_codes
 
 
 def _grid(
     rngs: Sequence[np.random.Generator],
-    patch: tuple[int, int],
-    form: CropFormat,
+    initial_size: tuple[int, int],
+    form: PatchFormat,
     settings: AugmentationSettings,
 ) -> torch.Tensor:
-    """Return where each pixel of the crops comes from, (B, H, W, 2) as ``grid_sample`` has it."""
+    """Return where each pixel of the patches comes from, (B, H, W, 2) as ``grid_sample`` has it."""
     matrices = np.stack([_matrix(rng, form, settings) for rng in rngs])
-    rows, columns = (torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in form.crop)
+    rows, columns = (torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in form.patch_size)
     grid_rows, grid_columns = torch.meshgrid(rows, columns, indexing="ij")
     points = torch.stack([grid_columns, grid_rows], dim=-1)  # x, y in pixels
     moved = torch.stack([_mapped(points, m) for m in torch.from_numpy(matrices)])
@@ -152,9 +152,9 @@ def _grid(
         nodes = np.stack([rngs[n].standard_normal((2, ELASTIC_NODES, ELASTIC_NODES)) for n in bent])
         strength = np.array([rngs[n].random() for n in bent])[:, None, None, None]
         coarse = torch.from_numpy((nodes * strength * settings.elastic_pixels).astype(np.float32))
-        field = F.interpolate(coarse, size=form.crop, mode="bicubic", align_corners=True)
+        field = F.interpolate(coarse, size=form.patch_size, mode="bicubic", align_corners=True)
         moved[bent] += field.permute(0, 2, 3, 1)
-    half = torch.tensor([patch[1] / 2, patch[0] / 2])
+    half = torch.tensor([initial_size[1] / 2, initial_size[0] / 2])
     return moved / half
 
 
@@ -165,9 +165,9 @@ def _mapped(points: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
 
 
 def _matrix(
-    rng: np.random.Generator, form: CropFormat, settings: AugmentationSettings
+    rng: np.random.Generator, form: PatchFormat, settings: AugmentationSettings
 ) -> NDArray[np.float64]:
-    """Draw the linear map from crop to patch, x before y."""
+    """Draw the linear map from patch to initial patch, x before y."""
     rotate, scale, mirror_x, mirror_y = rng.random(4)
     angle, size, stretch_x, stretch_y = rng.uniform(-1.0, 1.0, 4)
     matrix = np.eye(2)
@@ -184,44 +184,44 @@ def _matrix(
 
 
 def _vary(
-    crop: torch.Tensor, rng: np.random.Generator, form: CropFormat, settings: AugmentationSettings
+    patch: torch.Tensor, rng: np.random.Generator, form: PatchFormat, settings: AugmentationSettings
 ) -> torch.Tensor:
-    """Vary the intensities of one crop (context, C, H, W)."""
+    """Vary the intensities of one patch (context, C, H, W)."""
     chances = rng.random(4)
     strengths = rng.random(4)
     if chances[0] < settings.bias and form.has_bias:
-        crop = _biased(crop, strengths[0] * settings.bias_log, rng)
+        patch = _biased(patch, strengths[0] * settings.bias_log, rng)
     if chances[1] < settings.blur:
         sigma = 0.4 + strengths[1] * (settings.blur_max - 0.4)
-        crop = blurred(crop, sigma)
-    if chances[2] < settings.coarse:
-        crop = _coarser(crop, 1.0 + strengths[2] * (settings.coarse_max - 1.0))
+        patch = blurred(patch, sigma)
+    if chances[2] < settings.low_resolution:
+        patch = _coarser(patch, 1.0 + strengths[2] * (settings.low_resolution_max - 1.0))
     if chances[3] < settings.noise:
         # One plane of numbers a channel; the context has noise of its own.
-        noise = rng.standard_normal(crop.shape, dtype=np.float32)
-        crop = crop + strengths[3] * settings.noise_max * torch.from_numpy(noise)
-    return _recolored(crop, rng, settings)
+        noise = rng.standard_normal(patch.shape, dtype=np.float32)
+        patch = patch + strengths[3] * settings.noise_max * torch.from_numpy(noise)
+    return _recolored(patch, rng, settings)
 
 
 def _recolored(
-    crop: torch.Tensor, rng: np.random.Generator, settings: AugmentationSettings
+    patch: torch.Tensor, rng: np.random.Generator, settings: AugmentationSettings
 ) -> torch.Tensor:
     """Change contrast, brightness and gamma per channel, the same over the context."""
-    n_channels = crop.shape[1]
+    n_channels = patch.shape[1]
     chances = rng.random((2, n_channels))
     strengths = rng.uniform(-1.0, 1.0, (3, n_channels))
     chosen = chances[0] < settings.contrast
     factor = np.where(chosen, np.exp(strengths[0] * settings.contrast_log), 1.0)
     shift = np.where(chosen, strengths[1] * settings.brightness, 0.0)
     if chosen.any():
-        crop = crop * _per_channel(factor) + _per_channel(shift)
+        patch = patch * _per_channel(factor) + _per_channel(shift)
     bent = np.flatnonzero(chances[1] < settings.gamma)
     if len(bent):
-        crop = crop.clone()
+        patch = patch.clone()
         for channel in bent:
             power = math.exp(strengths[2, channel] * settings.gamma_log)
-            crop[:, channel] = _gamma(crop[:, channel], power)
-    return crop
+            patch[:, channel] = _gamma(patch[:, channel], power)
+    return patch
 
 
 def _per_channel(values: NDArray[np.float64]) -> torch.Tensor:
@@ -234,36 +234,36 @@ def _gamma(values: torch.Tensor, power: float) -> torch.Tensor:
     return ((values - low) / reach).pow(power) * reach + low
 
 
-def _biased(crop: torch.Tensor, deviation: float, rng: np.random.Generator) -> torch.Tensor:
+def _biased(patch: torch.Tensor, deviation: float, rng: np.random.Generator) -> torch.Tensor:
     """Multiply what lies above each channel's darkest value by a smooth field."""
     nodes = rng.standard_normal((1, 1, BIAS_NODES, BIAS_NODES), dtype=np.float32) * deviation
     coarse = torch.from_numpy(nodes.astype(np.float32))
-    size = [crop.shape[2], crop.shape[3]]
+    size = [patch.shape[2], patch.shape[3]]
     field = F.interpolate(coarse, size=size, mode="bicubic", align_corners=True).exp()
-    floor = crop.amin(dim=(0, 2, 3), keepdim=True)
-    return (crop - floor) * field + floor
+    floor = patch.amin(dim=(0, 2, 3), keepdim=True)
+    return (patch - floor) * field + floor
 
 
-def blurred(crop: torch.Tensor, sigma: float) -> torch.Tensor:
+def blurred(patch: torch.Tensor, sigma: float) -> torch.Tensor:
     """Blur (..., H, W) by a Gaussian, sigma in pixels, as a sum of shifted copies."""
     radius = max(1, int(2.5 * sigma + 0.5))
     weights = [math.exp(-0.5 * (n / sigma) ** 2) for n in range(radius + 1)]
     total = weights[0] + 2 * sum(weights[1:])
     for axis in (-2, -1):
-        size = crop.shape[axis]
+        size = patch.shape[axis]
         at = torch.arange(size)
-        result = crop * (weights[0] / total)
+        result = patch * (weights[0] / total)
         for n in range(1, radius + 1):
             for sign in (-n, n):
                 source = (at + sign).clamp(0, size - 1)
-                result = result + crop.index_select(axis, source) * (weights[n] / total)
-        crop = result
-    return crop
+                result = result + patch.index_select(axis, source) * (weights[n] / total)
+        patch = result
+    return patch
 
 
-def _coarser(crop: torch.Tensor, factor: float) -> torch.Tensor:
-    """Show a crop as if its pixels were larger."""
-    size = [crop.shape[2], crop.shape[3]]
+def _coarser(patch: torch.Tensor, factor: float) -> torch.Tensor:
+    """Show a patch as if its pixels were larger."""
+    size = [patch.shape[2], patch.shape[3]]
     small = [max(4, round(n / factor)) for n in size]
-    shrunk = F.interpolate(crop, size=small, mode="bilinear", align_corners=False)
+    shrunk = F.interpolate(patch, size=small, mode="bilinear", align_corners=False)
     return F.interpolate(shrunk, size=size, mode="bilinear", align_corners=False)

@@ -7,12 +7,12 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from unet_med import __version__
 from unet_med._files import atomic_path, write_json
+from unet_med._version import __version__
 from unet_med.bundle import METADATA, RECIPE, default_bundle
 from unet_med.errors import OutputError
+from unet_med.training.data.held_out import reason_not_scored
 from unet_med.training.plan import PLAN
-from unet_med.training.unseen import why_not_scored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +34,8 @@ COMMAND = "training_command"
 
 _DATASET_LINE = re.compile(r"^dataset_dir: .*$", re.MULTILINE)
 _DATASETS = {
-    "inference.yaml": "$datalists.must_be_given('--dataset_dir FOLDER_OF_SCANS')",
-    "evaluate.yaml": "$datalists.must_be_given('--dataset_dir FOLDER with images/ and labels/')",
+    "inference.yaml": "$datalists.required_option('--dataset_dir FOLDER_OF_SCANS')",
+    "evaluate.yaml": "$datalists.required_option('--dataset_dir FOLDER with images/ and labels/')",
 }
 """What the configs of a trained bundle ask for."""
 
@@ -75,7 +75,7 @@ def _without_demo(name: str, text: str, plan: TrainingPlan) -> str:
     value = _DATASETS.get(name)
     if value is None:
         return text
-    if name == "evaluate.yaml" and not why_not_scored(plan):
+    if name == "evaluate.yaml" and not reason_not_scored(plan):
         value = "null"
     return _DATASET_LINE.sub(f"dataset_dir: {value}", text)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unet_med._files import write_json
 from unet_med.errors import RecipeError
-from unet_med.recipe.decoding import decode, load_json, refuse_newer
+from unet_med.recipe.decoding import check_schema_version, decode, load_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,8 @@ PLAN = Path("configs/plan.json")
 FOLDS_PLAN = Path("folds/plan.json")
 """The plan of all folds of a cross-validation; `PLAN` is then that of the fold that was copied."""
 
-PLAN_VERSION = 1
-"""Raised when an older program could misread a newer plan."""
+PLAN_VERSION = 2
+"""Raised when a key changes its name or meaning; plans of other versions are refused."""
 
 MOST_PLAN_BYTES = 1 << 28
 """Largest plan that is read: it names every case, so it may be far larger than a recipe."""
@@ -90,55 +90,56 @@ class TrainingPlan:
     Attributes:
         cases: All cases, those held out included.
         validation: Ids of the cases held out: never trained on, used to keep the best weights.
-        crop: Rows and columns of a training crop in pixels of the network's spacing; ``None`` =
-            whole slices.
-        batch: Crops per optimizer step, over all processes together.
-        mirror: Anatomical axes along which crops may be mirrored; only those in the slice's
+        patch_size: Rows and columns of a training patch in pixels of the network's spacing;
+            ``None`` = whole slices.
+        batch_size: Patches per optimizer step, over all processes together.
+        mirror_axes: Anatomical axes along which patches may be mirrored; only those in the slice's
             plane are.
-        ignore: Label value that is left out of loss and scores; ``None`` = none.
+        ignore_label: Label value that is left out of loss and scores; ``None`` = none.
         regions: Label value of the recipe → values of the label maps that make it up; a label
             that is not named stands for its own value.
-        foreground_share: Share of crops that are placed on a labeled pixel; the labels take
+        foreground_fraction: Share of patches that are placed on a labeled pixel; the labels take
             turns. The rest is drawn uniformly from all slices.
-        augmentation: ``slices`` varies the scans' own slices; ``slabs`` draws random slabs of
+        augmentation: ``slices`` varies the scans' own slices; ``synthesis`` draws random slices of
             3D-deformed heads (one channel, labels 1 to K).
         balance: Power by which the cross-entropy of small classes counts more at the start of
             the run; it falls to 0 over the run. 0 = never.
         optimizer: How weights are moved.
-        ema: Decay of the averaged weights per step; 0 = none. Averaged weights are validated and
-            saved.
+        ema_decay: Decay of the averaged weights per step; 0 = none. Averaged weights are validated
+            and saved.
         seed: Start of all random numbers.
         threads: CPU threads of each process; ``None`` = the processors of this process.
         minutes, epochs, steps: The budget; exactly one is stated. Minutes are wall time from the
-            start of the process to the bundle on disk. An epoch has as many crops as there are
+            start of the process to the bundle on disk. An epoch has as many patches as there are
             training slices.
         patience: Validations without a better score after which a run ends early; ``None`` =
             never, since the learning rate comes down at the end of the run.
-        join_after: Share of the rounds after which the cases held out are trained on, too, so
-            that the last weights have seen all cases; scores are those before. ``None`` = never.
+        merge_validation_after: Share of the epochs after which the cases held out are trained on,
+            too, so that the last weights have seen all cases; scores are those before.
+            ``None`` = never.
         deep_supervision: Train heads at the lower levels of the decoder, too; they are not saved.
         notes: Sentences for the reader: what was decided why.
     """
 
     cases: tuple[TrainingCase, ...]
     validation: tuple[str, ...] = ()
-    crop: tuple[int, int] | None = None
-    batch: int = 8
-    mirror: tuple[AnatomicalAxis, ...] = ()
-    ignore: int | None = None
+    patch_size: tuple[int, int] | None = None
+    batch_size: int = 8
+    mirror_axes: tuple[AnatomicalAxis, ...] = ()
+    ignore_label: int | None = None
     regions: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    foreground_share: float = 0.5
-    augmentation: Literal["slices", "slabs"] = "slices"
+    foreground_fraction: float = 0.5
+    augmentation: Literal["slices", "synthesis"] = "slices"
     balance: float = 1.0
     optimizer: OptimizerPlan = field(default_factory=OptimizerPlan)
-    ema: float = 0.99
+    ema_decay: float = 0.99
     seed: int = 0
     threads: int | None = None
     minutes: float | None = None
     epochs: int | None = None
     steps: int | None = None
     patience: int | None = None
-    join_after: float | None = None
+    merge_validation_after: float | None = None
     deep_supervision: bool = False
     notes: tuple[str, ...] = ()
     schema_version: int = PLAN_VERSION
@@ -170,7 +171,7 @@ class TrainingPlan:
             cls.from_dict,
             what="plan",
             advice="make one with unet-med plan",
-            most_bytes=MOST_PLAN_BYTES,
+            max_bytes=MOST_PLAN_BYTES,
         )
 
     @classmethod
@@ -180,7 +181,8 @@ class TrainingPlan:
         Raises:
             RecipeError: Unknown keys, missing keys or wrong values.
         """
-        refuse_newer(content, PLAN_VERSION, what="plan")
+        check_schema_version(content, PLAN_VERSION, what="plan")
+        _refuse_older(content)
         return decode(cls, content, where="plan")
 
     @property
@@ -199,6 +201,16 @@ class TrainingPlan:
         write_json(path, self.to_dict())
 
 
+def _refuse_older(content: Any) -> None:  # noqa: ANN401 - parsed JSON
+    version = content.get("schema_version", 1) if isinstance(content, dict) else PLAN_VERSION
+    if isinstance(version, int) and version < PLAN_VERSION:
+        msg = (
+            f"the plan has schema version {version}, this program reads {PLAN_VERSION}: plan again "
+            "with unet-med plan"
+        )
+        raise RecipeError(msg)
+
+
 def _problems(plan: TrainingPlan) -> Iterator[str]:
     ids = [case.id for case in plan.cases]
     if not ids:
@@ -215,21 +227,24 @@ def _problems(plan: TrainingPlan) -> Iterator[str]:
 
 
 def _number_problems(plan: TrainingPlan) -> Iterator[str]:
-    if plan.crop is not None and min(plan.crop) < 1:
-        yield f"crop must be two numbers of pixels >= 1, or null, got {list(plan.crop)}"
-    counted = {"batch": plan.batch, "threads": plan.threads, "patience": plan.patience}
+    if plan.patch_size is not None and min(plan.patch_size) < 1:
+        yield f"patch_size must be two numbers of pixels >= 1, or null, got {list(plan.patch_size)}"
+    counted = {"batch_size": plan.batch_size, "threads": plan.threads, "patience": plan.patience}
     for name, value in counted.items():
         if value is not None and value < 1:
             yield f"{name} must be at least 1, got {value}"
-    if not (0 <= plan.foreground_share <= 1 and 0 <= plan.ema < 1):
+    if not (0 <= plan.foreground_fraction <= 1 and 0 <= plan.ema_decay < 1):
         yield (
-            "foreground_share must lie in [0, 1] and ema in [0, 1), got "
-            f"{plan.foreground_share} and {plan.ema}"
+            "foreground_fraction must lie in [0, 1] and ema_decay in [0, 1), got "
+            f"{plan.foreground_fraction} and {plan.ema_decay}"
         )
     if not 0 <= plan.balance <= 1:
         yield f"balance must lie in [0, 1], got {plan.balance}"
-    if plan.join_after is not None and not 0 < plan.join_after < 1:
-        yield f"join_after must lie between 0 and 1, or be null; got {plan.join_after}"
+    if plan.merge_validation_after is not None and not 0 < plan.merge_validation_after < 1:
+        yield (
+            "merge_validation_after must lie between 0 and 1, or be null; got "
+            f"{plan.merge_validation_after}"
+        )
     budget = [plan.minutes, plan.epochs, plan.steps]
     stated = [value for value in budget if value is not None]
     if len(stated) != 1 or not stated[0] > 0:

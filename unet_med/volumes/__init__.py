@@ -1,52 +1,54 @@
-"""Volumes: read lazily in the file's own order, written back with their header proven."""
+"""Volumes: read lazily in the file's own order, written back with their header verified."""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from unet_med.volumes.across import as_planes
-from unet_med.volumes.collector import MapCollector
-from unet_med.volumes.dicom_names import holds_dicom, is_dicom
-from unet_med.volumes.digest import InputFiles, files_of
+from unet_med.volumes.dicom_series import holds_dicom, is_dicom
 from unet_med.volumes.formats import (
     MASK_FORMATS,
     OPENERS,
     WRITERS,
-    MaskNotes,
     mask_ending,
     open_volume,
     volume_ending,
     write_labels,
 )
-from unet_med.volumes.limits import Limits, ReadRules, SeriesRule
-from unet_med.volumes.map_names import MAP_KINDS, is_map, map_name
-from unet_med.volumes.provenance import MaskProvenance
+from unet_med.volumes.input_files import InputFiles, digest_inputs
+from unet_med.volumes.limits import Limits, ReadOptions, SeriesSelection
+from unet_med.volumes.mask_metadata import MAP_KINDS, MaskMetadata, MaskProvenance, is_map, map_name
+from unet_med.volumes.reslice import MapBuffer, reslice_to_planes
 from unet_med.volumes.volume import (
     ArrayVolume,
     Volume,
-    array_volume,
-    one_channel,
+    from_array,
+    select_channel,
     stack_volumes,
 )
 
 if TYPE_CHECKING:
-    from unet_med.volumes.itk import from_sitk, to_sitk
     from unet_med.volumes.nifti import from_nibabel
-    from unet_med.volumes.nifti_map import as_steps, write_map
-    from unet_med.volumes.nifti_mask import mask_image, write_mask, write_mask_slabs
-    from unet_med.volumes.verify import verify_mask
+    from unet_med.volumes.nifti_writer import (
+        mask_image,
+        quantize_map,
+        write_map,
+        write_mask,
+        write_mask_slabs,
+    )
+    from unet_med.volumes.simpleitk import from_sitk, to_sitk
+    from unet_med.volumes.verification import verify_mask
 
 _LAZY = {  # names whose modules load nibabel or SimpleITK
-    "as_steps": "nifti_map",
     "from_nibabel": "nifti",
-    "from_sitk": "itk",
-    "mask_image": "nifti_mask",
-    "to_sitk": "itk",
-    "verify_mask": "verify",
-    "write_map": "nifti_map",
-    "write_mask": "nifti_mask",
-    "write_mask_slabs": "nifti_mask",
+    "from_sitk": "simpleitk",
+    "mask_image": "nifti_writer",
+    "quantize_map": "nifti_writer",
+    "to_sitk": "simpleitk",
+    "verify_mask": "verification",
+    "write_map": "nifti_writer",
+    "write_mask": "nifti_writer",
+    "write_mask_slabs": "nifti_writer",
 }
 
 __all__ = [
@@ -57,16 +59,14 @@ __all__ = [
     "ArrayVolume",
     "InputFiles",
     "Limits",
-    "MapCollector",
-    "MaskNotes",
+    "MapBuffer",
+    "MaskMetadata",
     "MaskProvenance",
-    "ReadRules",
-    "SeriesRule",
+    "ReadOptions",
+    "SeriesSelection",
     "Volume",
-    "array_volume",
-    "as_planes",
-    "as_steps",
-    "files_of",
+    "digest_inputs",
+    "from_array",
     "from_nibabel",
     "from_sitk",
     "holds_dicom",
@@ -75,8 +75,10 @@ __all__ = [
     "map_name",
     "mask_ending",
     "mask_image",
-    "one_channel",
     "open_volume",
+    "quantize_map",
+    "reslice_to_planes",
+    "select_channel",
     "stack_volumes",
     "to_sitk",
     "verify_mask",

@@ -9,14 +9,17 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_med._optional import require
+from unet_med._optional import import_optional
 from unet_med.errors import VolumeError
-from unet_med.volumes.dicom_grid import assemble
-from unet_med.volumes.dicom_reading import read_identifiers, reading_dicom
-from unet_med.volumes.dicom_series import choose_series, find_series
-from unet_med.volumes.spool import Spool
-from unet_med.volumes.stored import StoredVoxels, VoxelLayout
-from unet_med.volumes.volume import check_slab, scaled
+from unet_med.volumes.dicom_geometry import stack_slices
+from unet_med.volumes.dicom_series import (
+    find_series,
+    read_identifiers,
+    select_series,
+    translate_dicom_errors,
+)
+from unet_med.volumes.raw_voxels import RawVoxels, TemporaryVoxelFile, VoxelLayout
+from unet_med.volumes.volume import apply_scaling, check_slab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,14 +28,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from unet_med.geometry import Geometry
-    from unet_med.volumes.dicom_headers import PixelFormat, SliceHeader
-    from unet_med.volumes.dicom_series import Series
-    from unet_med.volumes.limits import SeriesRule
+    from unet_med.volumes.dicom_header import PixelFormat, SliceHeader
+    from unet_med.volumes.dicom_series import DicomSeries
+    from unet_med.volumes.limits import SeriesSelection
 
 logger = logging.getLogger(__name__)
 
-LARGEST_KEPT_BYTES = 1 << 28
-"""Slabs across the slices need every slice: up to this size they are kept, else spooled."""
+MAX_IN_MEMORY_BYTES = 1 << 28
+"""Slabs across the slices need every slice: up to this size they are kept
+in memory, larger ones in a temporary file."""
 
 _SLICE_AXIS = 2
 
@@ -56,13 +60,13 @@ class DicomVolume:
     nifti_header = None
 
     def __init__(
-        self, path: Path, series: Series, *, identifiers: Mapping[str, str] | None = None
+        self, path: Path, series: DicomSeries, *, identifiers: Mapping[str, str] | None = None
     ) -> None:
         self.path = path
         self.name = str(path)
         self.series = series
         self.identifiers = dict(identifiers or {})
-        slices, geometry = assemble(series.images, name=f"{path}: {series}")
+        slices, geometry = stack_slices(series.images, name=f"{path}: {series}")
         self.slices: Sequence[SliceHeader] = slices
         self.geometry: Geometry = geometry
         self.stored_dtype = slices[0].pixels.dtype
@@ -71,7 +75,7 @@ class DicomVolume:
             (f"{copies} DICOM files are copies of others and were left out",) if copies else ()
         )
         self._lock = threading.Lock()
-        self._unpacked: StoredVoxels | None = None
+        self._unpacked: RawVoxels | None = None
 
     def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
         """Return the slab [start, stop) along an axis as (C, i, j, k) float32; see `Volume`.
@@ -85,7 +89,7 @@ class DicomVolume:
         with self._lock:
             if self._unpacked is None:
                 self._unpacked = self._unpack()
-            return scaled(self._unpacked.slab(start, stop, axis=axis))
+            return apply_scaling(self._unpacked.slab(start, stop, axis=axis))
 
     def close(self) -> None:
         """Forget unpacked voxels."""
@@ -102,33 +106,35 @@ class DicomVolume:
     def _planes(self, start: int, stop: int) -> Iterator[NDArray[np.float32]]:
         """Yield slices (row, column) after rescaling."""
         wanted = self.slices[start:stop]
-        for image, stored in zip(wanted, _stored(wanted), strict=True):
-            yield scaled(stored, image.slope, image.intercept)
+        for image, stored in zip(wanted, _raw_pixels(wanted), strict=True):
+            yield apply_scaling(stored, image.slope, image.intercept)
 
-    def _unpack(self) -> StoredVoxels:
+    def _unpack(self) -> RawVoxels:
         """Decode all slices into one block of float32, in the order of the axes."""
         layout = VoxelLayout(self.geometry.shape, 1, np.dtype(np.float32))
         planes = self._planes(0, self.geometry.shape[2])
-        if layout.n_bytes <= LARGEST_KEPT_BYTES:
+        if layout.n_bytes <= MAX_IN_MEMORY_BYTES:
             file: IO[bytes] = io.BytesIO(b"".join(plane.tobytes() for plane in planes))
-            return StoredVoxels(file, layout, name=self.name)
-        spool = Spool(layout.n_bytes, purpose=f"the voxels of {self.name}")
+            return RawVoxels(file, layout, name=self.name)
+        temporary = TemporaryVoxelFile(layout.n_bytes, purpose=f"the voxels of {self.name}")
         try:
             for plane in planes:
-                spool.write(plane.tobytes())
+                temporary.write(plane.tobytes())
         except BaseException:
-            spool.close()
+            temporary.close()
             raise
-        return StoredVoxels(spool.file, layout, name=self.name)
+        return RawVoxels(temporary.file, layout, name=self.name)
 
 
-def open_dicom(path: Path, *, channel: int | None = None, rule: SeriesRule) -> DicomVolume:
+def open_dicom(
+    path: Path, *, channel: int | None = None, selection: SeriesSelection
+) -> DicomVolume:
     """Open a series of a folder, or a file; only headers are read.
 
     Args:
         path: A folder whose own files are DICOM, or one file.
         channel: Only 0: a series has one channel.
-        rule: Which series.
+        selection: Which series.
 
     Raises:
         MissingExtraError: pydicom is not installed.
@@ -138,16 +144,16 @@ def open_dicom(path: Path, *, channel: int | None = None, rule: SeriesRule) -> D
     if channel not in (None, 0):
         msg = f"{path} has no channel {channel}: a DICOM series has one, counted from 0"
         raise VolumeError(msg)
-    series = choose_series(find_series(path), rule, name=str(path))
-    kept = read_identifiers(series.images[0].path) if rule.keep_identifiers else {}
+    series = select_series(find_series(path), selection, name=str(path))
+    kept = read_identifiers(series.images[0].path) if selection.keep_identifiers else {}
     volume = DicomVolume(path, series, identifiers=kept)
     logger.debug("%s: took %s", path, volume.series)
     return volume
 
 
-def _stored(images: Sequence[SliceHeader]) -> Iterator[NDArray[Any]]:
+def _raw_pixels(images: Sequence[SliceHeader]) -> Iterator[NDArray[Any]]:
     """Yield stored pixels (row, column); frames of one file are read through one opening."""
-    pixels = require("pydicom", extra="dicom").pixels
+    pixels = import_optional("pydicom", extra="dicom").pixels
     first = 0
     while first < len(images):
         path = images[first].path
@@ -155,24 +161,24 @@ def _stored(images: Sequence[SliceHeader]) -> Iterator[NDArray[Any]]:
         while last < len(images) and images[last].path == path:
             last += 1
         frames = [image.frame or 0 for image in images[first:last]]
-        with reading_dicom(path):
+        with translate_dicom_errors(path):
             for image, array in zip(
                 images[first:last], pixels.iter_pixels(path, raw=True, indices=frames), strict=True
             ):
-                yield _checked(array, image)
+                yield _check_pixels(array, image)
         first = last
 
 
-def _checked(array: NDArray[Any], image: SliceHeader) -> NDArray[Any]:
+def _check_pixels(array: NDArray[Any], image: SliceHeader) -> NDArray[Any]:
     """Check a decoded image against its header, and clear bits that are no part of its values."""
     wanted = image.pixels
     if array.shape != (wanted.rows, wanted.columns) or array.dtype.kind not in "iu":
         msg = f"{image.path} decodes to {array.dtype} {array.shape}, unlike its header; convert it"
         raise VolumeError(msg)
-    return _values(array, wanted)
+    return _pixel_values(array, wanted)
 
 
-def _values(array: NDArray[Any], pixels: PixelFormat) -> NDArray[Any]:
+def _pixel_values(array: NDArray[Any], pixels: PixelFormat) -> NDArray[Any]:
     """Return the values of pixels: the bits up to ``high_bit``, the sign extended."""
     stored = array.astype(pixels.dtype, copy=False)
     if pixels.bits_stored == pixels.bits_allocated:

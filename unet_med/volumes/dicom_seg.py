@@ -1,4 +1,4 @@
-"""Masks as DICOM segmentations that refer to the images they were made of."""
+"""Write masks as DICOM segmentations that refer to their source images, verified frame by frame."""
 
 from __future__ import annotations
 
@@ -8,42 +8,45 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_med._files import atomic_path
-from unet_med._optional import require
+from unet_med._optional import import_optional
 from unet_med.errors import OutputError, UnetMedError
 from unet_med.volumes.dicom import DicomVolume
-from unet_med.volumes.seg_proof import labels_in
+from unet_med.volumes.dicom_series import translate_dicom_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from pydicom import Dataset
 
-    from unet_med.volumes.formats import MaskNotes
+    from unet_med.volumes.mask_metadata import MaskMetadata
     from unet_med.volumes.volume import Volume
 
 PRIVATE_SCHEME = "99UNETMED"
 """Coding scheme of labels whose recipe states no code: the label's value stands for its name."""
 
 _ANATOMICAL_STRUCTURE = ("91723000", "SCT", "Anatomical Structure")
+
 _LONGEST_TEXT = 64  # of a segment label and of a code's meaning
+
 _SERIES_NUMBER = 9000
+
 _EMPTY_IF_MISSING = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
     "StudyID", "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
 
 
-def write_seg(
+def write_dicom_seg(
     slabs: Iterable[NDArray[Any]],
     path: Path,
     *,
     like: Volume,
     dtype: np.dtype[Any],
-    notes: MaskNotes,
+    metadata: MaskMetadata,
 ) -> None:
-    """Write labels as a binary DICOM segmentation, one segment per label, and prove it.
+    """Write labels as a binary DICOM segmentation, one segment per label, and verify it.
 
     The file takes patient, study and frame of reference from the source images, as an archive
     needs them to file it. Label maps are whole in memory. Read back, every frame must lie at the
@@ -54,21 +57,21 @@ def write_seg(
         path: The target, ending in .dcm.
         like: The scan, a DICOM series.
         dtype: Unsigned type of the labels.
-        notes: Names and codes of labels, and how they were made.
+        metadata: Names and codes of labels, and how they were made.
 
     Raises:
         MissingExtraError: highdicom is not installed.
         OutputError: The scan is no DICOM series, lacks what a segmentation must refer to, or the
-            file cannot be written or proven.
+            file cannot be written or verified.
     """
     if not isinstance(like, DicomVolume):
         msg = f"{like.name} is no DICOM series, which a DICOM segmentation refers to; use nifti"
         raise OutputError(msg)
-    require("highdicom", extra="dicom")
+    import_optional("highdicom", extra="dicom")
     labels = np.concatenate([np.asarray(slab, dtype) for slab in slabs], axis=2)
     with atomic_path(path) as partial:
         try:
-            segmentation = _segmentation(labels, like, notes)
+            segmentation = _segmentation(labels, like, metadata)
             segmentation.save_as(partial)
         except (UnetMedError, OSError):
             raise
@@ -78,23 +81,23 @@ def write_seg(
                 f"to ({type(exc).__name__}); use --format nifti"
             )
             raise OutputError(msg) from None
-        if not np.array_equal(labels_in(partial, like, list(notes.label_names)), labels):
+        if not np.array_equal(read_segmentation(partial, like, list(metadata.label_names)), labels):
             msg = f"cannot write {path}: it was read back with other labels"
             raise OutputError(msg)
 
 
-def _segmentation(labels: NDArray[Any], like: DicomVolume, notes: MaskNotes) -> Dataset:
+def _segmentation(labels: NDArray[Any], like: DicomVolume, metadata: MaskMetadata) -> Dataset:
     import highdicom as hd
 
-    provenance = notes.provenance
+    provenance = metadata.provenance
     version = "unknown" if provenance is None else provenance.version
     images = _source_images(like)
-    uid = _uids(labels, like, notes)
+    uid = _uids(labels, like, metadata)
     return hd.seg.Segmentation(
         source_images=images,
-        pixel_array=_frames(labels, like, images, list(notes.label_names)),
+        pixel_array=_frames(labels, like, images, list(metadata.label_names)),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=_descriptions(notes, version),
+        segment_descriptions=_descriptions(metadata, version),
         series_instance_uid=uid("series"),
         series_number=_SERIES_NUMBER,
         sop_instance_uid=uid("instance"),
@@ -139,7 +142,7 @@ def _frames(
     return frames
 
 
-def _descriptions(notes: MaskNotes, version: str) -> list[Any]:
+def _descriptions(metadata: MaskMetadata, version: str) -> list[Any]:
     import highdicom as hd
     from pydicom.sr.codedict import codes
 
@@ -151,26 +154,26 @@ def _descriptions(notes: MaskNotes, version: str) -> list[Any]:
             segment_number=number,
             segment_label=name[:_LONGEST_TEXT] or str(value),
             segmented_property_category=hd.sr.CodedConcept(*_ANATOMICAL_STRUCTURE),
-            segmented_property_type=_code(value, name, notes),
+            segmented_property_type=_code(value, name, metadata),
             algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=algorithm,
         )
-        for number, (value, name) in enumerate(notes.label_names.items(), start=1)
+        for number, (value, name) in enumerate(metadata.label_names.items(), start=1)
     ]
 
 
-def _code(value: int, name: str, notes: MaskNotes) -> Any:  # noqa: ANN401 - untyped here
+def _code(value: int, name: str, metadata: MaskMetadata) -> Any:  # noqa: ANN401 - untyped here
     import highdicom as hd
 
     own = (str(value), PRIVATE_SCHEME, name[:_LONGEST_TEXT] or str(value))
-    return hd.sr.CodedConcept(*notes.label_codes.get(value, own))
+    return hd.sr.CodedConcept(*metadata.terminology.get(value, own))
 
 
-def _uids(labels: NDArray[Any], like: DicomVolume, notes: MaskNotes) -> Any:  # noqa: ANN401
+def _uids(labels: NDArray[Any], like: DicomVolume, metadata: MaskMetadata) -> Any:  # noqa: ANN401
     """Return a maker of UIDs: equal labels of equal provenance on one series have equal ones."""
     import pydicom
 
-    made = notes.provenance.as_dict() if notes.provenance else {}
+    made = metadata.provenance.as_dict() if metadata.provenance else {}
     digest = hashlib.sha256(labels.tobytes()).hexdigest()
 
     def uid(what: str) -> str:
@@ -178,3 +181,49 @@ def _uids(labels: NDArray[Any], like: DicomVolume, notes: MaskNotes) -> Any:  # 
         return str(pydicom.uid.generate_uid(entropy_srcs=sources))
 
     return uid
+
+
+FRAME_POSITION_TOLERANCE_MM = 1e-3
+"""How far a frame's position may be from its slice's: both are the same decimal texts."""
+
+
+def read_segmentation(path: Path, like: DicomVolume, values: Sequence[int]) -> NDArray[Any]:
+    """Return the label map (i, j, k) in a segmentation, on the grid of its scan.
+
+    Args:
+        path: The segmentation.
+        like: The scan.
+        values: Label value of segment 1, 2, …
+
+    Raises:
+        OutputError: A frame lies where the scan has no slice, or in another direction.
+        VolumeError: The file cannot be read.
+    """
+    pydicom = import_optional("pydicom", extra="dicom")
+    with translate_dicom_errors(path):
+        dataset = pydicom.dcmread(path)
+        frames = np.asarray(dataset.pixel_array).reshape(-1, dataset.Rows, dataset.Columns)
+        shared = dataset.SharedFunctionalGroupsSequence[0]
+        labels = np.zeros(like.geometry.shape, np.min_scalar_type(max(*values, 0)))
+        positions = np.array([image.position for image in like.slices])
+        _check_shared(shared, like, path)
+        for group, frame in zip(dataset.PerFrameFunctionalGroupsSequence, frames, strict=True):
+            position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)
+            apart = np.linalg.norm(positions - position, axis=1)
+            if apart.min() > FRAME_POSITION_TOLERANCE_MM:
+                msg = f"{path} has a frame where the scan has no slice"
+                raise OutputError(msg)
+            number = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+            labels[:, :, int(apart.argmin())][frame.T > 0] = values[number - 1]
+    return labels
+
+
+def _check_shared(shared: Any, like: DicomVolume, path: Path) -> None:  # noqa: ANN401 - untyped
+    measures, orientation = shared.PixelMeasuresSequence[0], shared.PlaneOrientationSequence[0]
+    first = like.slices[0]
+    found = [*measures.PixelSpacing, *orientation.ImageOrientationPatient]
+    if not np.allclose(
+        found, [*first.spacing_mm, *first.row_direction, *first.column_direction], atol=1e-5
+    ):
+        msg = f"{path} was read back with other directions or pixel sizes"
+        raise OutputError(msg)

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from unet_med.errors import OutputError, VolumeError
-from unet_med.volumes.dicom_names import holds_dicom, is_dicom
-from unet_med.volumes.limits import Limits, SeriesRule
+from unet_med.volumes.dicom_series import holds_dicom, is_dicom
+from unet_med.volumes.limits import Limits, SeriesSelection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from os import PathLike
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from unet_med.volumes.provenance import MaskProvenance
+    from unet_med.volumes.mask_metadata import MaskMetadata
     from unet_med.volumes.volume import Volume
 
 _NIFTI = "unet_med.volumes.nifti:open_nifti"
-_TEXT = "unet_med.volumes.text_image:open_text_image"
+_NRRD_METAIMAGE = "unet_med.volumes.nrrd_metaimage:open_nrrd_metaimage"
 _MGH = "unet_med.volumes.mgh:open_mgh"
 
 OPENERS = {
@@ -30,24 +29,24 @@ OPENERS = {
     ".nii": _NIFTI,
     ".hdr": _NIFTI,
     ".img": _NIFTI,
-    ".nrrd": _TEXT,
-    ".nhdr": _TEXT,
-    ".mha": _TEXT,
-    ".mhd": _TEXT,
+    ".nrrd": _NRRD_METAIMAGE,
+    ".nhdr": _NRRD_METAIMAGE,
+    ".mha": _NRRD_METAIMAGE,
+    ".mhd": _NRRD_METAIMAGE,
     ".mgz": _MGH,
     ".mgh": _MGH,
 }
 """Opener per ending: ``module:function``, called as ``function(path, channel=channel)``."""
 
 WRITERS = {
-    ".nii.gz": "unet_med.volumes.nifti_mask:write_nifti_labels",
-    ".nii": "unet_med.volumes.nifti_mask:write_nifti_labels",
-    ".nrrd": "unet_med.volumes.itk_files:write_itk",
-    ".mha": "unet_med.volumes.itk_files:write_itk",
+    ".nii.gz": "unet_med.volumes.nifti_writer:write_nifti",
+    ".nii": "unet_med.volumes.nifti_writer:write_nifti",
+    ".nrrd": "unet_med.volumes.simpleitk:write_with_simpleitk",
+    ".mha": "unet_med.volumes.simpleitk:write_with_simpleitk",
     ".mgz": "unet_med.volumes.mgh:write_mgh",
-    ".dcm": "unet_med.volumes.dicom_seg:write_seg",
+    ".dcm": "unet_med.volumes.dicom_seg:write_dicom_seg",
 }
-"""Writer of masks per ending, called as ``function(slabs, path, like=, dtype=, notes=)``."""
+"""Writer of masks per ending, called as ``function(slabs, path, like=, dtype=, metadata=)``."""
 
 MASK_FORMATS = {
     "nifti": ".nii.gz", "nrrd": ".nrrd", "mha": ".mha", "mgz": ".mgz", "dicom-seg": ".dcm",
@@ -75,21 +74,6 @@ def volume_ending(path: Path) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class MaskNotes:
-    """What a mask says besides its voxels, as far as its format can.
-
-    Attributes:
-        label_names: Name per label value.
-        provenance: How it was made.
-        label_codes: Code value, coding scheme and meaning per label value, for DICOM.
-    """
-
-    label_names: Mapping[int, str]
-    provenance: MaskProvenance | None = None
-    label_codes: Mapping[int, tuple[str, str, str]] = field(default_factory=dict)
-
-
 def mask_ending(scan: Path, name: str) -> str:
     """Return the ending of a scan's mask.
 
@@ -114,16 +98,16 @@ def write_labels(
     *,
     like: Volume,
     dtype: np.dtype[Any],
-    notes: MaskNotes,
+    metadata: MaskMetadata,
 ) -> None:
-    """Write a mask in the format of its ending, whole or not at all, and prove it.
+    """Write a mask in the format of its ending, whole or not at all, and verify it.
 
     Args:
         slabs: Label values (i, j, n), the n adding up to the scan's third side.
         path: The target; its ending is one of `WRITERS`.
         like: The scan.
         dtype: Unsigned type of the labels.
-        notes: Names of labels, and how they were made.
+        metadata: Names of labels, and how they were made.
 
     Raises:
         GeometryError: The format cannot hold the scan's grid.
@@ -133,7 +117,7 @@ def write_labels(
     if ending is None:
         msg = f"cannot write {path}: end its name in one of {', '.join(WRITERS)}"
         raise OutputError(msg)
-    _load(WRITERS[ending])(slabs, path, like=like, dtype=dtype, notes=notes)
+    _load(WRITERS[ending])(slabs, path, like=like, dtype=dtype, metadata=metadata)
 
 
 def open_volume(
@@ -141,7 +125,7 @@ def open_volume(
     *,
     channel: int | None = None,
     limits: Limits | None = None,
-    series: SeriesRule | None = None,
+    series: SeriesSelection | None = None,
 ) -> Volume:
     """Open a volume; only its header is read.
 
@@ -155,15 +139,15 @@ def open_volume(
         VolumeError: The file cannot be used, claims too much, or has no such channel; one line
             says why.
     """
-    volume = _open(Path(path), channel, series or SeriesRule())
+    volume = _open(Path(path), channel, series or SeriesSelection())
     (limits or Limits()).check(volume)
     return volume
 
 
-def _open(file: Path, channel: int | None, rule: SeriesRule) -> Volume:
+def _open(file: Path, channel: int | None, selection: SeriesSelection) -> Volume:
     ending = volume_ending(file)
     if is_dicom(file) or (file.is_dir() and holds_dicom(file)):
-        return cast("Volume", _load(DICOM_OPENER)(file, channel=channel, rule=rule))
+        return cast("Volume", _load(DICOM_OPENER)(file, channel=channel, selection=selection))
     if ending is None and not file.exists():
         msg = f"{file} does not exist; check the path"
         raise VolumeError(msg)

@@ -22,13 +22,13 @@ MAX_PLANE_VOXELS = 1 << 28
 Memory is a function of the plane, never of the number of planes.
 """
 
-SCAN_RATIO = 250.0
-"""A scan of more than `RATIO_FROM_BYTES` that unpacks to more than this many times its file is
-taken for a bomb. Noise keeps scans below 10, scans with half of their voxels blank below 20;
-masks reach deflate's own limit of about 1030 and are not held to this.
+MAX_SCAN_RATIO = 250.0
+"""A scan of more than `RATIO_MIN_BYTES` that unpacks to more than this many times its file is
+taken for a decompression bomb. Noise keeps scans below 10, scans with half of their voxels blank
+below 20; masks reach deflate's own limit of about 1030 and are not held to this.
 """
 
-RATIO_FROM_BYTES = 1 << 28
+RATIO_MIN_BYTES = 1 << 28
 """Smaller volumes may be as blank as they like."""
 
 DICOM_MODALITIES = {"CT", "MR", "PT", "NM", "US", "XA"}
@@ -41,11 +41,12 @@ class Limits:
 
     Attributes:
         max_voxels: Most voxels, over all channels.
-        max_ratio: Most unpacked bytes per byte of a file with more than `RATIO_FROM_BYTES`.
+        max_compression_ratio: Most unpacked bytes per byte of a file of more than
+            `RATIO_MIN_BYTES`.
     """
 
     max_voxels: int = MAX_VOXELS
-    max_ratio: float = float("inf")
+    max_compression_ratio: float = float("inf")
 
     def __post_init__(self) -> None:
         if self.max_voxels < 1:
@@ -55,7 +56,7 @@ class Limits:
     @classmethod
     def for_scans(cls, max_voxels: int | None) -> Limits:
         """Return the limits for scans; None = the default number of voxels."""
-        return cls(MAX_VOXELS if max_voxels is None else max_voxels, SCAN_RATIO)
+        return cls(MAX_VOXELS if max_voxels is None else max_voxels, MAX_SCAN_RATIO)
 
     def check(self, volume: Volume) -> None:
         """Refuse a volume that claims too much; only its header is looked at.
@@ -79,10 +80,10 @@ class Limits:
         self._check_ratio(volume, n_voxels * volume.stored_dtype.itemsize)
 
     def _check_ratio(self, volume: Volume, n_bytes: int) -> None:
-        if volume.path is None or n_bytes <= RATIO_FROM_BYTES or not volume.path.is_file():
+        if volume.path is None or n_bytes <= RATIO_MIN_BYTES or not volume.path.is_file():
             return
         found = max(volume.path.stat().st_size, 1)
-        if volume.path.suffix.lower() == ".gz" and n_bytes / found > self.max_ratio:
+        if volume.path.suffix.lower() == ".gz" and n_bytes / found > self.max_compression_ratio:
             msg = (
                 f"{volume.path} would unpack to {n_bytes // found} times its size, as no scan "
                 "does: unpack it by hand if it is one"
@@ -91,24 +92,24 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class SeriesRule:
+class SeriesSelection:
     """Which series of a DICOM folder is meant.
 
     Attributes:
-        wanted: A series number, a series instance UID, or a pattern such as ``*T1*`` that the
+        query: A series number, a series instance UID, or a pattern such as ``*T1*`` that the
             series description or protocol name must match, in any case; None = the only one
             that can be meant.
         modality: ``CT``, ``MR``, …, as the recipe states; None = any.
         keep_identifiers: Whether who and what was scanned may go into a mask's sidecar.
     """
 
-    wanted: str | None = None
+    query: str | None = None
     modality: str | None = None
     keep_identifiers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class ReadRules:
+class ReadOptions:
     """How scans are read.
 
     Attributes:
@@ -117,10 +118,10 @@ class ReadRules:
     """
 
     limits: Limits = field(default_factory=lambda: Limits.for_scans(None))
-    series: SeriesRule = field(default_factory=SeriesRule)
+    series: SeriesSelection = field(default_factory=SeriesSelection)
 
-    def for_modalities(self, modalities: Iterable[str]) -> ReadRules:
-        """Return the rules for a recipe's channels: where they are of one kind, only that."""
+    def for_modalities(self, modalities: Iterable[str]) -> ReadOptions:
+        """Return the options for a recipe's channels: where they are of one kind, only that."""
         kinds = {modality.upper() for modality in modalities} & DICOM_MODALITIES
         if len(kinds) != 1 or self.series.modality is not None:
             return self

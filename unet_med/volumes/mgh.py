@@ -10,10 +10,14 @@ from nibabel.freesurfer.mghformat import MGHHeader, MGHImage
 from unet_med._files import atomic_path
 from unet_med.errors import LabelError, VolumeError
 from unet_med.geometry import Geometry
-from unet_med.volumes.gzip_stream import gzip_writer, open_stream
-from unet_med.volumes.itk_files import prove
-from unet_med.volumes.nifti_header import reading
-from unet_med.volumes.whole import WholeVolume, refuse_size
+from unet_med.volumes.eager import EagerVolume
+from unet_med.volumes.file_io import (
+    check_file_size,
+    gzip_writer,
+    open_stream,
+    translate_read_errors,
+)
+from unet_med.volumes.verification import verify_written_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,13 +25,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from unet_med.volumes.formats import MaskNotes
+    from unet_med.volumes.mask_metadata import MaskMetadata
     from unet_med.volumes.volume import Volume
 
 _HEADER_BYTES = 284
 
 
-def open_mgh(path: Path, *, channel: int | None = None) -> WholeVolume:
+def open_mgh(path: Path, *, channel: int | None = None) -> EagerVolume:
     """Open a .mgz or .mgh file; only its header is read. Frames are channels.
 
     Args:
@@ -37,7 +41,7 @@ def open_mgh(path: Path, *, channel: int | None = None) -> WholeVolume:
     Raises:
         VolumeError: The file cannot be used, or has no such frame.
     """
-    with reading(path):
+    with translate_read_errors(path):
         with _open(path) as stream:
             raw = stream.read(_HEADER_BYTES)
         if len(raw) < _HEADER_BYTES:
@@ -52,10 +56,10 @@ def open_mgh(path: Path, *, channel: int | None = None) -> WholeVolume:
         grid = Geometry((first, second, third), np.asarray(header.get_affine(), np.float64))
         found = path.stat().st_size
     needed = _HEADER_BYTES + int(np.prod(sizes, dtype=np.float64)) * dtype.itemsize
-    refuse_size(path, found=found, needed=needed, packed=_is_packed(path))
+    check_file_size(path, found=found, needed=needed, compressed=_is_compressed(path))
 
     def load() -> NDArray[Any]:
-        with reading(path), _open(path) as stream:
+        with translate_read_errors(path), _open(path) as stream:
             stream.seek(_HEADER_BYTES)
             data = stream.read(needed - _HEADER_BYTES)
         if len(data) < needed - _HEADER_BYTES:
@@ -63,7 +67,7 @@ def open_mgh(path: Path, *, channel: int | None = None) -> WholeVolume:
             raise VolumeError(msg)
         return np.frombuffer(data, dtype).reshape(sizes[::-1]).transpose(0, 3, 2, 1)
 
-    return WholeVolume(path, grid, stored=(frames, dtype), channel=channel, load=load)
+    return EagerVolume(path, grid, stored=(frames, dtype), channel=channel, load=load)
 
 
 def write_mgh(
@@ -72,9 +76,9 @@ def write_mgh(
     *,
     like: Volume,
     dtype: np.dtype[Any],
-    notes: MaskNotes,
+    metadata: MaskMetadata,
 ) -> None:
-    """Write labels as .mgz, and prove them by reading them back.
+    """Write labels as .mgz, and verify them by reading them back.
 
     The format has no place for names. It knows 8-bit and signed 32-bit integers; label maps are
     whole in memory.
@@ -84,7 +88,7 @@ def write_mgh(
         LabelError: A label is too large for the format.
         OutputError: The file cannot be written, or was read back otherwise.
     """
-    del notes
+    del metadata
     labels = np.concatenate([np.asarray(slab, dtype) for slab in slabs], axis=2)
     if int(labels.max()) > np.iinfo(np.int32).max:
         msg = f"an MGZ file holds labels up to {np.iinfo(np.int32).max}; use nifti"
@@ -94,12 +98,12 @@ def write_mgh(
     with atomic_path(path) as partial:
         with partial.open("wb") as plain, gzip_writer(plain) as stream:
             stream.write(image.to_bytes())
-        prove(partial, labels, opened=open_mgh(partial), like=like, target=path)
+        verify_written_labels(partial, labels, opened=open_mgh(partial), like=like, target=path)
 
 
-def _is_packed(path: Path) -> bool:
+def _is_compressed(path: Path) -> bool:
     return path.suffix.lower() == ".mgz"
 
 
 def _open(path: Path) -> Any:  # noqa: ANN401 - a binary stream
-    return open_stream(path, packed=_is_packed(path))
+    return open_stream(path, compressed=_is_compressed(path))

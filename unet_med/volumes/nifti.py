@@ -11,16 +11,16 @@ import nibabel as nib
 import numpy as np
 
 from unet_med.errors import VolumeError
-from unet_med.volumes.compressed import CompressedVoxels
+from unet_med.volumes.file_io import translate_read_errors
+from unet_med.volumes.gzip_voxels import GzipVoxels
 from unet_med.volumes.nifti_header import (
     NiftiHeader,
-    header_and_data,
+    header_and_data_paths,
     parse_header,
     read_header,
-    reading,
 )
-from unet_med.volumes.stored import StoredVoxels, VoxelLayout
-from unet_med.volumes.volume import ArrayVolume, array_volume, check_slab, scaled
+from unet_med.volumes.raw_voxels import RawVoxels, VoxelLayout
+from unet_med.volumes.volume import ArrayVolume, apply_scaling, check_slab, from_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class NiftiVolume:
     """A NIfTI file whose voxels are read when asked for.
 
-    `StoredVoxels` says how uncompressed files are read, `CompressedVoxels` how others are.
+    `RawVoxels` says how uncompressed files are read, `GzipVoxels` how others are.
 
     Args:
         path: The file to name in messages.
@@ -56,7 +56,7 @@ class NiftiVolume:
             range(header.n_channels) if channel is None else range(channel, channel + 1)
         )
         self._lock = threading.Lock()
-        self._voxels: StoredVoxels | CompressedVoxels | None = None
+        self._voxels: RawVoxels | GzipVoxels | None = None
 
     @property
     def geometry(self) -> Geometry:
@@ -85,8 +85,8 @@ class NiftiVolume:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is doubtful about the affine."""
-        return self._header.doubts
+        """Warnings about the affine."""
+        return self._header.warnings
 
     def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
         """Return the slab [start, stop) along an axis as (C, i, j, k) float32; see `Volume`.
@@ -94,11 +94,11 @@ class NiftiVolume:
         Scaling is done in float64.
         """
         check_slab(self, start, stop, axis=axis)
-        with self._lock, reading(self.path):
+        with self._lock, translate_read_errors(self.path):
             if self._voxels is None:
                 self._voxels = self._open()
             stored = self._voxels.slab(start, stop, axis=axis)
-        return scaled(stored, self._header.slope, self._header.inter)
+        return apply_scaling(stored, self._header.slope, self._header.inter)
 
     def close(self) -> None:
         """Close the file and forget unpacked voxels; reading opens it again."""
@@ -112,17 +112,17 @@ class NiftiVolume:
         if voxels is not None:
             voxels.close()
 
-    def _open(self) -> StoredVoxels | CompressedVoxels:
+    def _open(self) -> RawVoxels | GzipVoxels:
         header = self._header
         if self._data_path.suffix.lower() == ".gz":
-            return CompressedVoxels(self._data_path, header, channels=self._channels)
+            return GzipVoxels(self._data_path, header, channels=self._channels)
         frame = VoxelLayout(header.geometry.shape, 1, header.dtype)
         layout = replace(
             frame,
             n_channels=len(self._channels),
             offset=header.offset + self._channels.start * frame.n_bytes,
         )
-        return StoredVoxels(self._data_path.open("rb"), layout, name=str(self.path))
+        return RawVoxels(self._data_path.open("rb"), layout, name=str(self.path))
 
 
 def open_nifti(path: Path, *, channel: int | None = None) -> Volume:
@@ -135,7 +135,7 @@ def open_nifti(path: Path, *, channel: int | None = None) -> Volume:
     Raises:
         VolumeError: The file cannot be used, or has no such channel.
     """
-    header_path, data_path = header_and_data(path)
+    header_path, data_path = header_and_data_paths(path)
     header = read_header(header_path, data_path=data_path)
     if channel is not None and not 0 <= channel < header.n_channels:
         msg = f"{path} has no channel {channel}: it has {header.n_channels}, counted from 0"
@@ -156,18 +156,22 @@ def from_nibabel(image: nib.spatialimages.SpatialImage) -> Volume:
         msg = f"{name} has no affine, so its voxels have no place; give it one"
         raise VolumeError(msg)
     if not isinstance(image, nib.Nifti1Pair):
-        with reading(Path(name)):
-            return array_volume(np.asanyarray(image.dataobj), image.affine, name=name)
-    with reading(Path(name)):
+        with translate_read_errors(Path(name)):
+            return from_array(np.asanyarray(image.dataobj), image.affine, name=name)
+    with translate_read_errors(Path(name)):
         header = type(image)(image.dataobj, image.affine, image.header).header
-        said = parse_header(header.binaryblock, name=name)
+        parsed = parse_header(header.binaryblock, name=name)
         proxy = image.dataobj
         if nib.is_proxy(proxy) and _is_read_here(proxy.file_like):
-            return _proxy_volume(Path(name), said, proxy=proxy)
-        voxels = np.asanyarray(proxy).reshape((*said.geometry.shape, said.n_channels))
+            return _proxy_volume(Path(name), parsed, proxy=proxy)
+        voxels = np.asanyarray(proxy).reshape((*parsed.geometry.shape, parsed.n_channels))
     channels_first = np.moveaxis(voxels, 3, 0)
     return ArrayVolume(
-        channels_first, said.geometry, name=name, nifti_header=said.raw, warnings=said.doubts
+        channels_first,
+        parsed.geometry,
+        name=name,
+        nifti_header=parsed.raw,
+        warnings=parsed.warnings,
     )
 
 

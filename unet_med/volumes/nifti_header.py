@@ -1,39 +1,122 @@
-"""NIfTI headers: what a file says about its voxels, checked before any is read."""
+"""NIfTI headers: parse shape, voxel type, scaling and affine, and check them first."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
 
-from unet_med.errors import GeometryError, OutputError, VolumeError
-from unet_med.geometry import Geometry
-from unet_med.volumes.gzip_stream import DAMAGED, open_stream
-from unet_med.volumes.nifti_affine import best_affine, doubts_about_affine
+from unet_med.errors import VolumeError
+from unet_med.geometry import Geometry, corner_displacement_mm
+from unet_med.volumes.file_io import (
+    MAX_DEFLATE_RATIO,
+    check_trailing_bytes,
+    open_stream,
+    translate_read_errors,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-_NO_FILE = {
-    FileNotFoundError: "does not exist",
-    IsADirectoryError: "is a folder, not a NIfTI file",
-}
+    from numpy.typing import NDArray
+
+QFORM_TOLERANCE = 1.5e-3
+"""Corner displacement, over the grid's diagonal, from which qform and sform conflict.
+
+The quaternion's first part a is recovered as sqrt(1 - b² - c² - d²) from float32 numbers, and
+nibabel takes it for 0 up to a = 6e-4: turns near 180° are off by up to 2a = 1.2e-3 radians.
+"""
+
+_GUESSED_AFFINE = (
+    "neither sform nor qform is coded; the affine is made from pixdim alone, so the orientation, "
+    "left and right included, is a guess"
+)
+
+_LENGTH_BITS = 0b111
+
+_OTHER_UNITS = {1: ("meters", 1e3), 3: ("micrometers", 1e-3)}
+"""NIfTI's codes of units other than mm: name, and mm in one of them, as ITK has it."""
+
+
+def best_affine(header: nib.Nifti1Header, *, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Choose the affine in mm: the sform if its code is > 0, the qform if coded, else pixdim."""
+    if int(header["sform_code"]) > 0:
+        return _with_slice_normal(_in_mm(header, header.get_sform), shape=shape)
+    if int(header["qform_code"]) > 0:
+        return _in_mm(header, header.get_qform)
+    return _in_mm(header, header.get_base_affine)
+
+
+def affine_warnings(header: nib.Nifti1Header, geometry: Geometry) -> tuple[str, ...]:
+    """Say in plain words where the affine is a guess, is not in mm, or one of two that disagree.
+
+    Args:
+        header: What the file says.
+        geometry: The grid that was made of it, with `best_affine`.
+    """
+    unit = _OTHER_UNITS.get(_length_unit(header))
+    in_unit = () if unit is None else (f"the header gives lengths in {unit[0]}, turned into mm",)
+    return (*in_unit, *_form_warnings(header, geometry))
+
+
+def _form_warnings(header: nib.Nifti1Header, geometry: Geometry) -> tuple[str, ...]:
+    sform_code, qform_code = int(header["sform_code"]), int(header["qform_code"])
+    if sform_code <= 0 and qform_code <= 0:
+        return (_GUESSED_AFFINE,)
+    if sform_code <= 0 or qform_code <= 0:
+        return ()
+    try:
+        qform = Geometry(geometry.shape, _in_mm(header, header.get_qform))
+    except (HeaderDataError, ValueError):
+        return ("the qform is not valid; the sform is used",)
+    return _disagreement_warning(geometry, qform)
+
+
+def _disagreement_warning(sform: Geometry, qform: Geometry) -> tuple[str, ...]:
+    apart = corner_displacement_mm(sform, qform)
+    ends = sform.world([(0, 0, 0), sform.shape])
+    if apart <= QFORM_TOLERANCE * float(np.linalg.norm(ends[1] - ends[0])):
+        return ()
+    return (f"sform and qform disagree by up to {apart:.4g} mm; the sform is used",)
+
+
+def _length_unit(header: nib.Nifti1Header) -> int:
+    """Return NIfTI's code of the spatial unit; 0 = unknown."""
+    return int(header["xyzt_units"]) & _LENGTH_BITS
+
+
+def _in_mm(header: nib.Nifti1Header, take: Callable[[], Any]) -> NDArray[np.float64]:
+    """Take an affine in the header's unit, as one in mm; a unit that is not said is mm."""
+    with np.errstate(invalid="ignore"):  # a damaged header's signaling NaN warns when widened
+        scaled = np.array(take(), dtype=np.float64)
+    scaled[:3] *= _OTHER_UNITS.get(_length_unit(header), ("mm", 1.0))[1]
+    return scaled
+
+
+def _with_slice_normal(
+    affine: NDArray[np.float64], *, shape: tuple[int, int, int]
+) -> NDArray[np.float64]:
+    """Give a single slice whose sform lacks the third column a normal of 1 mm."""
+    if shape[2] == 1 and not affine[:3, 2].any():
+        normal = np.cross(affine[:3, 0], affine[:3, 1])
+        affine[:3, 2] = normal / (np.linalg.norm(normal) or 1)
+    return affine
+
+
 _HEADER_CLASSES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+
 _MAGICS = {b"n+1", b"ni1", b"n+2", b"ni2"}
-_LARGEST_DEFLATE_RATIO = 1032  # of deflate; so that a wrong header asks for no absurd memory
-_LARGEST_OFFSET = 1 << 28  # header extensions are text and DICOM headers: megabytes at most
-MOST_TRAILING_BYTES = 1 << 20
-"""What may follow the voxels unread, such as padding; with more, header and data do not belong
-together."""
+
+_MAX_OFFSET = 1 << 28  # header extensions are text and DICOM headers: megabytes at most
 
 _SPATIAL_AXES = 3
+
 _CHANNEL_AXIS = 3  # of (i, j, k, C)
+
 _VECTOR_AXIS = 4  # of (i, j, k, 1, C)
 
 
@@ -66,9 +149,9 @@ class NiftiHeader:
         return int(voxels) * self.n_channels * self.dtype.itemsize
 
     @property
-    def doubts(self) -> tuple[str, ...]:
-        """What is doubtful about the affine, in words."""
-        return doubts_about_affine(header_class(self.raw)(self.raw), self.geometry)
+    def warnings(self) -> tuple[str, ...]:
+        """Warnings about the affine, in words."""
+        return affine_warnings(header_class(self.raw)(self.raw), self.geometry)
 
 
 def header_class(raw: bytes) -> type[nib.Nifti1Header]:
@@ -76,33 +159,7 @@ def header_class(raw: bytes) -> type[nib.Nifti1Header]:
     return _HEADER_CLASSES[len(raw)]  # type: ignore[no-any-return] # nibabel is untyped here
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what the system, gzip and nibabel raise while reading a file into one VolumeError."""
-    try:
-        yield
-    except OutputError:  # of the temporary disk; it says what to do
-        raise
-    except (FileNotFoundError, IsADirectoryError) as exc:
-        msg = f"{path} {_NO_FILE[type(exc)]}; check the path"
-        raise VolumeError(msg) from exc
-    except EOFError as exc:
-        msg = f"{path} is cut off: its gzip stream has no end; copy or download it again"
-        raise VolumeError(msg) from exc
-    except DAMAGED as exc:
-        msg = f"{path} is not intact gzip data ({_one_line(exc)}); copy or download it again"
-        raise VolumeError(msg) from exc
-    except OSError as exc:
-        msg = f"{path} cannot be read: {exc.strerror or _one_line(exc)}; check rights and the disk"
-        raise VolumeError(msg) from exc
-    except (HeaderDataError, WrapStructError, GeometryError, KeyError, ValueError) as exc:
-        if isinstance(exc, VolumeError):
-            raise
-        msg = f"{path} has a header that cannot be used: {_one_line(exc)}; convert the scan again"
-        raise VolumeError(msg) from exc
-
-
-def header_and_data(path: Path) -> tuple[Path, Path | None]:
+def header_and_data_paths(path: Path) -> tuple[Path, Path | None]:
     """Return the header's path and, for a pair of files, the voxels' path."""
     if path.suffix.lower() not in {".hdr", ".img"}:
         return path, None
@@ -120,8 +177,8 @@ def read_header(path: Path, *, data_path: Path | None = None) -> NiftiHeader:
     Raises:
         VolumeError: The file is missing, unreadable, no NIfTI file, or says what cannot be.
     """
-    with reading(path):
-        raw = _raw_header(path)
+    with translate_read_errors(path):
+        raw = _read_raw_header(path)
         header = parse_header(raw, name=str(path))
         if data_path is None and header.offset < len(raw) + 4:
             msg = f"voxels would start at byte {header.offset}, inside the header"
@@ -150,7 +207,7 @@ def parse_header(raw: bytes, *, name: str) -> NiftiHeader:
     return NiftiHeader(raw, geometry, n_channels, dtype, slope, inter, offset)
 
 
-def _raw_header(path: Path) -> bytes:
+def _read_raw_header(path: Path) -> bytes:
     with open_stream(path) as stream:
         start = stream.read(max(_HEADER_CLASSES))
     if not start:
@@ -171,7 +228,7 @@ def _raw_header(path: Path) -> bytes:
 def _check_size(path: Path, header: NiftiHeader) -> None:
     """Compare a file's size with its header; what a gzip file lacks in the end shows on reading."""
     found = path.stat().st_size
-    most = found * _LARGEST_DEFLATE_RATIO if path.suffix.lower() == ".gz" else found
+    most = found * MAX_DEFLATE_RATIO if path.suffix.lower() == ".gz" else found
     needed = header.offset + header.n_bytes
     if most < needed:
         msg = (
@@ -179,29 +236,11 @@ def _check_size(path: Path, header: NiftiHeader) -> None:
             "copy or download it again"
         )
         raise VolumeError(msg)
-    if header.offset > _LARGEST_OFFSET:
+    if header.offset > _MAX_OFFSET:
         msg = f"voxels would start at byte {header.offset}"
         raise HeaderDataError(msg)
     if path.suffix.lower() != ".gz":
-        refuse_trailing(path, found - needed)
-
-
-def refuse_trailing(path: Path, n_bytes: int) -> None:
-    """Refuse a file with far more data than its header says.
-
-    Args:
-        path: The file.
-        n_bytes: How many bytes follow the last voxel; for a compressed file at least so many.
-
-    Raises:
-        VolumeError: They are more than `MOST_TRAILING_BYTES`.
-    """
-    if n_bytes > MOST_TRAILING_BYTES:
-        msg = (
-            f"{path} goes on for {n_bytes} bytes or more after the voxels that its header says: "
-            "header and data do not fit together; convert the scan again"
-        )
-        raise VolumeError(msg)
+        check_trailing_bytes(path, found - needed)
 
 
 def _shape_and_channels(dims: tuple[int, ...], *, name: str) -> tuple[tuple[int, int, int], int]:
@@ -224,7 +263,3 @@ def _scaling(header: nib.Nifti1Header) -> tuple[float, float]:
         raise HeaderDataError(msg)
     slope, inter = header.get_slope_inter()
     return (1.0, 0.0) if slope is None else (slope, inter)
-
-
-def _one_line(exc: BaseException) -> str:
-    return " ".join(str(exc).split()) or type(exc).__name__

@@ -130,7 +130,7 @@ class ArrayVolume:
     def read(self, start: int, stop: int, *, axis: int) -> NDArray[np.float32]:
         """Return the slab [start, stop) along an axis as (C, i, j, k) float32; see `Volume`."""
         check_slab(self, start, stop, axis=axis)
-        return scaled(self._voxels[slab_index(start, stop, axis=axis)])
+        return apply_scaling(self._voxels[slab_index(start, stop, axis=axis)])
 
 
 class StackedVolume:
@@ -156,8 +156,8 @@ class StackedVolume:
         return np.concatenate([volume.read(start, stop, axis=axis) for volume in self._volumes])
 
 
-class OneChannel:
-    """One channel of a volume; see `one_channel`."""
+class ChannelVolume:
+    """One channel of a volume; see `select_channel`."""
 
     n_channels = 1
 
@@ -177,7 +177,7 @@ class OneChannel:
         return slab[self._channel : self._channel + 1]
 
 
-def one_channel(volume: Volume, channel: int) -> Volume:
+def select_channel(volume: Volume, channel: int) -> Volume:
     """Take one channel or frame of a volume, counted from 0.
 
     Raises:
@@ -186,10 +186,10 @@ def one_channel(volume: Volume, channel: int) -> Volume:
     if not 0 <= channel < volume.n_channels:
         msg = f"{volume.name} has no channel {channel}: it has {volume.n_channels}, counted from 0"
         raise VolumeError(msg)
-    return OneChannel(volume, channel)
+    return ChannelVolume(volume, channel)
 
 
-def array_volume(array: ArrayLike, affine: ArrayLike, *, name: str = "array") -> ArrayVolume:
+def from_array(array: ArrayLike, affine: ArrayLike, *, name: str = "array") -> ArrayVolume:
     """Make a volume from an array and its affine.
 
     Args:
@@ -234,7 +234,9 @@ def stack_volumes(volumes: Sequence[Volume]) -> Volume:
     return first if len(volumes) == 1 else StackedVolume(volumes)
 
 
-def scaled(stored: NDArray[Any], slope: float = 1.0, inter: float = 0.0) -> NDArray[np.float32]:
+def apply_scaling(
+    stored: NDArray[Any], slope: float = 1.0, inter: float = 0.0
+) -> NDArray[np.float32]:
     """Return ``slope * stored + inter``, computed in float64, as a new float32 array.
 
     What float32 cannot hold becomes infinite, silently: non-finite voxels are counted later.

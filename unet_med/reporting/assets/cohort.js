@@ -26,7 +26,7 @@ class Cohort {
       host.append(make("section", {}, this.metricChoice(), this.chartHost));
     }
     this.tableHost = make("div", { class: "scroll" });
-    host.append(make("section", {}, this.filters(), this.tableHost), this.words("Conventions", report.conventions),
+    host.append(make("section", {}, this.filters(), this.tableHost), this.words("Metric notes", report.metric_notes),
       this.words("Provenance", report.provenance, true));
     this.drawTable();
     if (this.chartHost) {
@@ -113,7 +113,7 @@ class Cohort {
       const one = cases[row.case];
       const link = one.href !== null
         ? make("a", { href: one.href || `#case=${row.case}` }, one.id)
-        : make("span", { title: one.why }, one.id);
+        : make("span", { title: one.reason }, one.id);
       const status = one.status && one.status !== "scored" && one.status !== "done" ? make("span", { class: "status" }, one.status) : null;
       body.append(make("tr", { "data-case": one.id }, make("th", { scope: "row" }, link, status ? " " : null, status),
         make("td", {}, names.get(row.label) ?? "–"),

@@ -21,8 +21,8 @@ async function unpackMask(mask) {
   return { values, shape: mask.shape, factor: mask.factor };
 }
 
-async function unpackSheet(image, codes, number) {
-  const blob = new Blob([bytesOf(image.sheets[number])], { type: image.mime });
+async function unpackAtlas(image, codes, number) {
+  const blob = new Blob([bytesOf(image.atlases[number])], { type: image.mime });
   const picture = await createImageBitmap(blob, { colorSpaceConversion: "none" });
   const canvas = new OffscreenCanvas(picture.width, picture.height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
@@ -30,7 +30,7 @@ async function unpackSheet(image, codes, number) {
   picture.close();
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
   const [, rows, columns] = image.shape;
-  const start = number * image.slices_per_sheet * rows * columns;
+  const start = number * image.slices_per_atlas * rows * columns;
   for (let i = 0, j = start; i < pixels.length; i += 4, j++) codes[j] = pixels[i];
 }
 
@@ -42,7 +42,7 @@ class CaseVolume {
     this.reference = masks.reference || null;
     this.image = content.image;
     this.imageCodes = content.image ? new Uint8Array(content.image.shape.reduce((a, b) => a * b)) : null;
-    this.sheetsDone = 0;
+    this.atlasesDone = 0;
     this.loaded = !content.image;
   }
 
@@ -55,12 +55,12 @@ class CaseVolume {
   // Unpack the scan, beginning with the slices that are looked at; `tell` is called after each part.
   async loadImage(firstSlice, tell) {
     if (!this.image) return;
-    const count = this.image.sheets.length;
-    const first = Math.floor(firstSlice / this.image.slices_per_sheet);
+    const count = this.image.atlases.length;
+    const first = Math.floor(firstSlice / this.image.slices_per_atlas);
     for (let i = 0; i < count; i++) {
-      await unpackSheet(this.image, this.imageCodes, (first + i) % count);
-      this.sheetsDone = i + 1;
-      this.loaded = this.sheetsDone === count;
+      await unpackAtlas(this.image, this.imageCodes, (first + i) % count);
+      this.atlasesDone = i + 1;
+      this.loaded = this.atlasesDone === count;
       tell();
     }
   }

@@ -1,0 +1,147 @@
+"""Counts and scores of one case, from which every table follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unet_med.evaluation.settings import LabelKey, MetricSettings
+from unet_med.metrics import ComponentCounts, SliceCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+
+class CaseStatus(StrEnum):
+    """How a case of the references ended."""
+
+    SCORED = "scored"
+    MISSING = "missing"
+    """It has no prediction and scores 0 for each label of its reference."""
+    FAILED = "failed"
+    """It could not be compared; it has no score and the reason is listed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SurfaceMetrics:
+    """What the shape of one label in one case gave; NaN where there is nothing to measure.
+
+    Attributes:
+        hd95_mm: The larger directed 95th percentile of surface distances; infinite for a miss.
+        hausdorff_mm: The largest surface distance; infinite for a miss.
+        assd_mm: The mean surface distance; infinite for a miss.
+        surface_dice: Share of both surfaces within the tolerance; 0 for a miss.
+        tolerance_mm: That tolerance.
+        components: Components of both masks.
+        slice_hd95_mm: HD95 in the plane of each slice, shape (n_slices,).
+    """
+
+    hd95_mm: float
+    hausdorff_mm: float
+    assd_mm: float
+    surface_dice: float
+    tolerance_mm: float
+    components: ComponentCounts
+    slice_hd95_mm: NDArray[np.float64]
+
+    @classmethod
+    def absent(cls, n_slices: int, *, tolerance_mm: float) -> SurfaceMetrics:
+        """The shape of a label that neither mask holds."""
+        nothing = float("nan")
+        return cls(
+            nothing,
+            nothing,
+            nothing,
+            nothing,
+            tolerance_mm,
+            ComponentCounts(),
+            np.full(n_slices, np.nan),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CaseScores:
+    """The counts of one case, from which every score follows.
+
+    Attributes:
+        case: Id of the case.
+        slice_axis: ``axial``, ``coronal`` or ``sagittal``: what the slices are.
+        positions_mm: RAS+ coordinate of each slice along the slice axis, shape (n_slices,), in
+            the order of the reference file's array.
+        voxel_ml: Volume of one voxel in milliliters.
+        pixel_mm2: Area of one voxel in the plane of a slice in mm².
+        labels: Label values, then regions, the columns of ``counts``.
+        counts: Voxel counts, shape (n_slices, n_labels).
+        reference_values: Values other than 0 in the reference.
+        prediction_values: The same of the prediction; None when there is no prediction.
+        label_names: Names by value, as the reference carries them, else the prediction.
+        metrics: What was measured beside the counts.
+        surface_metrics: The shape of every label that a mask holds; empty when not measured.
+    """
+
+    case: str
+    slice_axis: str
+    positions_mm: NDArray[np.float64]
+    voxel_ml: float
+    pixel_mm2: float
+    labels: tuple[LabelKey, ...]
+    counts: SliceCounts
+    reference_values: frozenset[int]
+    prediction_values: frozenset[int] | None
+    label_names: Mapping[int, str] = field(default_factory=dict)
+    metrics: MetricSettings = field(default_factory=MetricSettings)
+    surface_metrics: Mapping[LabelKey, SurfaceMetrics] = field(default_factory=dict)
+
+    @property
+    def status(self) -> CaseStatus:
+        """Scored, or missing when there is no prediction."""
+        return CaseStatus.MISSING if self.prediction_values is None else CaseStatus.SCORED
+
+    def surface_metrics_of(self, label: LabelKey) -> SurfaceMetrics:
+        """Return the shape of a label, also of one that neither mask holds."""
+        if label in self.surface_metrics:
+            return self.surface_metrics[label]
+        tolerance_mm = self.metrics.tolerance_of(label)
+        return SurfaceMetrics.absent(self.counts.n_slices, tolerance_mm=tolerance_mm)
+
+    def with_labels(self, labels: Sequence[LabelKey]) -> CaseScores:
+        """Return the case with these columns; a label that neither mask holds has counts of 0."""
+        chosen = SliceCounts.zeros(self.counts.n_slices, len(labels))
+        for column, label in enumerate(labels):
+            if label in self.labels:
+                source = self.labels.index(label)
+                chosen.tp[:, column] = self.counts.tp[:, source]
+                chosen.fp[:, column] = self.counts.fp[:, source]
+                chosen.fn[:, column] = self.counts.fn[:, source]
+        return replace(self, labels=tuple(labels), counts=chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCase:
+    """A case that could not be compared.
+
+    Attributes:
+        case: Id of the case.
+        error: One line: what is wrong, what was found, what to do.
+    """
+
+    case: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraPrediction:
+    """A prediction without a reference; it is listed, not scored.
+
+    Attributes:
+        case: Id of the prediction.
+        nearest: Ids of references without a prediction whose names are alike.
+    """
+
+    case: str
+    nearest: tuple[str, ...] = ()

@@ -1,0 +1,198 @@
+"""Reports from files: find what belongs to each case, make the pictures, write the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unet_med.errors import UnetMedError
+from unet_med.evaluation.pairing import FIRST_CHANNEL_SUFFIX, find_masks, pair_cases
+from unet_med.reporting.case_sources import NO_SCAN, CaseSources, add_case_images
+from unet_med.reporting.evaluation_report import evaluation_report
+from unet_med.reporting.html_report import write_report
+from unet_med.reporting.report_data import case_image_store
+from unet_med.reporting.segmentation_report import SegmentedCase, segmentation_report
+from unet_med.reporting.slice_images import write_review_overlays
+
+if TYPE_CHECKING:
+    from unet_med.evaluation import CohortScores
+    from unet_med.evaluation.cohort import Progress
+    from unet_med.reporting.report_data import Report
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFile:
+    """The scan of a case: its file and the channel to show; or why there is none."""
+
+    path: Path | None = None
+    channel: int | None = None
+    note: str = NO_SCAN
+
+
+FindScan = Callable[[str, Path | None], ScanFile]
+"""Gives the scan of a case from its id and its prediction's file."""
+
+
+def no_scan(_case: str, _prediction: Path | None) -> ScanFile:
+    """Say that no scan is known."""
+    return ScanFile()
+
+
+def scans_in(images: Path) -> FindScan:
+    """Find scans by the name of their case, or of its first channel, in a folder.
+
+    Raises:
+        InputError: The folder does not exist or holds no volume.
+    """
+    found = find_masks(images)
+    only = next(iter(found.values())) if images.is_file() else []
+
+    def find(case: str, _prediction: Path | None) -> ScanFile:
+        paths = only or found.get(case) or found.get(case + FIRST_CHANNEL_SUFFIX) or []
+        if len(paths) == 1:
+            return ScanFile(paths[0], note="")
+        count = "no scan" if not paths else f"{len(paths)} scans"
+        return ScanFile(note=f"{images} holds {count} of this name.")
+
+    return find
+
+
+def evaluation_sources(
+    cohort: CohortScores,
+    predictions: Path,
+    references: Path,
+    *,
+    find_scan: FindScan = no_scan,
+) -> dict[str, CaseSources]:
+    """Return the files of each scored case.
+
+    Args:
+        cohort: The scores.
+        predictions: Folder or file, as it was scored.
+        references: The same.
+        find_scan: Finds scans.
+    """
+    axes = {case.case: case.slice_axis for case in cohort.scored}
+    sources = {}
+    for pair in pair_cases(predictions, references).pairs:
+        if pair.case in axes:
+            scan = find_scan(pair.case, pair.prediction)
+            sources[pair.case] = CaseSources(
+                case=pair.case,
+                slice_axis=axes[pair.case],
+                prediction=pair.prediction,
+                reference=pair.reference,
+                scan=scan.path,
+                channel=scan.channel,
+                note=scan.note,
+            )
+    return sources
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenReport:
+    """What a report became.
+
+    Attributes:
+        files: The page, then pictures.
+        failed: Why cases could not be shown, by case.
+    """
+
+    files: tuple[Path, ...]
+    failed: Mapping[str, str]
+
+
+def write_evaluation_report(
+    cohort: CohortScores,
+    sources: Mapping[str, CaseSources],
+    output: Path,
+    *,
+    progress: Progress | None = None,
+) -> WrittenReport:
+    """Write report.html, and report_cases/ when it is large, beside the tables of a cohort.
+
+    Args:
+        cohort: The scores.
+        sources: The files of each case; a case without is listed only.
+        output: The folder.
+        progress: Called after each case with its number, their number and its id.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    shown = [sources[case.case] for case in cohort.scored if case.case in sources]
+    return write_with_images(
+        lambda not_shown: evaluation_report(cohort, not_shown=not_shown),
+        shown,
+        output=output,
+        progress=progress,
+    )
+
+
+def write_with_images(
+    report_of: Callable[[Mapping[str, str]], Report],
+    sources: Collection[CaseSources],
+    *,
+    output: Path,
+    progress: Progress | None = None,
+) -> WrittenReport:
+    """Make the pictures of cases and write a report.
+
+    Args:
+        report_of: Gives the report, from why cases cannot be shown.
+        sources: The files of the cases.
+        output: The folder.
+        progress: Called after each case.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    with case_image_store(output) as store:
+        not_shown = add_case_images(sources, store, progress=progress)
+        return WrittenReport((write_report(report_of(not_shown), store, output),), not_shown)
+
+
+def write_segmentation_report(
+    cases: Sequence[SegmentedCase],
+    failed: Mapping[str, str],
+    output: Path,
+    *,
+    find_scan: FindScan = no_scan,
+    kinds: Sequence[str] = ("html",),
+) -> WrittenReport:
+    """Write report.html about masks without references, and pictures if asked for.
+
+    Args:
+        cases: The masks.
+        failed: Why others were not made, by case.
+        output: The folder.
+        find_scan: Finds scans.
+        kinds: ``html`` for the page, ``png`` for the slice of each case and label with the lowest
+            score.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    sources, unread = {}, {}
+    for case in cases:
+        try:
+            axis = case.slice_axis()
+        except UnetMedError as exc:
+            unread[case.case] = str(exc)
+            continue
+        scan = find_scan(case.case, case.mask)
+        sources[case.case] = CaseSources(
+            case.case, axis, case.mask, scan=scan.path, channel=scan.channel, note=scan.note
+        )
+    written = WrittenReport((), unread)
+    if "html" in kinds:
+        written = write_with_images(
+            lambda not_shown: segmentation_report(cases, failed, not_shown={**unread, **not_shown}),
+            sources.values(),
+            output=output,
+        )
+    shown = [case for case in cases if case.case in sources]
+    drawn = write_review_overlays(shown, sources, output) if "png" in kinds else []
+    return WrittenReport((*written.files, *drawn), {**unread, **written.failed})

@@ -1,0 +1,1 @@
+"""Training data: cached slices, patches sampled from them, held-out cases."""

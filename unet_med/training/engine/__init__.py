@@ -1,0 +1,1 @@
+"""Training engine: builders, loss, optimizer, step budget, epochs, checkpoint, logs, export."""

@@ -1,0 +1,272 @@
+"""The parts of a training run that a config puts together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from monai.inferers.inferer import SimpleInferer
+
+from unet_med.backends import available_threads
+from unet_med.backends.hardware import bf16_is_faster
+from unet_med.inference.pipeline import PIXELS_PER_BATCH
+from unet_med.training.data.cache import SliceCache
+from unet_med.training.data.patch_sampler import PatchBatches
+from unet_med.training.distributed import barrier, is_main_process, rank, world_size
+from unet_med.training.engine.budget import (
+    TIMING_SHARE,
+    FixedCosts,
+    StepBudget,
+    budget_from_plan,
+    budget_from_time,
+    seconds_left,
+    stored_budget,
+    time_training_step,
+)
+from unet_med.training.engine.epochs import BEST, BUDGET, CHECKPOINT, CURVE, LOG
+from unet_med.training.engine.optimization import build_optimizer
+from unet_med.training.engine.pretrained import load_pretrained
+from unet_med.training.engine.training_log import FOLDER as EVENTS
+from unet_med.training.synthesis.batches import SyntheticBatches
+from unet_med.training.target_encoding import TargetEncoding
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from unet_med.recipe import Recipe
+    from unet_med.training.plan import TrainingPlan
+
+logger = logging.getLogger(__name__)
+
+VALIDATION_OVERHEAD = 1.3
+"""Reading, resampling and counting, relative to the network's own time on held-out slices."""
+
+FINALIZE_SECONDS = 12.0
+"""Saving, exporting and measuring a small network, besides what its slices take."""
+
+FINALIZE_SLICES = 40
+"""Slices that the precision reports of the export run, over all ways and precisions."""
+
+
+def prepare_output_dir(folder: Path | str, *, resume: bool) -> Path:
+    """Make the folder of a run's own files; a fresh start removes those of an earlier run."""
+    path = Path(folder)
+    if is_main_process():
+        path.mkdir(parents=True, exist_ok=True)
+        for name in () if resume else (CHECKPOINT, BEST, LOG, CURVE, BUDGET):
+            (path / name).unlink(missing_ok=True)
+        if not resume:
+            shutil.rmtree(path / EVENTS, ignore_errors=True)
+    barrier()
+    return path
+
+
+def build_batches(
+    plan: TrainingPlan,
+    recipe: Recipe,
+    *,
+    root: Path | str,
+    cache: Path | str,
+    settings: Any = None,  # noqa: ANN401 - of either kind of augmentation
+) -> PatchBatches | SyntheticBatches:
+    """Read every training case and return what batches are drawn from.
+
+    Args:
+        plan: Cases, batch, patch and augmentation.
+        recipe: What the network sees.
+        root: Folder that relative paths are meant from.
+        cache: Folder for the preprocessed slices.
+        settings: How strongly patches are varied; ``None`` = the defaults.
+
+    Raises:
+        InputError, VolumeError, GeometryError, LabelError: A case cannot be used.
+        OutputError: The cache cannot be written.
+    """
+    share = {"rank": rank(), "world": world_size()}
+    if plan.augmentation == "synthesis":
+        return SyntheticBatches(root, recipe=recipe, plan=plan, settings=settings, **share)
+    encoding = TargetEncoding.from_recipe(recipe, plan)
+    began = time.monotonic()
+    folder = SliceCache(Path(cache), recipe, encoding)
+    cases = [folder.open(case, root=Path(root)) for case in plan.training_cases]
+    merged = plan.validation_cases if plan.merge_validation_after is not None else ()
+    validation = [folder.open(case, root=Path(root)) for case in merged]
+    logger.info(
+        "%d cases with %d slices are ready after %.1f s",
+        len(cases),
+        sum(case.n_slices for case in cases),
+        time.monotonic() - began,
+    )
+    return PatchBatches(
+        cases, recipe=recipe, plan=plan, validation=validation, settings=settings, **share
+    )
+
+
+class TrainingInferer(SimpleInferer):  # type: ignore[misc]  # monai is not typed
+    """Runs the network in bfloat16 where this CPU is faster so; else as MONAI does.
+
+    On CUDA the trainer's own ``amp`` takes its place.
+    """
+
+    def __init__(self, *, precision: str = "auto") -> None:
+        super().__init__()
+        self.bf16 = precision == "bf16" or (precision == "auto" and bf16_is_faster())
+
+    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Return the logits, float32 or bfloat16."""
+        context: AbstractContextManager[Any] = nullcontext()
+        if self.bf16 and inputs.device.type == "cpu":
+            context = torch.autocast("cpu", dtype=torch.bfloat16)
+        with context:
+            return network(inputs, *args, **kwargs)
+
+
+def find_budget(  # noqa: PLR0913 - all parts of a step are timed
+    folder: Path,
+    *,
+    plan: TrainingPlan,
+    recipe: Recipe,
+    batches: PatchBatches | SyntheticBatches,
+    network: nn.Module,
+    loss: nn.Module,
+    inferer: TrainingInferer,
+) -> StepBudget:
+    """Return the length of the run: stored, stated by the plan, or found by timing steps."""
+
+    def find() -> StepBudget:
+        if plan.minutes is None:
+            return budget_from_plan(
+                plan, n_slices=len(batches), has_validation=bool(plan.validation)
+            )
+        batches[0]  # whatever is read when it is first needed is no part of a step
+        left = seconds_left(plan.minutes)
+        seconds = time_training_step(
+            network,
+            loss,
+            lambda trial: build_optimizer(plan.optimizer, trial),
+            batch=batches.__getitem__,
+            forward=inferer,
+            seconds=max(1.0, TIMING_SHARE * left),
+        )
+        costs = _costs(plan, recipe, network, batches)
+        left = seconds_left(plan.minutes)
+        overrun = seconds + costs.finalization - left
+        if is_main_process() and overrun > 0:
+            logger.warning("the time is over before the first step: it takes %.0f s more", overrun)
+        return budget_from_time(left, seconds, costs)
+
+    budget = stored_budget(folder / BUDGET, find)
+    if is_main_process():
+        _announce(budget, plan, len(batches))
+    return budget
+
+
+def _announce(budget: StepBudget, plan: TrainingPlan, n_slices: int) -> None:
+    share = budget.steps * plan.batch_size / n_slices
+    logger.info(
+        "%d steps of %d patches: %.1f times as many patches as there are training slices",
+        budget.steps,
+        plan.batch_size,
+        share,
+    )
+    if share < 1:
+        logger.warning(
+            "the budget is too small to see every slice once: %.0f %% of an epoch is trained, "
+            "which is little; give more time",
+            100 * share,
+        )
+
+
+def _costs(
+    plan: TrainingPlan, recipe: Recipe, network: nn.Module, batches: PatchBatches | SyntheticBatches
+) -> FixedCosts:
+    """Time the network on whole slices and estimate what they cost at validations and the end."""
+    shape = _slice_shape(batches)
+    count = max(1, min(8, PIXELS_PER_BATCH // (shape[0] * shape[1])))
+    multiple = recipe.network.multiple
+    padded = [side + -side % multiple for side in shape]
+    device = next(network.parameters()).device
+    images = torch.zeros(count, recipe.network.in_channels, *padded, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    training = network.training
+    network.eval()
+    with torch.inference_mode():
+        network(images)
+        began = time.perf_counter()
+        network(images)
+        each = (time.perf_counter() - began) / count
+    network.train(training)
+    per_case = len(batches) / len(plan.training_cases)
+    n_cases = -(-len(plan.validation) // world_size())
+    return FixedCosts(
+        validation=VALIDATION_OVERHEAD * each * per_case * n_cases,
+        finalization=FINALIZE_SECONDS + FINALIZE_SLICES * each,
+    )
+
+
+def _slice_shape(batches: PatchBatches | SyntheticBatches) -> tuple[int, int]:
+    if isinstance(batches, PatchBatches):
+        rows, columns = (max(case.shape[axis] for case in batches.data) for axis in (0, 1))
+        return rows, columns
+    sides = [sources[0].index.shape for sources in batches.synthesizer.sources]
+    return max(side[1] for side in sides), max(side[0] for side in sides)
+
+
+def thread_count(plan: TrainingPlan) -> int:
+    """Return the CPU threads of this process: the plan's, or its share of the processors."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return plan.threads or max(1, available_threads() // local)
+
+
+def prepare_network(
+    network: nn.Module,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    pretrained: Path | str | None = None,
+    freeze: bool = False,
+) -> nn.Module:
+    """Return the network ready for training: on its device, channels last.
+
+    Args:
+        network: With random weights.
+        recipe: Of the network.
+        device: Where it is trained.
+        pretrained: A bundle whose weights to start from, as far as they fit.
+        freeze: Keep batch normalization at its running statistics.
+    """
+    if pretrained is not None:
+        load_pretrained(network, pretrained, recipe)
+    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return freeze_batch_norm(network) if freeze else network
+
+
+class FrozenBatchNorm2d(torch.nn.BatchNorm2d):
+    """Batch normalization that keeps its running statistics, also while the rest trains."""
+
+    def train(self, mode: bool = True) -> FrozenBatchNorm2d:  # noqa: FBT001, FBT002, ARG002 - torch's own
+        """Stay as in evaluation."""
+        return super().train(mode=False)
+
+
+def freeze_batch_norm(network: nn.Module) -> nn.Module:
+    """Keep batch normalization at its running statistics, in place; its weights are trained.
+
+    Batches that processes share then give the gradients that one process would have.
+    """
+    for part in network.modules():
+        if type(part) is torch.nn.BatchNorm2d:
+            part.__class__ = FrozenBatchNorm2d  # the same tensors under the same names
+            part.train()
+    return network
+
+
+def remove_cache(folder: Path | str) -> None:
+    """Remove a cache that nobody asked to keep."""
+    shutil.rmtree(folder, ignore_errors=True)

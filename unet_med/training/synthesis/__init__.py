@@ -1,0 +1,1 @@
+"""Synthetic training slices of labeled heads: contrast, cortex, deformation, scanner artifacts."""
