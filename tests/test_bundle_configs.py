@@ -169,7 +169,7 @@ def test_evaluate_writes_the_commands_files(bundle, data, tmp_path):
         assert (tmp_path / "scores" / name).read_text() == expected
         assert len(expected.splitlines()) > 2
     page = (tmp_path / "scores" / "report.html").read_text(encoding="utf-8")
-    assert '"sheets":["' in page  # the scans are in it
+    assert '"atlases":["' in page  # the scans are in it
 
 
 def test_evaluate_reports_the_volume_dice(bundle, data, tmp_path):

@@ -29,7 +29,7 @@ def test_the_demo_segments_scores_and_draws(tmp_path, monkeypatch, capsys):
     assert {"slices.csv", "cases.csv", "summary.json", "report.html"} <= names
     assert out.splitlines()[-1] == "Report, for a browser: unet-med-demo/scores/report.html"
     page = (folder / "scores" / "report.html").read_text()
-    assert '"sheets":["' in page  # the scan is in it
+    assert '"atlases":["' in page  # the scan is in it
     pictures = {path.name for path in folder.glob("*.png")}
     case = mask.name.removesuffix(".nii.gz")
     assert pictures == {f"{case}_worst.png", f"{case}_median.png"}

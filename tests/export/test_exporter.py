@@ -299,4 +299,4 @@ def test_the_precision_report_is_json_that_others_can_read(bundle, scan):
     export(bundle, scans=(Scan((scan,)),), n_slices=2)
     path, content = precision_report_of(bundle)
     assert json.loads(path.read_text(), parse_constant=pytest.fail) == content
-    assert content["program"]["torch"] == torch.__version__
+    assert content["versions"]["torch"] == torch.__version__

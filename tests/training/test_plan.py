@@ -51,7 +51,7 @@ def test_a_plan_survives_json(tmp_path):
         ({"optimizer": {"learning_rate": -1.0}}, "learning_rate"),
         ({"cases": []}, "at least one case"),
         ({"schema_version": 99}, "newer unet_med"),
-        ({"schema_version": 1}, "plan again"),
+        ({"schema_version": 1}, "make it anew"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, change, said):

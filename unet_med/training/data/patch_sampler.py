@@ -189,7 +189,7 @@ class PatchBatches(Dataset[Batch]):
     """Augmented patches of cached slices.
 
     Item ``step`` depends on the plan's seed and the step only; item ``-1 - step`` is the batch of
-    the same step drawn from the cases held out, too. Of ``world`` processes each gets its part of
+    the same step drawn from the cases held out, too. Of ``world_size`` processes each gets its part of
     the same batch.
     """
 

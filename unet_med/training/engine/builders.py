@@ -88,7 +88,7 @@ def build_batches(
         InputError, VolumeError, GeometryError, LabelError: A case cannot be used.
         OutputError: The cache cannot be written.
     """
-    share = {"rank": rank(), "world": world_size()}
+    share = {"rank": rank(), "world_size": world_size()}
     if plan.augmentation == "synthesis":
         return SyntheticBatches(root, recipe=recipe, plan=plan, settings=settings, **share)
     encoding = TargetEncoding.from_recipe(recipe, plan)
