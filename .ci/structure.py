@@ -37,6 +37,7 @@ def main() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     options = list(_options())
     lines = [_code_lines(path) for path in modules.values()]
+    texts = [path.read_text(encoding="utf-8") for path in modules.values()]
     project = settings["project"]
     extras = {
         dependency
@@ -55,8 +56,8 @@ def main() -> None:
         "modules in import circles": sum(len(part) for part in _circles(graph)),
         "units in import circles": sum(len(part) for part in _circles(_units(graph))),
         "imports that point up or to a sibling": len(_upward(_units(graph), settings)),
-        "noqa": sum(path.read_text("utf-8").count("# noqa") for path in modules.values()),
-        "type: ignore": sum(path.read_text("utf-8").count("type: ignore") for path in modules.values()),
+        "noqa": sum(text.count("# noqa") for text in texts),
+        "type: ignore": sum(text.count("type: ignore") for text in texts),
         "commands": len({command for command, _ in options}),
         "options": len(options),
         "regular dependencies": len(project["dependencies"]),
@@ -121,18 +122,21 @@ def _upward(units: Graph, settings: dict[str, Any]) -> set[tuple[str, str]]:
     """Return the imports between units that the layers of pyproject.toml do not allow."""
     contracts = settings["tool"]["importlinter"]["contracts"]
     layers = next(item["layers"] for item in contracts if item["type"] == "layers")
-    level = {
+    level = {  # height, and whether neighbors may import each other
         unit: (len(layers) - number, ":" in layer)
         for number, layer in enumerate(layers)
         for unit in re.split(r"\s*[|:]\s*", layer)
     }
+
+    def points_up(unit: str, other: str) -> bool:
+        (height, free), (theirs, _) = level[unit], level[other]
+        return theirs > height or (theirs == height and not free)
+
     return {
         (unit, other)
         for unit, found in units.items()
         for other in found
-        if unit in level
-        and other in level
-        and (level[other][0] > level[unit][0] or (level[other][0] == level[unit][0] and not level[unit][1]))
+        if unit in level and other in level and points_up(unit, other)
     }
 
 
@@ -209,7 +213,7 @@ def _frames() -> tuple[int, int]:
 
 
 def _own_frames() -> int:
-    """Return how many frames of the package are on this thread's stack, the network's own apart."""
+    """Return how many frames of the package are on this thread's stack, besides the network."""
     frame: Any = sys._getframe(1)
     n = 0
     while frame is not None:
@@ -232,7 +236,7 @@ def _note_who_starts_threads() -> dict[int, int]:
         return run
 
     def here() -> int:
-        return _own_frames() - 0 + before.get(threading.get_ident(), 0)
+        return _own_frames() + before.get(threading.get_ident(), 0)
 
     def start_noted(thread: threading.Thread) -> None:
         thread.run = led(thread.run, here())  # type: ignore[method-assign]

@@ -29,10 +29,11 @@ def layers() -> list[list[str]]:
 def draw(rows: list[list[str]]) -> str:
     """Return an SVG picture with one row of boxes per layer."""
     height = len(rows) * (_ROW + _GAP) + _GAP
-    parts = [
+    start = (
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" xmlns="http://www.w3.org/2000/svg" '
         'style="max-width: 100%; font: 13px sans-serif" aria-label="Layers of the package">'
-    ]
+    )
+    parts = [start]
     for number, row in enumerate(rows):
         width = (_WIDTH - _GAP * (len(row) + 1)) / len(row)
         top = _GAP + number * (_ROW + _GAP)

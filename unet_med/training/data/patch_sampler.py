@@ -189,8 +189,8 @@ class PatchBatches(Dataset[Batch]):
     """Augmented patches of cached slices.
 
     Item ``step`` depends on the plan's seed and the step only; item ``-1 - step`` is the batch of
-    the same step drawn from the cases held out, too. Of ``world_size`` processes each gets its part of
-    the same batch.
+    the same step drawn from the cases held out, too. Of ``world_size`` processes each gets its
+    part of the same batch.
     """
 
     def __init__(  # noqa: PLR0913 - what a batch is made from, and this process's share
