@@ -75,7 +75,7 @@ def test_a_run_that_stopped_and_went_on_has_every_point_once(made, plain, tmp_pa
     assert [step for step, _ in losses] == [step for step, _ in rates] == [1, 2, 3, 4]
     assert losses == found["loss/epoch"]  # epochs of one step
     assert [rate for _, rate in rates] == pytest.approx(
-        [float(row["rate"]) for row in rows_of(folder)]
+        [float(row["learning_rate"]) for row in rows_of(folder)]
     )
     assert sha256_file(folder / "models/model.pt") == sha256_file(plain / "models/model.pt")
     assert not (plain / "runs/train/tensorboard").exists()
