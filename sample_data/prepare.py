@@ -4,7 +4,7 @@
     python sample_data/prepare.py --templates FOLDER       # also all training templates, unshipped
     python sample_data/prepare.py --packages FOLDER        # packages fetched (or unpacked) before
 
-``--templates`` writes images/ and labels/ for ``configs/train.yaml --dataset_dir FOLDER``.
+``--templates`` writes images/ and labels/ for ``python -m sample_data.train_heads``.
 """
 
 from __future__ import annotations

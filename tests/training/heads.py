@@ -1,12 +1,10 @@
-"""Tiny synthetic heads for the tests of the training room."""
+"""Tiny made heads for the tests of training."""
 
 from __future__ import annotations
 
 import nibabel as nib
 import numpy as np
 from scipy import ndimage
-
-from unet_med.training.synthesis.source import SynthesisSource, build_source
 
 SPACING_MM = (1.5, 2.0, 2.5)
 
@@ -25,12 +23,6 @@ def make_head(shape=(44, 52, 36), seed=0):
     image[(radius > 0.78) & (radius < 0.9)] = 240
     image = image + rng.integers(0, 6, shape)
     return image.astype(np.int16), labels
-
-
-def make_source(**options) -> SynthesisSource:
-    """Return a source of a tiny head."""
-    image, labels = make_head(**options)
-    return build_source(image, labels, SPACING_MM)
 
 
 def write_pair(folder, name="one", **options):

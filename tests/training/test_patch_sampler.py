@@ -13,8 +13,13 @@ from torch.utils.data import DataLoader
 
 from tests.training.bundles import make_plan, make_recipe, write_cases
 from unet_med.errors import InputError
-from unet_med.training import PatchBatches, SliceCache, StepSampler, TargetEncoding
-from unet_med.training.augmentation import AugmentationSettings, PatchFormat, augment, blurred
+from unet_med.training import BatchIndex, PatchBatches, SliceCache, StepSampler, TargetEncoding
+from unet_med.training.augmentation import (
+    AugmentationSettings,
+    PatchFormat,
+    augment,
+    gaussian_blur,
+)
 from unet_med.training.data.patch_sampler import PatchSampler, extract_patch
 from unet_med.training.target_encoding import IGNORE_INDEX
 
@@ -44,11 +49,11 @@ def equal(one, other):
 
 def test_a_batch_depends_on_seed_and_step_only(cached):
     one, same, other = make_batches(cached), make_batches(cached), make_batches(cached, seed=1)
-    assert equal(one[3], same[3])
-    assert not equal(one[3], one[4])
-    assert not equal(one[3], other[3])
-    assert one[3]["image"].shape == (4, 1, 32, 24)
-    assert one[3]["label"].shape == (4, 32, 24)
+    assert equal(one[BatchIndex(3)], same[BatchIndex(3)])
+    assert not equal(one[BatchIndex(3)], one[BatchIndex(4)])
+    assert not equal(one[BatchIndex(3)], other[BatchIndex(3)])
+    assert one[BatchIndex(3)]["image"].shape == (4, 1, 32, 24)
+    assert one[BatchIndex(3)]["label"].shape == (4, 32, 24)
 
 
 def test_late_cases_are_drawn_only_where_the_index_says_so(cached):
@@ -60,18 +65,19 @@ def test_late_cases_are_drawn_only_where_the_index_says_so(cached):
     everything = PatchBatches(opened, **options)
     assert len(joined) == len(apart)
     for step in range(4):
-        assert equal(joined[step], apart[step])
-        assert equal(joined[-1 - step], everything[step])
-    assert not all(equal(apart[step], everything[step]) for step in range(4))
+        assert equal(joined[BatchIndex(step)], apart[BatchIndex(step)])
+        assert equal(joined[BatchIndex(step, True)], everything[BatchIndex(step)])
+    steps = [BatchIndex(step) for step in range(4)]
+    assert not all(equal(apart[step], everything[step]) for step in steps)
     sampler = StepSampler(3, last_held_out_epoch=1)
-    assert list(sampler) == [0, 1, 2]
+    assert list(sampler) == [(0, False), (1, False), (2, False)]
     sampler.set_epoch(1)
-    assert list(sampler) == [-4, -5, -6]
+    assert list(sampler) == [(3, True), (4, True), (5, True)]
 
 
 def test_processes_share_the_batch_of_one(cached):
-    whole = make_batches(cached)[7]
-    parts = [make_batches(cached, rank=rank, world_size=2)[7] for rank in (0, 1)]
+    whole = make_batches(cached)[BatchIndex(7)]
+    parts = [make_batches(cached, rank=rank, world_size=2)[BatchIndex(7)] for rank in (0, 1)]
     for key in whole:
         assert torch.equal(torch.cat([part[key] for part in parts]), whole[key])
 
@@ -86,7 +92,7 @@ def test_neither_workers_nor_threads_matter(cached, threads):
         for workers in (0, 2):
             loader = DataLoader(batches, batch_size=None, sampler=sampler, num_workers=workers)
             for step, batch in zip((6, 7), loader, strict=True):
-                assert equal(batch, make_batches(cached)[step])
+                assert equal(batch, make_batches(cached)[BatchIndex(step)])
     finally:
         torch.set_num_threads(before)
 
@@ -94,7 +100,7 @@ def test_neither_workers_nor_threads_matter(cached, threads):
 def test_without_variation_a_patch_is_the_slice(cached):
     _, opened = cached
     batches = make_batches(cached, settings=AugmentationSettings.none())
-    batch = batches[0]
+    batch = batches[BatchIndex(0)]
     for index in range(4):
         place = batches.sampler.sample(np.random.default_rng([0, 0, index]))
         image, codes = extract_patch(opened[place.case], place, (32, 24))
@@ -103,7 +109,9 @@ def test_without_variation_a_patch_is_the_slice(cached):
 
 
 def test_whole_slices_fit_every_case(cached):
-    batch = make_batches(cached, patch_size=None, settings=AugmentationSettings.none())[0]
+    batches = make_batches(cached, patch_size=None, settings=AugmentationSettings.none())
+    batch = batches[BatchIndex(0)]
+    assert batches.slice_shape == (52, 50)
     assert batch["image"].shape[2:] == (52, 52)  # rows 52, columns up to 50, multiples of 4
     assert (batch["label"] == IGNORE_INDEX).any()
 
@@ -188,11 +196,12 @@ def test_a_rotation_is_scipys():
 
 
 def test_blur_is_scipys():
-    for sigma in (0.5, 1.1):
+    for sigmas in ((0.5, 0.5), (1.1, 0.7)):
         expected = ndimage.gaussian_filter(
-            SMOOTH, sigma, mode="nearest", radius=max(1, int(2.5 * sigma + 0.5))
+            SMOOTH, sigmas, mode="nearest", radius=[max(1, int(2.5 * s + 0.5)) for s in sigmas]
         )
-        np.testing.assert_allclose(blurred(torch.from_numpy(SMOOTH), sigma), expected, atol=1e-5)
+        found = gaussian_blur(torch.from_numpy(SMOOTH), sigmas)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["gamma", "contrast", "noise", "blur", "low_resolution", "bias"])

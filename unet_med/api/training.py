@@ -141,9 +141,6 @@ def train(
         return train_bundle(Path(output), lambda: _for_training(planned()), how)
     from unet_med.training.cross_validation import train_folds
 
-    if settings is not None and settings.augmentation != "slices":
-        msg = "folds are trained on slices: leave --augmentation out"
-        raise InputError(msg)
     return train_folds(Path(output), planned, folds, how)
 
 

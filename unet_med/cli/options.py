@@ -156,13 +156,6 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         help=f"mirror along these axes: {', '.join(MIRROR_AXES)}",
     )
     group.add_argument(
-        "--augmentation",
-        choices=("slices", "synthesis"),
-        default="slices",
-        help="vary the scans' own slices, or draw random slabs of 3D-deformed heads "
-        "(default: %(default)s)",
-    )
-    group.add_argument(
         "--deep-supervision",
         action="store_true",
         help="train heads at the lower levels of the decoder, too; they are not saved",
@@ -225,7 +218,6 @@ def plan_settings_from(args: argparse.Namespace, *, name: str = "trained") -> Pl
         sizes=args.sizes,
         mirror_axes=args.mirror,
         val_fraction=args.val_fraction,
-        augmentation=args.augmentation,
         deep_supervision=args.deep_supervision,
         seed=args.seed,
     )

@@ -12,9 +12,15 @@ from unet_med._parsing import parse_bool
 from unet_med.training.plan import OptimizerPlan, TrainingCase, TrainingPlan
 
 if TYPE_CHECKING:
+    from unet_med.training.augmentation import AugmentationSettings
     from unet_med.training.data.cache import SliceCache
     from unet_med.training.data.held_out import CaseCounter, held_out_data, validation_data
-    from unet_med.training.data.patch_sampler import PatchBatches, StepSampler
+    from unet_med.training.data.patch_sampler import (
+        BatchIndex,
+        BatchSource,
+        PatchBatches,
+        StepSampler,
+    )
     from unet_med.training.engine.budget import last_held_out_epoch
     from unet_med.training.engine.builders import (
         TrainingInferer,
@@ -37,11 +43,12 @@ if TYPE_CHECKING:
     )
     from unet_med.training.engine.run import RunOptions, TrainingResult, train_bundle
     from unet_med.training.engine.training_log import TensorBoardLog, tensorboard_folder
-    from unet_med.training.synthesis.batches import ScanSynthesizer, SyntheticBatches
-    from unet_med.training.synthesis.random_parameters import SynthesisSettings
     from unet_med.training.target_encoding import TargetEncoding
 
 _LAZY = {
+    "AugmentationSettings": "augmentation",
+    "BatchIndex": "data.patch_sampler",
+    "BatchSource": "data.patch_sampler",
     "CaseCounter": "data.held_out",
     "DeepSupervisionLoss": "engine.deep_supervision",
     "DiceCrossEntropy": "engine.loss",
@@ -50,11 +57,8 @@ _LAZY = {
     "LearningRateSchedule": "engine.optimization",
     "PatchBatches": "data.patch_sampler",
     "RunOptions": "engine.run",
-    "ScanSynthesizer": "synthesis.batches",
     "SliceCache": "data.cache",
     "StepSampler": "data.patch_sampler",
-    "SynthesisSettings": "synthesis.random_parameters",
-    "SyntheticBatches": "synthesis.batches",
     "TargetEncoding": "target_encoding",
     "TensorBoardLog": "engine.training_log",
     "TrainingInferer": "engine.builders",
@@ -78,6 +82,9 @@ _LAZY = {
 }
 
 __all__ = [
+    "AugmentationSettings",
+    "BatchIndex",
+    "BatchSource",
     "CaseCounter",
     "DeepSupervisionLoss",
     "DiceCrossEntropy",
@@ -87,11 +94,8 @@ __all__ = [
     "OptimizerPlan",
     "PatchBatches",
     "RunOptions",
-    "ScanSynthesizer",
     "SliceCache",
     "StepSampler",
-    "SynthesisSettings",
-    "SyntheticBatches",
     "TargetEncoding",
     "TensorBoardLog",
     "TrainingCase",

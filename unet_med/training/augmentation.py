@@ -193,9 +193,10 @@ def _vary(
         patch = _biased(patch, strengths[0] * settings.bias_log, rng)
     if chances[1] < settings.blur:
         sigma = 0.4 + strengths[1] * (settings.blur_max - 0.4)
-        patch = blurred(patch, sigma)
+        patch = gaussian_blur(patch, (sigma, sigma))
     if chances[2] < settings.low_resolution:
-        patch = _coarser(patch, 1.0 + strengths[2] * (settings.low_resolution_max - 1.0))
+        factor = 1.0 + strengths[2] * (settings.low_resolution_max - 1.0)
+        patch = simulate_low_resolution(patch, (factor, factor))
     if chances[3] < settings.noise:
         # One plane of numbers a channel; the context has noise of its own.
         noise = rng.standard_normal(patch.shape, dtype=np.float32)
@@ -244,12 +245,27 @@ def _biased(patch: torch.Tensor, deviation: float, rng: np.random.Generator) -> 
     return (patch - floor) * field + floor
 
 
-def blurred(patch: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Blur (..., H, W) by a Gaussian, sigma in pixels, as a sum of shifted copies."""
-    radius = max(1, int(2.5 * sigma + 0.5))
-    weights = [math.exp(-0.5 * (n / sigma) ** 2) for n in range(radius + 1)]
-    total = weights[0] + 2 * sum(weights[1:])
-    for axis in (-2, -1):
+def gaussian_blur(
+    patch: torch.Tensor, sigmas: tuple[float, float], *, truncate: float = 2.5
+) -> torch.Tensor:
+    """Blur images by a Gaussian, as a sum of shifted copies.
+
+    Args:
+        patch: Images, shape (..., H, W).
+        sigmas: Standard deviation along rows' and columns' index, in pixels.
+        truncate: Radius of the kernel in standard deviations.
+
+    Returns:
+        Images of the same shape; edges are repeated beyond the border.
+
+    Example:
+        >>> gaussian_blur(torch.ones(1, 4, 6), (0.5, 1.0)).round(decimals=4).unique().tolist()
+        [1.0]
+    """
+    for axis, sigma in zip((-2, -1), sigmas, strict=True):
+        radius = max(1, int(truncate * sigma + 0.5))
+        weights = [math.exp(-0.5 * (n / sigma) ** 2) for n in range(radius + 1)]
+        total = weights[0] + 2 * sum(weights[1:])
         size = patch.shape[axis]
         at = torch.arange(size)
         result = patch * (weights[0] / total)
@@ -261,9 +277,26 @@ def blurred(patch: torch.Tensor, sigma: float) -> torch.Tensor:
     return patch
 
 
-def _coarser(patch: torch.Tensor, factor: float) -> torch.Tensor:
-    """Show a patch as if its pixels were larger."""
+def simulate_low_resolution(
+    patch: torch.Tensor, factors: tuple[float, float], *, antialias: bool = False
+) -> torch.Tensor:
+    """Show images as if scanned with larger pixels and resampled back.
+
+    Args:
+        patch: Images, shape (N, C, H, W).
+        factors: How many times as large along H and W, at least 1.
+        antialias: Average over the larger pixel instead of sampling in it.
+
+    Returns:
+        Images of the same shape.
+
+    Example:
+        >>> simulate_low_resolution(torch.eye(8)[None, None], (2.0, 2.0)).amax().item() < 1.0
+        True
+    """
     size = [patch.shape[2], patch.shape[3]]
-    small = [max(4, round(n / factor)) for n in size]
-    shrunk = F.interpolate(patch, size=small, mode="bilinear", align_corners=False)
+    small = [max(4, round(n / factor)) for n, factor in zip(size, factors, strict=True)]
+    shrunk = F.interpolate(
+        patch, size=small, mode="bilinear", align_corners=False, antialias=antialias
+    )
     return F.interpolate(shrunk, size=size, mode="bilinear", align_corners=False)

@@ -100,8 +100,6 @@ class TrainingPlan:
             that is not named stands for its own value.
         foreground_fraction: Share of patches that are placed on a labeled pixel; the labels take
             turns. The rest is drawn uniformly from all slices.
-        augmentation: ``slices`` varies the scans' own slices; ``synthesis`` draws random slices of
-            3D-deformed heads (one channel, labels 1 to K).
         balance: Power by which the cross-entropy of small classes counts more at the start of
             the run; it falls to 0 over the run. 0 = never.
         optimizer: How weights are moved.
@@ -129,7 +127,6 @@ class TrainingPlan:
     ignore_label: int | None = None
     regions: dict[int, tuple[int, ...]] = field(default_factory=dict)
     foreground_fraction: float = 0.5
-    augmentation: Literal["slices", "synthesis"] = "slices"
     balance: float = 1.0
     optimizer: OptimizerPlan = field(default_factory=OptimizerPlan)
     ema_decay: float = 0.99

@@ -6,7 +6,7 @@ Item ``step`` of the batches is the whole batch of that step, or this process's 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -145,6 +145,52 @@ def extract_patch(
 Batch = dict[str, torch.Tensor]
 
 
+class BatchIndex(NamedTuple):
+    """Name one batch of a run: what a sampler yields and a data set is indexed by.
+
+    Attributes:
+        step: Optimizer step, counted from 0.
+        merge_validation: Draw from the cases held out for validation, too.
+
+    Example:
+        >>> BatchIndex(3)
+        BatchIndex(step=3, merge_validation=False)
+    """
+
+    step: int
+    merge_validation: bool = False
+
+
+class BatchSource(Protocol):
+    """Describe what the engine draws batches from; a train.yaml may name another one.
+
+    Example:
+        >>> class Blank:
+        ...     slice_shape = (4, 6)
+        ...     def __len__(self) -> int:
+        ...         return 10
+        ...     def __getitem__(self, index: BatchIndex) -> Batch:
+        ...         return {"image": torch.zeros(2, 1, 4, 6), "label": torch.zeros(2, 4, 6)}
+        >>> source: BatchSource = Blank()
+        >>> source[BatchIndex(0)]["image"].shape
+        torch.Size([2, 1, 4, 6])
+    """
+
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        """Return the rows and columns of the largest slice."""
+
+    def __len__(self) -> int:
+        """Return the number of slices to draw from."""
+
+    def __getitem__(self, index: BatchIndex) -> Batch:
+        """Return this process's share of a batch, which depends on the index alone.
+
+        Returns:
+            ``image`` (b, context·C, H, W) float32 and ``label`` codes (b, H, W) uint8.
+        """
+
+
 IN_PLANE = {  # rows and columns of the slices, as `SliceLayout` has them
     "axial": ("anterior-posterior", "left-right"),
     "coronal": ("inferior-superior", "left-right"),
@@ -152,10 +198,14 @@ IN_PLANE = {  # rows and columns of the slices, as `SliceLayout` has them
 }
 
 
-class StepSampler(Sampler[int]):
-    """Hands out the global steps of one epoch after another.
+class StepSampler(Sampler[BatchIndex]):
+    """Yield the steps of one epoch after another, counted over the whole run.
 
-    A step in which the cases held out are trained on, too, is handed out as ``-1 - step``.
+    Example:
+        >>> sampler = StepSampler(2, last_held_out_epoch=1)
+        >>> sampler.set_epoch(1)
+        >>> list(sampler)[0]
+        BatchIndex(step=2, merge_validation=True)
     """
 
     def __init__(self, steps_per_epoch: int, *, last_held_out_epoch: int | None = None) -> None:
@@ -177,20 +227,29 @@ class StepSampler(Sampler[int]):
     def __len__(self) -> int:
         return self.steps_per_epoch
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[BatchIndex]:
         """Yield the steps of the present epoch."""
         first = self.epoch * self.steps_per_epoch
-        steps = range(first, first + self.steps_per_epoch)
-        held_out = self.last_held_out_epoch is None or self.epoch < self.last_held_out_epoch
-        return iter(steps) if held_out else (-1 - step for step in steps)
+        merged = self.last_held_out_epoch is not None and self.epoch >= self.last_held_out_epoch
+        return (BatchIndex(step, merged) for step in range(first, first + self.steps_per_epoch))
 
 
 class PatchBatches(Dataset[Batch]):
-    """Augmented patches of cached slices.
+    """Draw batches of augmented patches from cached slices: the trainer's own `BatchSource`.
 
-    Item ``step`` depends on the plan's seed and the step only; item ``-1 - step`` is the batch of
-    the same step drawn from the cases held out, too. Of ``world_size`` processes each gets its
-    part of the same batch.
+    A batch depends on the plan's seed and its index only. Of several processes each gets its part
+    of the same batch.
+
+    Example:
+        >>> from unet_med.recipe import Recipe
+        >>> from unet_med.training import SliceCache, TargetEncoding, TrainingPlan
+        >>> from unet_med.bundle import default_bundle
+        >>> root = default_bundle()
+        >>> recipe = Recipe.load(root / "configs/recipe.json")
+        >>> plan = TrainingPlan.load(root / "configs/plan.json")
+        >>> cache = SliceCache(root / "cache", recipe, TargetEncoding.from_recipe(recipe, plan))
+        >>> cases = [cache.open(case, root=root) for case in plan.cases]  # doctest: +SKIP
+        >>> batches = PatchBatches(cases, recipe=recipe, plan=plan)  # doctest: +SKIP
     """
 
     def __init__(  # noqa: PLR0913 - what a batch is made from, and this process's share
@@ -249,10 +308,16 @@ class PatchBatches(Dataset[Batch]):
         """How many slices there are to draw from."""
         return self._n_slices
 
-    def __getitem__(self, index: int) -> Batch:
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        """Return the most rows and the most columns of any case's slices."""
+        rows, columns = (max(case.shape[axis] for case in self.data) for axis in (0, 1))
+        return rows, columns
+
+    def __getitem__(self, index: BatchIndex) -> Batch:
         """Return ``image`` (b, context·C, H, W) float32 and ``label`` codes (b, H, W) uint8."""
-        step, sampler = (index, self.sampler) if index >= 0 else (-1 - index, self.merged_sampler)
-        rngs = [np.random.default_rng([self.seed, step, place]) for place in self.indices]
+        sampler = self.merged_sampler if index.merge_validation else self.sampler
+        rngs = [np.random.default_rng([self.seed, index.step, place]) for place in self.indices]
         size = self.form.initial_patch_size(self.settings)
         patches = []
         for rng in rngs:

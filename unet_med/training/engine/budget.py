@@ -88,11 +88,7 @@ def last_held_out_epoch(plan: TrainingPlan, budget: StepBudget) -> int | None:
     Returns:
         Its number, counted from 1; ``None`` = they never are.
     """
-    wanted = (
-        plan.merge_validation_after is not None
-        and plan.augmentation == "slices"
-        and plan.validation
-    )
+    wanted = plan.merge_validation_after is not None and plan.validation
     if (
         not wanted
         or plan.merge_validation_after is None

@@ -17,7 +17,7 @@ from unet_med.backends import available_threads
 from unet_med.backends.hardware import bf16_is_faster
 from unet_med.inference.pipeline import PIXELS_PER_BATCH
 from unet_med.training.data.cache import SliceCache
-from unet_med.training.data.patch_sampler import PatchBatches
+from unet_med.training.data.patch_sampler import BatchIndex, PatchBatches
 from unet_med.training.distributed import barrier, is_main_process, rank, world_size
 from unet_med.training.engine.budget import (
     TIMING_SHARE,
@@ -33,13 +33,14 @@ from unet_med.training.engine.epochs import BEST, BUDGET, CHECKPOINT, CURVE, LOG
 from unet_med.training.engine.optimization import build_optimizer
 from unet_med.training.engine.pretrained import load_pretrained
 from unet_med.training.engine.training_log import FOLDER as EVENTS
-from unet_med.training.synthesis.batches import SyntheticBatches
 from unet_med.training.target_encoding import TargetEncoding
 
 if TYPE_CHECKING:
     from torch import nn
 
     from unet_med.recipe import Recipe
+    from unet_med.training.augmentation import AugmentationSettings
+    from unet_med.training.data.patch_sampler import BatchSource
     from unet_med.training.plan import TrainingPlan
 
 logger = logging.getLogger(__name__)
@@ -73,12 +74,12 @@ def build_batches(
     *,
     root: Path | str,
     cache: Path | str,
-    settings: Any = None,  # noqa: ANN401 - of either kind of augmentation
-) -> PatchBatches | SyntheticBatches:
+    settings: AugmentationSettings | None = None,
+) -> PatchBatches:
     """Read every training case and return what batches are drawn from.
 
     Args:
-        plan: Cases, batch, patch and augmentation.
+        plan: Cases, batch and patch.
         recipe: What the network sees.
         root: Folder that relative paths are meant from.
         cache: Folder for the preprocessed slices.
@@ -88,9 +89,6 @@ def build_batches(
         InputError, VolumeError, GeometryError, LabelError: A case cannot be used.
         OutputError: The cache cannot be written.
     """
-    share = {"rank": rank(), "world_size": world_size()}
-    if plan.augmentation == "synthesis":
-        return SyntheticBatches(root, recipe=recipe, plan=plan, settings=settings, **share)
     encoding = TargetEncoding.from_recipe(recipe, plan)
     began = time.monotonic()
     folder = SliceCache(Path(cache), recipe, encoding)
@@ -104,7 +102,13 @@ def build_batches(
         time.monotonic() - began,
     )
     return PatchBatches(
-        cases, recipe=recipe, plan=plan, validation=validation, settings=settings, **share
+        cases,
+        recipe=recipe,
+        plan=plan,
+        validation=validation,
+        settings=settings,
+        rank=rank(),
+        world_size=world_size(),
     )
 
 
@@ -132,7 +136,7 @@ def find_budget(  # noqa: PLR0913 - all parts of a step are timed
     *,
     plan: TrainingPlan,
     recipe: Recipe,
-    batches: PatchBatches | SyntheticBatches,
+    batches: BatchSource,
     network: nn.Module,
     loss: nn.Module,
     inferer: TrainingInferer,
@@ -144,13 +148,13 @@ def find_budget(  # noqa: PLR0913 - all parts of a step are timed
             return budget_from_plan(
                 plan, n_slices=len(batches), has_validation=bool(plan.validation)
             )
-        batches[0]  # whatever is read when it is first needed is no part of a step
+        batches[BatchIndex(0)]  # whatever is read when it is first needed is no part of a step
         left = seconds_left(plan.minutes)
         seconds = time_training_step(
             network,
             loss,
             lambda trial: build_optimizer(plan.optimizer, trial),
-            batch=batches.__getitem__,
+            batch=lambda step: batches[BatchIndex(step)],
             forward=inferer,
             seconds=max(1.0, TIMING_SHARE * left),
         )
@@ -184,10 +188,10 @@ def _announce(budget: StepBudget, plan: TrainingPlan, n_slices: int) -> None:
 
 
 def _costs(
-    plan: TrainingPlan, recipe: Recipe, network: nn.Module, batches: PatchBatches | SyntheticBatches
+    plan: TrainingPlan, recipe: Recipe, network: nn.Module, batches: BatchSource
 ) -> FixedCosts:
     """Time the network on whole slices and estimate what they cost at validations and the end."""
-    shape = _slice_shape(batches)
+    shape = batches.slice_shape
     count = max(1, min(8, PIXELS_PER_BATCH // (shape[0] * shape[1])))
     multiple = recipe.network.multiple
     padded = [side + -side % multiple for side in shape]
@@ -208,14 +212,6 @@ def _costs(
         validation=VALIDATION_OVERHEAD * each * per_case * n_cases,
         finalization=FINALIZE_SECONDS + FINALIZE_SLICES * each,
     )
-
-
-def _slice_shape(batches: PatchBatches | SyntheticBatches) -> tuple[int, int]:
-    if isinstance(batches, PatchBatches):
-        rows, columns = (max(case.shape[axis] for case in batches.data) for axis in (0, 1))
-        return rows, columns
-    sides = [sources[0].index.shape for sources in batches.synthesizer.sources]
-    return max(side[1] for side in sides), max(side[0] for side in sides)
 
 
 def thread_count(plan: TrainingPlan) -> int:

@@ -57,6 +57,7 @@ class RunOptions:
         workers: Processes that prepare batches; 0 = this one.
         precision: ``auto``, ``fp32`` or ``bf16``.
         tensorboard: Write event files for TensorBoard, too.
+        batches: Dotted path of what makes the `BatchSource` in place of `build_batches`.
         command_line: For the model card.
     """
 
@@ -66,6 +67,7 @@ class RunOptions:
     workers: int = 0
     precision: str = "auto"
     tensorboard: bool = False
+    batches: str | None = None
     command_line: str = ""
 
     def __post_init__(self) -> None:
@@ -161,6 +163,8 @@ def run_bundle(root: Path, options: RunOptions) -> TrainingResult:
     }
     if options.init is not None:
         overrides["pretrained_bundle"] = str(options.init)
+    if options.batches is not None:
+        overrides["train#dataset#_target_"] = options.batches
     if options.cache is not None:
         overrides["cache_dir"] = str(options.cache)
     with _own_config(), _plain_errors(root):

@@ -19,7 +19,6 @@ from unet_med.training.planning.network import plan_sizes
 from unet_med.training.planning.settings import with_overrides
 from unet_med.training.planning.slices import no_units, plan_context, plan_slice_axis
 from unet_med.training.planning.split import plan_merge_validation, plan_validation
-from unet_med.training.planning.synthesis import for_synthesis
 
 if TYPE_CHECKING:
     from unet_med.cases import CaseStats, LabeledCase
@@ -108,8 +107,6 @@ def plan_training(
     if checked.errors:
         return PlannedTraining(checked)
     recipe, plan = make_plan(checked, _with_given_sizes(settings, source), probe=probe)
-    if settings.augmentation == "synthesis":
-        plan = for_synthesis(plan)
     if settings.deep_supervision:
         plan = replace(plan, deep_supervision=True, notes=(*plan.notes, DEEP_NOTE))
     if source.recipe_file is not None:

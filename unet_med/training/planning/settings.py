@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from unet_med.cases import DatasetInfo
 from unet_med.errors import InputError, RecipeError
@@ -31,8 +31,6 @@ class PlanSettings:
         mirror_axes: Anatomical axes that may be mirrored: ``left-right``, ``anterior-posterior``,
             ``inferior-superior``.
         val_fraction: Share of the patients held out for validation.
-        augmentation: ``slices`` varies the scans' own slices; ``synthesis`` draws random slices of
-            3D-deformed heads.
         deep_supervision: Train heads at the lower levels of the decoder, too.
         seed: Start of all random numbers.
     """
@@ -48,7 +46,6 @@ class PlanSettings:
     sizes: tuple[int, ...] | None = None
     mirror_axes: tuple[str, ...] | None = None
     val_fraction: float = 0.2
-    augmentation: Literal["slices", "synthesis"] = "slices"
     deep_supervision: bool = False
     seed: int = 0
 

@@ -15,11 +15,11 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from unet_med.training.synthesis.source import N_LEVELS, SynthesisSource
+from sample_data.synthesis.source import N_LEVELS, SynthesisSource
 
 if TYPE_CHECKING:
-    from unet_med.training.synthesis.random_parameters import Rng, SynthesisSettings
-    from unet_med.training.synthesis.source import SynthesisSource
+    from sample_data.synthesis.random_parameters import Rng, SynthesisSettings
+    from sample_data.synthesis.source import SynthesisSource
 
 SMALLEST_GAP = 10.0
 """Tissues whose means are nearer, in gray levels, are moved as one."""

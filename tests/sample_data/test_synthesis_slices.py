@@ -1,4 +1,4 @@
-"""Random slabs: deterministic, labels in range, and exactly the source when nothing is varied."""
+"""Random slices: deterministic, labels in range, and exactly the source when nothing is varied."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import pytest
 import torch
 from scipy import ndimage
 
-from tests.training.heads import SPACING_MM, make_head, make_source
+from sample_data.synthesis.random_parameters import Rng, SynthesisSettings
+from sample_data.synthesis.scan import sample_scan
+from sample_data.synthesis.slices import InputFormat, render_slices, sample_slice_indices
+from sample_data.synthesis.source import N_LEVELS, build_source
+from tests.sample_data.sources import make_source
+from tests.training.heads import SPACING_MM, make_head
 from unet_med.preprocessing import (
     Context,
     InPlaneResampler,
@@ -18,10 +23,6 @@ from unet_med.preprocessing import (
     normalize,
     stack_context,
 )
-from unet_med.training.synthesis.random_parameters import Rng, SynthesisSettings
-from unet_med.training.synthesis.scan import sample_scan
-from unet_med.training.synthesis.slices import InputFormat, render_slices, sample_slice_indices
-from unet_med.training.synthesis.source import N_LEVELS, build_source
 
 RULE = Normalization("zscore", "above_mean", low=-5.0, high=5.0)
 FORMAT = InputFormat(Context(slices=5, reach_mm=6.0), 1.0, RULE)
@@ -35,7 +36,7 @@ def synthetic_slices(seed, settings=SMALL, count=2):
     return render_slices(scan, FORMAT, settings, indices=indices, rng=rng)
 
 
-def test_the_same_seed_gives_the_same_slabs_and_another_seed_others():
+def test_the_same_seed_gives_the_same_slices_and_another_seed_others():
     first, again, other = synthetic_slices(7), synthetic_slices(7), synthetic_slices(8)
     for a, b in zip(first, again, strict=True):
         assert torch.equal(a["image"], b["image"])
@@ -52,20 +53,20 @@ def test_global_random_state_is_left_alone():
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_slabs_are_finite_with_labels_in_range(seed):
-    for slab in synthetic_slices(seed):
-        assert slab["image"].shape == (5, 48, 48)
-        assert slab["label"].shape == (1, 48, 48)
-        assert slab["image"].dtype == torch.float32
-        assert torch.isfinite(slab["image"]).all()
-        assert slab["label"].dtype == torch.uint8
-        assert int(slab["label"].max()) <= 3
+def test_slices_are_finite_with_labels_in_range(seed):
+    for item in synthetic_slices(seed):
+        assert item["image"].shape == (5, 48, 48)
+        assert item["label"].shape == (1, 48, 48)
+        assert item["image"].dtype == torch.float32
+        assert torch.isfinite(item["image"]).all()
+        assert item["label"].dtype == torch.uint8
+        assert int(item["label"].max()) <= 3
 
 
-def test_most_slabs_hold_tissue():
+def test_most_slices_hold_tissue():
     # A sampler that looks past the head would pass every other test here.
     shares = [
-        float((slab["label"] > 0).float().mean()) for s in range(12) for slab in synthetic_slices(s)
+        float((item["label"] > 0).float().mean()) for s in range(12) for item in synthetic_slices(s)
     ]
     assert np.mean(np.array(shares) > 0.02) > 0.6
 

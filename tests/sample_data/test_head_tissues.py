@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from sample_data.synthesis.head_tissues import folded_sources
+from sample_data.synthesis.random_parameters import Rng
+from sample_data.synthesis.source import N_LEVELS, build_source
 from tests.training.heads import SPACING_MM, make_head
-from unet_med.training.synthesis.head_tissues import folded_sources
-from unet_med.training.synthesis.random_parameters import Rng
-from unet_med.training.synthesis.source import N_LEVELS, build_source
 
 BORDERS = (80, 165)
 """Far from the middles between the means: the border of this made reference is its own."""

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sample_data.synthesis.artifacts import add_scanner_artifacts
+from sample_data.synthesis.random_parameters import SynthesisSettings
+from sample_data.synthesis.scan import half_extent_mm, scan_statistics
 from unet_med.preprocessing import Context, Normalization, context_indices, normalize
-from unet_med.training.synthesis.artifacts import add_scanner_artifacts
-from unet_med.training.synthesis.random_parameters import SynthesisSettings
-from unet_med.training.synthesis.scan import half_extent_mm, scan_statistics
 
 if TYPE_CHECKING:
-    from unet_med.training.synthesis.random_parameters import Rng
-    from unet_med.training.synthesis.scan import SyntheticScan
+    from sample_data.synthesis.random_parameters import Rng
+    from sample_data.synthesis.scan import SyntheticScan
 
 STATISTICS_STEP_MM = (5.0, 5.0, 5.0)
 """The whole-volume statistics of a random scan are taken on a grid this coarse."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tests.training.heads import make_head, make_source
-from unet_med.training.synthesis.head_tissues import folded_sources
-from unet_med.training.synthesis.random_parameters import Rng
-from unet_med.training.synthesis.source import N_LEVELS, gray_levels
+from sample_data.synthesis.head_tissues import folded_sources
+from sample_data.synthesis.random_parameters import Rng
+from sample_data.synthesis.source import N_LEVELS, gray_levels
+from tests.sample_data.sources import make_source
+from tests.training.heads import make_head
 
 
 def test_source_keeps_labels_and_gray_levels_apart():

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
+from sample_data.synthesis.artifacts import WHITE_LEVEL, add_rician_noise
+from sample_data.synthesis.head_tissues import sample_intensity_table
 from unet_med.preprocessing import IntensityStatistics
-from unet_med.training.synthesis.artifacts import WHITE_LEVEL, add_rician_noise
-from unet_med.training.synthesis.head_tissues import sample_intensity_table
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from unet_med.training.synthesis.random_parameters import Rng, SynthesisSettings
-    from unet_med.training.synthesis.source import SynthesisSource
+    from sample_data.synthesis.random_parameters import Rng, SynthesisSettings
+    from sample_data.synthesis.source import SynthesisSource
 
 GRID_NODES = (5, 14, 28)
 """Nodes of the coarse, middle and fine grid over the cube of ``2 · GRID_HALF_MM``."""
@@ -123,7 +123,7 @@ LOWEST_EDGE, HIGHEST_EDGE = (-1.5, -0.3), (0.3, 1.2)
 
 @dataclass(frozen=True, slots=True)
 class SyntheticScan:
-    """One scan of a source; ``slab`` evaluates it at one slice and its context.
+    """One scan of a source; `intensities` and `labels` evaluate it at any points.
 
     Attributes:
         source: Where the anatomy comes from.

@@ -1,8 +1,7 @@
-"""Batches of slices of synthetic scans, in the form of `PatchBatches`."""
+"""Draw training batches from synthetic scans: the trainer's `BatchSource` for heads."""
 
 from __future__ import annotations
 
-import logging
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,20 +10,21 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from sample_data.synthesis.head_tissues import folded_sources
+from sample_data.synthesis.random_parameters import Rng, SynthesisSettings
+from sample_data.synthesis.scan import sample_scan
+from sample_data.synthesis.slices import InputFormat, render_slices, sample_slice_indices
+from sample_data.synthesis.source import SynthesisSource, build_source
 from unet_med.errors import InputError
 from unet_med.geometry import grid_difference, slice_layout
-from unet_med.training.synthesis.head_tissues import folded_sources
-from unet_med.training.synthesis.random_parameters import Rng, SynthesisSettings
-from unet_med.training.synthesis.scan import sample_scan
-from unet_med.training.synthesis.slices import InputFormat, render_slices, sample_slice_indices
-from unet_med.training.synthesis.source import SynthesisSource, build_source
+from unet_med.training.distributed import rank, world_size
 from unet_med.volumes import open_volume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from unet_med.recipe import Recipe
-    from unet_med.training.data.patch_sampler import Batch
+    from unet_med.training.data.patch_sampler import Batch, BatchIndex
     from unet_med.training.plan import TrainingCase, TrainingPlan
 
 SEED_STRIDE = 1_000_003
@@ -55,7 +55,7 @@ class ScanSynthesizer:
             read: Reads a case.
             recipe: Context, in-plane spacing and normalization of the network's input.
             settings: How strongly scans are varied.
-            slices_per_scan: Slabs per scan.
+            slices_per_scan: Slices per scan.
             folded_sources_per_case: Versions of every case with random folds; needs labels 1 to 3.
             seed: Start of the random numbers.
         """
@@ -96,14 +96,11 @@ class ScanSynthesizer:
         return [source, *folded_sources(source, folds, self._rng(-(number + 1)))]
 
 
-logger = logging.getLogger(__name__)
-
-
 SLICES_PER_SCAN = 4
 
 
 class SyntheticBatches(Dataset["Batch"]):
-    """Slabs of random scans of the training cases; item ``step`` is the batch of that step.
+    """Draw slices of random scans of the training cases; a batch depends on seed and step only.
 
     Args:
         root: Folder that the plan's relative paths are meant from.
@@ -149,12 +146,34 @@ class SyntheticBatches(Dataset["Batch"]):
         """How many slices the cases have."""
         return sum(source.index.shape[2] for source, *_ in self.synthesizer.sources)
 
-    def __getitem__(self, step: int) -> Batch:
+    @property
+    def slice_shape(self) -> tuple[int, int]:
+        """Return the most rows and the most columns of any case's axial slices."""
+        sides = [source.index.shape for source, *_ in self.synthesizer.sources]
+        return max(side[1] for side in sides), max(side[0] for side in sides)
+
+    def __getitem__(self, index: BatchIndex) -> Batch:
         """Return ``image`` (b, context, H, W) float32 and ``label`` codes (b, H, W) uint8."""
-        slices = [item for scan in self.scans for item in self.synthesizer.synthesize(step, scan)]
+        slices = [
+            item for scan in self.scans for item in self.synthesizer.synthesize(index.step, scan)
+        ]
         images = torch.stack([item["image"] for item in slices])
         labels = torch.stack([item["label"][0] for item in slices])
         return {"image": images.contiguous(memory_format=torch.channels_last), "label": labels}
+
+
+def build_batches(
+    plan: TrainingPlan,
+    recipe: Recipe,
+    *,
+    root: Path | str,
+    settings: SynthesisSettings | None = None,
+    **_unused: object,
+) -> SyntheticBatches:
+    """Return this process's batches: stands in train.yaml for `unet_med.training.build_batches`."""
+    return SyntheticBatches(
+        root, recipe=recipe, plan=plan, settings=settings, rank=rank(), world_size=world_size()
+    )
 
 
 def dict_of(case: TrainingCase, root: Path) -> dict[str, str]:
@@ -185,12 +204,12 @@ def read_source(case: dict[str, str]) -> SynthesisSource:
 def _check(recipe: Recipe, plan: TrainingPlan, world_size: int) -> None:
     if len(recipe.channels) != 1 or list(recipe.labels) != [*range(1, len(recipe.labels) + 1)]:
         msg = (
-            "augmentation synthesis needs one channel and labels 1 to K without gaps, got "
-            f"{len(recipe.channels)} channels and labels {list(recipe.labels)}: use slices"
+            "synthetic heads need one channel and labels 1 to K without gaps, got "
+            f"{len(recipe.channels)} channels and labels {list(recipe.labels)}"
         )
         raise InputError(msg)
     if plan.patch_size is not None and plan.patch_size[0] != plan.patch_size[1]:
-        msg = f"augmentation synthesis needs a square patch, got {list(plan.patch_size)}"
+        msg = f"synthetic heads need a square patch, got {list(plan.patch_size)}"
         raise InputError(msg)
     per_scan = min(SLICES_PER_SCAN, plan.batch_size)
     if plan.batch_size % (per_scan * world_size):

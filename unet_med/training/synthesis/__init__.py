@@ -1,1 +1,0 @@
-"""Synthetic training slices of labeled heads: contrast, cortex, deformation, scanner artifacts."""
