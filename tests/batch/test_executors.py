@@ -1,13 +1,8 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -30,7 +25,6 @@ from unet_med.batch import (
     process_executor,
     run_batch,
 )
-from unet_med.batch.process_pool import ProcessDied, ProcessPool
 from unet_med.errors import BundleError, InputError
 
 
@@ -134,51 +128,6 @@ def test_an_interrupt_abandons_processes_at_once(tmp_path):
     assert run_cases(tmp_path).exit_code == 0
 
 
-class TestProcesses:
-    def test_errors_come_back_and_deaths_are_said(self):
-        processes = ProcessPool(1)
-        assert processes.submit(divmod, 7, 2).result() == (3, 1)
-        with pytest.raises(ZeroDivisionError):
-            processes.submit(divmod, 7, 0).result()
-        with pytest.raises(FileNotFoundError):
-            processes.submit(os.stat, "/nowhere").result()
-        with pytest.raises(ProcessDied):
-            processes.submit(os._exit, 3).result()
-        assert processes.submit(divmod, 9, 2).result() == (4, 1)
-        processes.shutdown()
-
-    def test_children_end_with_a_killed_parent(self):
-        code = """
-            import os, time
-            from unet_med.batch.process_pool import ProcessPool
-            if __name__ == "__main__":
-                processes = ProcessPool(1)
-                print(processes.submit(os.getpid).result(), flush=True)
-                processes.submit(time.sleep, 600)
-                time.sleep(600)
-        """
-        parent = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
-        )
-        child = int(parent.stdout.readline())
-        parent.send_signal(signal.SIGKILL)
-        parent.wait()
-        parent.stdout.close()
-        for _ in range(100):
-            if not alive(child):
-                break
-            time.sleep(0.1)
-        assert not alive(child)
-
-
-def alive(pid):
-    try:
-        with Path(f"/proc/{pid}/stat").open() as stream:
-            return stream.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def test_a_limit_leaves_the_rest_and_counts_only_work(tmp_path):
     write_scans(tmp_path / "in")
     report = run_cases(tmp_path, limit=2)
@@ -192,7 +141,7 @@ def test_a_limit_leaves_the_rest_and_counts_only_work(tmp_path):
         run_cases(tmp_path, limit=0)
 
 
-def test_cases_in_hand_beside_one_that_kills_this_process_are_not_blamed(tmp_path):
+def test_cases_in_flight_beside_one_that_kills_this_process_are_not_blamed(tmp_path):
     write_scans(tmp_path / "in")
     loader = ThresholdsLoader.of(tmp_path / "bundle")
     (tmp_path / "bundle" / "kill-16").touch()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from unet_med._progress import CaseProgress
     from unet_med.api.options import StrPath
     from unet_med.evaluation import CohortScores, MetricSettings
-    from unet_med.evaluation.cohort import Progress
     from unet_med.metrics import EmptyPolicy
     from unet_med.reporting import WrittenReport
 
@@ -23,7 +23,7 @@ def report_scores(  # noqa: PLR0913 - the settings of the command, by their name
     output: StrPath,
     images: StrPath | None = None,
     kinds: Sequence[str] = ("html",),
-    progress: Progress | None = None,
+    progress: CaseProgress | None = None,
 ) -> list[Path]:
     """Write report.html for scores, into the folder of their tables.
 
@@ -100,7 +100,7 @@ class EvaluateOptions(TypedDict, total=False):
     metrics: MetricSettings | None
     jobs: int
     command: str | None
-    progress: Progress | None
+    progress: CaseProgress | None
 
 
 def evaluate(

@@ -10,8 +10,8 @@ from unet_med.api.options import refuse_unknown
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
+    from unet_med._progress import CaseProgress
     from unet_med.api.options import StrPath
-    from unet_med.cases.check import Progress as ReadingProgress
     from unet_med.recipe import Recipe
     from unet_med.training import TrainingPlan, TrainingResult
     from unet_med.training.cross_validation import CrossValidationResult
@@ -26,7 +26,7 @@ def plan(
     source: SourceData | None = None,
     settings: PlanSettings | None = None,
     output: StrPath | None = None,
-    progress: ReadingProgress | None = None,
+    progress: CaseProgress | None = None,
 ) -> PlannedTraining:
     """Check a labeled data set and plan its training; as ``unet-med plan``.
 
@@ -80,7 +80,7 @@ class TrainOptions(TypedDict, total=False):
     precision: str
     tensorboard: bool
     command_line: str
-    progress: ReadingProgress | None
+    progress: CaseProgress | None
 
 
 def train(

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from unet_med._optional import import_optional
+from unet_med._pool import ProcessPool, WorkerDiedError
 from unet_med.batch.network_lock import NetworkLock
-from unet_med.batch.process_pool import ProcessDied, ProcessPool
 from unet_med.batch.worker import load_worker, run_case, run_case_in_worker
 from unet_med.errors import BundleError, ClusterError, UnetMedError
 
@@ -86,7 +86,7 @@ class ProcessExecutor:
         max_cases: Cases it is given at once.
     """
 
-    pool: Executor
+    pool: Executor | ProcessPool
     loader: Loader
     max_cases: int
     prepares: ClassVar[bool] = False
@@ -101,7 +101,7 @@ class ProcessExecutor:
 
     def stop(self) -> None:
         """Abandon the cases in flight."""
-        self.pool.shutdown(wait=True, cancel_futures=True)
+        self.pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -118,21 +118,13 @@ def process_executor(jobs: int, loader: Loader) -> Iterator[ProcessExecutor]:
     Raises:
         UnetMedError: The network cannot be loaded.
     """
-    pool = ProcessPool(jobs)
-    try:
-        _load_first_worker(pool, loader)
+    with ProcessPool(jobs) as pool:
+        try:  # in the first process, so that what is wrong is said once
+            pool.submit(load_worker, loader).result()
+        except WorkerDiedError as exc:
+            msg = "a process died while it loaded the network (out of memory?): use fewer --jobs"
+            raise ClusterError(msg) from exc
         yield ProcessExecutor(pool, loader, jobs + 1)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _load_first_worker(pool: Executor, loader: Loader) -> None:
-    """Let the first process load the network, so that what is wrong is said once."""
-    try:
-        pool.submit(load_worker, loader).result()
-    except ProcessDied as exc:
-        msg = "a process died while it loaded the network (out of memory?): use fewer --jobs"
-        raise ClusterError(msg) from exc
 
 
 _CONNECT_S = 10.0
@@ -214,7 +206,7 @@ class DaskExecutor:
                 return
             error = dask_future.exception()
             if isinstance(error, self._killed):
-                error = ProcessDied(str(error))
+                error = WorkerDiedError(str(error))
             if error is not None:
                 future.set_exception(error)
             else:

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from unet_med._progress import Progress
     from unet_med.backends import SlicePredictor
-
-    Progress = Callable[[int, int], None]
 
 _POLL_S = 0.2
 

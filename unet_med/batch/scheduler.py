@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unet_med._pool import WorkerDiedError
 from unet_med.batch.ledger import Ledger, LedgerEntry, Status
 from unet_med.batch.network_lock import RunStopped
-from unet_med.batch.process_pool import ProcessDied
 from unet_med.batch.report import KILLED, STOPPED, Failure, FailureReason, Outcome, failure_of
 from unet_med.batch.resume import ResumeDecision
 from unet_med.batch.task import PreparedTask, RunContext, Task, prepare
@@ -191,7 +191,7 @@ class _CaseQueue:
         except CancelledError as exc:
             msg = "the cluster is gone: the same command goes on with the rest"
             raise ClusterError(msg) from exc
-        except ProcessDied:
+        except WorkerDiedError:
             return self._killed(task)
         except Exception as exc:
             logger.debug("%s failed", task.case.key, exc_info=True)

@@ -28,13 +28,11 @@ from unet_med.batch.sidecar import (
 from unet_med.batch.task import PreparedTask, Task, prepare, refuse_changed_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping
+    from collections.abc import Hashable, Mapping
     from pathlib import Path
 
+    from unet_med._progress import Progress
     from unet_med.segmenter import Segmenter
-
-    Progress = Callable[[int, int], None]
-    from unet_med.batch.task import Task
 
 logger = logging.getLogger(__name__)
 

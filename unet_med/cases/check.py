@@ -11,12 +11,9 @@ from unet_med.cases.issues import Issue, duplicates, find_issues
 from unet_med.cases.stats import CaseStats, analyze_case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from unet_med._progress import CaseProgress
     from unet_med.cases.case import LabeledCase, LabeledCaseList
     from unet_med.preprocessing import IntensityStatistics
-
-    Progress = Callable[[int, int, str], None]
 
 _MAX_JOBS = 8
 
@@ -78,7 +75,7 @@ class CheckedCases:
 
 
 def check_cases(
-    found: LabeledCaseList, *, jobs: int | None = None, progress: Progress | None = None
+    found: LabeledCaseList, *, jobs: int | None = None, progress: CaseProgress | None = None
 ) -> CheckedCases:
     """Read every file of a data set once and look for faults.
 

@@ -13,8 +13,8 @@ from unet_med.cli.options import SLICE_AXES, add_label_names_option, add_region_
 from unet_med.cli.progress import case_progress_bar, print_case
 
 if TYPE_CHECKING:
+    from unet_med._progress import CaseProgress
     from unet_med.evaluation import CohortScores, MetricSettings
-    from unet_med.evaluation.cohort import Progress
 
 EMPTY_POLICIES = ("skip", "one", "zero")
 """The values of ``unet_med.metrics.EmptyPolicy``, written out so that --help loads no NumPy."""
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write_report(
-    args: argparse.Namespace, scores: CohortScores, progress: Progress | None
+    args: argparse.Namespace, scores: CohortScores, progress: CaseProgress | None
 ) -> list[Path]:
     """Write what people look at; return the files."""
     kinds = [] if args.no_report else ["html"]

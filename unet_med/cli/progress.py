@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 from unet_med.cli.format import pluralize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from rich.progress import Progress
 
+    from unet_med._progress import CaseProgress
     from unet_med.backends import Execution
     from unet_med.batch import Case, Listener, Outcome
-
-    CaseProgress = Callable[[int, int, str], None]
 
 _MAX_NAME_LENGTH = 40
 _PACE_WINDOW = 51

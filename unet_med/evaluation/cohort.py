@@ -8,7 +8,6 @@ the labels somebody named, tell the two apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,11 +28,10 @@ from unet_med.evaluation.tables import (
 from unet_med.metrics import EmptyPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
-Progress = Callable[[int, int, str], None]
-"""Called with cases done, cases in all and the id of the case just done."""
+    from unet_med._progress import CaseProgress
 
 
 def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their names
@@ -48,7 +46,7 @@ def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their na
     metrics: MetricSettings | None = None,
     jobs: int = 1,
     command: str | None = None,
-    progress: Progress | None = None,
+    progress: CaseProgress | None = None,
 ) -> CohortScores:
     """Score predictions against references of the same name.
 

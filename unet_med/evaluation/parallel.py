@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections import deque
 from typing import TYPE_CHECKING
 
+from unet_med._pool import ProcessPool, WorkerDiedError
 from unet_med.errors import InputError, UnetMedError
 from unet_med.evaluation.case import evaluate_case
 from unet_med.evaluation.scores import CaseScores, FailedCase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from unet_med.evaluation.pairing import Pair
     from unet_med.evaluation.settings import EvaluationSettings
@@ -41,7 +40,7 @@ def evaluate_pairs(
         raise InputError(msg)
     if jobs == 1 or len(pairs) < 2:  # noqa: PLR2004 - nothing to share
         return (evaluate_pair(pair, settings) for pair in pairs)
-    return _in_order(pairs, settings, jobs=min(jobs, len(pairs)))
+    return _in_processes(pairs, settings, jobs=min(jobs, len(pairs)))
 
 
 def evaluate_pair(pair: Pair, settings: EvaluationSettings) -> Result:
@@ -62,74 +61,18 @@ def evaluate_pair(pair: Pair, settings: EvaluationSettings) -> Result:
         return FailedCase(pair.case, f"{type(exc).__name__}: {exc}; see the log")
 
 
-def _in_order(
+def _in_processes(
     pairs: Sequence[Pair], settings: EvaluationSettings, *, jobs: int
 ) -> Iterator[Result]:
-    """Hold back what finishes early."""
-    waiting: dict[int, Result] = {}
-    due = 0
-    for index, result in _as_completed(pairs, settings, jobs=jobs):
-        waiting[index] = result
-        while due in waiting:
-            yield waiting.pop(due)
-            due += 1
-
-
-def _as_completed(
-    pairs: Sequence[Pair], settings: EvaluationSettings, *, jobs: int
-) -> Iterator[tuple[int, Result]]:
-    """Yield index and result; after a process died, begin again with a new set of them."""
-    todo = list(range(len(pairs)))[::-1]
-    while todo:
-        suspects: list[int] = []
-        with _pool(jobs) as pool:
-
-            def submit(index: int, pool: ProcessPoolExecutor = pool) -> Future[Result]:
-                return pool.submit(evaluate_pair, pairs[index], settings)
-
-            for index, result in _work_off(todo, submit, at_once=jobs):
-                if result is None:
-                    suspects.append(index)
-                else:
-                    yield index, result
-        # A process that dies takes down those beside it: each gets a process of its own.
-        for index in suspects:
-            yield index, _alone(pairs[index], settings)
-
-
-def _work_off(
-    todo: list[int], submit: Callable[[int], Future[Result]], *, at_once: int
-) -> Iterator[tuple[int, Result | None]]:
-    """Take from the end of ``todo``; stop taking once a process has died (result None)."""
-    running: dict[Future[Result], int] = {}
-    broken = False
-    while running or (todo and not broken):
-        while todo and len(running) < at_once and not broken:
+    with ProcessPool(jobs) as pool:
+        futures = deque(pool.submit(evaluate_pair, pair, settings) for pair in pairs)
+        for pair in pairs:
             try:
-                running[submit(todo[-1])] = todo[-1]
-            except BrokenProcessPool:
-                broken = True
-            else:
-                todo.pop()
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            index = running.pop(future)
-            error = future.exception()
-            broken = broken or isinstance(error, BrokenProcessPool)
-            yield index, None if isinstance(error, BrokenProcessPool) else future.result()
-
-
-def _alone(pair: Pair, settings: EvaluationSettings) -> Result:
-    with _pool(1) as pool:
-        try:
-            return pool.submit(evaluate_pair, pair, settings).result()
-        except BrokenProcessPool:
-            msg = (
-                "the process that scored it died, as it does when memory runs out; use fewer "
-                "--jobs, or --metrics counts"
-            )
-            return FailedCase(pair.case, msg)
-
-
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    # A forked child inherits locks that other threads hold; a spawned one begins clean.
-    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+                result = futures.popleft().result()
+            except WorkerDiedError:
+                msg = (
+                    "the process that scored it died, as it does when memory runs out; use fewer "
+                    "--jobs, or --metrics counts"
+                )
+                result = FailedCase(pair.case, msg)
+            yield result

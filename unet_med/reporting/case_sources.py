@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-    from unet_med.evaluation.cohort import Progress
+    from unet_med._progress import CaseProgress
     from unet_med.reporting.report_data import CaseImageStore
     from unet_med.volumes import Volume
 
@@ -68,7 +68,7 @@ class CaseSources:
 
 
 def add_case_images(
-    cases: Collection[CaseSources], store: CaseImageStore, *, progress: Progress | None = None
+    cases: Collection[CaseSources], store: CaseImageStore, *, progress: CaseProgress | None = None
 ) -> dict[str, str]:
     """Make the pictures of cases.
 

@@ -17,8 +17,8 @@ from unet_med.reporting.segmentation_report import SegmentedCase, segmentation_r
 from unet_med.reporting.slice_images import write_review_overlays
 
 if TYPE_CHECKING:
+    from unet_med._progress import CaseProgress
     from unet_med.evaluation import CohortScores
-    from unet_med.evaluation.cohort import Progress
     from unet_med.reporting.report_data import Report
 
 
@@ -109,7 +109,7 @@ def write_evaluation_report(
     sources: Mapping[str, CaseSources],
     output: Path,
     *,
-    progress: Progress | None = None,
+    progress: CaseProgress | None = None,
 ) -> WrittenReport:
     """Write report.html, and report_cases/ when it is large, beside the tables of a cohort.
 
@@ -136,7 +136,7 @@ def write_with_images(
     sources: Collection[CaseSources],
     *,
     output: Path,
-    progress: Progress | None = None,
+    progress: CaseProgress | None = None,
 ) -> WrittenReport:
     """Make the pictures of cases and write a report.
 

@@ -21,13 +21,12 @@ from unet_med.segmenter.inputs import as_volume
 from unet_med.volumes import open_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from unet_med._progress import CaseProgress
     from unet_med.segmenter.case import CaseInference
     from unet_med.segmenter.segmenter import Segmenter
-
-    Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def calibrate(
     cases: Sequence[tuple[Sequence[Path], Path]],
     *,
     max_voxels: int = MAX_SAMPLE,
-    progress: Progress | None = None,
+    progress: CaseProgress | None = None,
 ) -> Calibration:
     """Fit the temperature of a bundle on labeled scans that it was not trained on.
 

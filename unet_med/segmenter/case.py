@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from unet_med._progress import Progress
     from unet_med.backends import SlicePredictor
     from unet_med.geometry import SliceLayout
     from unet_med.inference import PostprocessingReport
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
     from unet_med.segmenter.bundles import LoadedBundle
     from unet_med.segmenter.segmenter import Segmenter
     from unet_med.volumes import InputFiles, Volume
-
-    Progress = Callable[[int, int], None]
 
 
 class CaseInference:

@@ -12,15 +12,13 @@ from unet_med.segmenter.results import CaseReport, Segmentation
 from unet_med.volumes import ReadOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
+    from unet_med._progress import Progress
     from unet_med.backends import Execution, SlicePredictor
     from unet_med.bundle import Bundle
     from unet_med.recipe import Recipe
     from unet_med.volumes import InputFiles, MaskProvenance
-
-    Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from tests.cases.datasets import save
 from tests.training.planning.made import box_case
 from unet_med.backends.precision_report import export_problem
 from unet_med.cli import main
-from unet_med.errors import InputError, OutputError
+from unet_med.errors import InputError, OutputError, UnetMedError
 from unet_med.recipe import Recipe
 from unet_med.training import RunOptions, TrainingPlan, train_bundle
 from unet_med.training.cross_validation import plan_folds, train_folds
@@ -87,6 +88,32 @@ def test_a_run_that_was_stopped_before_its_plan_was_written_starts_again(data, t
         train_folds(tmp_path, lambda: planned, 3, RunOptions(resume=True))
     with pytest.raises(OutputError, match="exists"):
         train_folds(tmp_path, lambda: planned, 3, RunOptions())
+
+
+class Deadly(str):
+    """Ends the process that unpickles it, as a killed or crashed one ends."""
+
+    __slots__ = ()
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (RunOptions(command_line=Deadly("train")), "the process that did the work died"),
+        (RunOptions(), r"images/p\d_\d.nii.gz"),
+    ],
+    ids=["death", "error"],
+)
+def test_a_fold_that_cannot_be_trained_is_named(data, tmp_path, options, problem):
+    shutil.copytree(data, tmp_path / "data")
+    planned = plan_training(source_of(tmp_path / "data"), PlanSettings(steps=1, sizes=(2, 4)))
+    shutil.rmtree(tmp_path / "data/images")
+    said = f"^fold 0 could not be trained: .*{problem}.*; mend that and go on with --resume$"
+    with pytest.raises(UnetMedError, match=said):
+        train_folds(tmp_path / "out", lambda: planned, 2, options)
 
 
 @pytest.mark.slow

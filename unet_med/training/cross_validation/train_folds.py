@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unet_med._pool import ProcessPool
 from unet_med.backends.openvino_backend import is_installed
 from unet_med.bundle import RECIPE
 from unet_med.errors import InputError, UnetMedError
 from unet_med.recipe import Recipe
-from unet_med.training import TrainingPlan
-from unet_med.training.bundle_files import refuse_used_folder, write_bundle
+from unet_med.training import TrainingPlan, train_bundle
+from unet_med.training.bundle_files import refuse_used_folder
 from unet_med.training.cross_validation.scoring import FOLDS, CrossValidationResult, cross_validate
 from unet_med.training.distributed import under_torchrun
 from unet_med.training.plan import FOLDS_PLAN, PLAN
@@ -21,7 +22,6 @@ from unet_med.training.planning import split_into_folds, training_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from unet_med.training import RunOptions
     from unet_med.training.cross_validation.scoring import Trainer
@@ -66,7 +66,7 @@ def train_folds(
         recipe, plan = plan_folds(planner(), n_folds)
         recipe.save(root / _RECIPE)
         plan.save(root / _PLAN)
-    train = _train_in_subprocess(options)
+    train = _train_in_process(options)
     return cross_validate(root, recipe, plan, train=train, command=options.command_line)
 
 
@@ -109,42 +109,36 @@ def _refuse_without_folds(root: Path) -> None:
         raise InputError(msg)
 
 
-def _train_in_subprocess(options: RunOptions) -> Trainer:
+def _train_in_process(options: RunOptions) -> Trainer:
     """Return what trains a fold in a process of its own, so that it has its time and memory."""
 
     def train(folder: Path, recipe: Recipe, plan: TrainingPlan) -> None:
-        if not (folder / PLAN).is_file():
-            write_bundle(folder, recipe, plan, command_line=options.command_line)
-        if _is_trained(Recipe.load(folder / RECIPE)):
+        if _is_trained(folder):
             logger.info("fold %s is trained already", folder.name)
             return
-        finished = subprocess.run(  # noqa: S603 - this program, with our own arguments
-            [sys.executable, "-m", "unet_med", *_arguments(folder, options)],
-            stdout=subprocess.DEVNULL,
-            check=False,
-        )
-        if finished.returncode:
-            msg = (
-                f"fold {folder.name} could not be trained (exit code {finished.returncode}); its "
-                "messages stand above: mend that and go on with --resume"
-            )
-            raise UnetMedError(msg)
+        with ProcessPool(1, attempts=1, daemon=False) as pool:  # data loaders start processes
+            try:
+                pool.submit(_train_fold, folder, recipe, plan, options).result()
+            except UnetMedError as exc:
+                msg = (
+                    f"fold {folder.name} could not be trained: {exc}; mend that and go on with "
+                    "--resume"
+                )
+                raise UnetMedError(msg) from exc
 
     return train
 
 
-def _is_trained(recipe: Recipe) -> bool:
+def _is_trained(folder: Path) -> bool:
     """Tell whether a fold came to its end: its export and what it measured come last."""
+    if not (folder / RECIPE).is_file():
+        return False
+    recipe = Recipe.load(folder / RECIPE)
     return bool(recipe.weights_sha256) and (bool(recipe.precisions) or not is_installed())
 
 
-def _arguments(folder: Path, options: RunOptions) -> list[str]:
-    arguments = ["train", "--output", str(folder), "--resume"]
-    arguments += ["--precision", options.precision, "--workers", str(options.workers)]
-    if options.init is not None:
-        arguments += ["--init", str(options.init)]
-    if options.cache is not None:
-        arguments += ["--cache", str(options.cache)]
-    if options.tensorboard:
-        arguments += ["--tensorboard"]
-    return arguments
+def _train_fold(folder: Path, recipe: Recipe, plan: TrainingPlan, options: RunOptions) -> None:
+    """Train one fold, or go on with it, in a process of its own, which prints nothing."""
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 1)
+    train_bundle(folder, lambda: (recipe, plan), replace(options, resume=True))

@@ -21,8 +21,8 @@ from unet_med.training.planning.slices import no_units, plan_context, plan_slice
 from unet_med.training.planning.split import plan_merge_validation, plan_validation
 
 if TYPE_CHECKING:
+    from unet_med._progress import CaseProgress
     from unet_med.cases import CaseStats, LabeledCase
-    from unet_med.cases.check import Progress
     from unet_med.training.planning.channels import NetworkOutputs
     from unet_med.training.planning.network import Probe, StepShape
     from unet_med.training.planning.settings import PlanSettings, SourceData
@@ -81,7 +81,7 @@ def plan_training(
     settings: PlanSettings,
     *,
     probe: Probe | None = None,
-    progress: Progress | None = None,
+    progress: CaseProgress | None = None,
 ) -> PlannedTraining:
     """Find, check and plan: what ``unet-med plan`` and ``unet-med train`` begin with.
 
