@@ -9,6 +9,7 @@ from monai.engines import SupervisedEvaluator
 from monai.handlers import IgniteMetricHandler, from_engine
 from monai.metrics import DiceMetric
 from monai.networks.utils import one_hot
+from monai.utils import MetricReduction
 
 from unet_med.bundle import demo_data
 from unet_med.errors import GeometryError, LabelError
@@ -45,7 +46,7 @@ def test_volume_dice_is_monai_dice(include_background, reduction):
     np.testing.assert_allclose(ours.aggregate(), expected, rtol=0, atol=1e-7)
 
 
-def test_both_doors_equal_monai_on_a_real_head(tmp_path):
+def test_command_line_and_metric_equal_monai_on_a_real_head(tmp_path):
     """Tissue labels of Colin27 against themselves, shifted: command line, metric, MONAI."""
     path = next((demo_data() / "labels").glob("*.nii.gz"))
     image = nib.load(path)
@@ -148,6 +149,102 @@ def test_false_positives_score_0_where_monai_drops_them():
     assert theirs.aggregate().isnan().all()
 
 
+def random_and_empty_maps():
+    """Four cases, four classes: random, class 3 only predicted, only true, and in neither."""
+    prediction, reference = random_maps(3, batch=4)
+    absent = [(reference, 1), (prediction, 2), (reference, 3), (prediction, 3)]
+    for mask, case in absent:
+        mask[case][mask[case] == 3] = 1
+    return prediction, reference
+
+
+FORMS = {
+    "label maps": lambda mask: mask,
+    "one-hot": lambda mask: one_hot(mask, N_CLASSES),
+    "lists": lambda mask: [*one_hot(mask, N_CLASSES)],
+}
+
+
+@pytest.mark.parametrize("ignore_empty", [True, False])
+@pytest.mark.parametrize("include_background", [True, False])
+@pytest.mark.parametrize("form", FORMS)
+def test_ignore_empty_given_gives_the_tables_of_monai(form, include_background, ignore_empty):
+    for reduction in MetricReduction:
+        for get_not_nans in (False, True):
+            arguments = (include_background, reduction, get_not_nans, ignore_empty, N_CLASSES)
+            ours, theirs = SliceDiceMetric(*arguments), DiceMetric(*arguments)
+            for pair in (random_and_empty_maps(), random_maps(5)):
+                masks = [FORMS[form](mask) for mask in pair]
+                tables = ours(*masks), theirs(*masks)
+                torch.testing.assert_close(*tables, rtol=1e-6, atol=1e-6, equal_nan=True)
+            found, expected = ours.aggregate(), theirs.aggregate()
+            torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6, equal_nan=True)
+            torch.testing.assert_close(
+                ours.get_buffer(), theirs.get_buffer(), rtol=1e-6, atol=1e-6, equal_nan=True
+            )
+
+
+@pytest.mark.parametrize("ignore_empty", [True, False])
+@pytest.mark.parametrize("reduction", [*MetricReduction])
+def test_ignore_empty_given_reduces_nothing_but_empty_masks_as_monai_does(ignore_empty, reduction):
+    empty = torch.zeros(2, 2, 3, 4, 2)
+    found = torch.stack([empty, empty])
+    found[0, :, 0] = 1
+    for prediction, reference in ((empty, empty), found):
+        ours = SliceDiceMetric(reduction=reduction, get_not_nans=True, ignore_empty=ignore_empty)
+        theirs = DiceMetric(reduction=reduction, get_not_nans=True, ignore_empty=ignore_empty)
+        ours(prediction, reference)
+        theirs(prediction, reference)
+        torch.testing.assert_close(ours.aggregate(), theirs.aggregate(), equal_nan=True)
+
+
+@pytest.mark.parametrize("reduction", [*MetricReduction])
+def test_our_rule_reduces_as_monai_does_where_nothing_is_empty(reduction):
+    """Every case holds every class, so the three rules agree; the shapes are MONAI's."""
+    kind = {"reduction": reduction, "get_not_nans": True, "num_classes": N_CLASSES}
+    ours, theirs = SliceDiceMetric(**kind), DiceMetric(**kind)
+    for pair in (random_maps(6), random_maps(7)):
+        ours(*pair)
+        theirs(*pair)
+    (found, found_count), (expected, expected_count) = ours.aggregate(), theirs.aggregate()
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found.float(), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found_count, expected_count, rtol=0, atol=0)
+
+
+def test_our_rule_by_hand():
+    prediction, reference = random_and_empty_maps()
+    metric = SliceDiceMetric(False, "none", True, num_classes=N_CLASSES)
+    table = metric(prediction, reference)
+    assert table[1, 2] == table[2, 2] == 0  # only predicted, only true
+    assert table[3, 2].isnan()  # in neither
+    torch.testing.assert_close(metric.aggregate()[0], table, equal_nan=True)
+    _, n_scored = metric.aggregate("mean_batch")
+    assert n_scored.tolist() == [4, 4, 3]
+    assert metric.aggregate("sum")[1] == 11
+    assert metric.aggregate("mean_channel")[1].tolist() == [3, 3, 3, 2]
+    assert metric.aggregate("mean")[1] == 4
+
+
+@pytest.mark.parametrize("names", [True, ["first", "second", "third"]])
+@pytest.mark.parametrize("reduction", ["mean_batch", "mean"])
+def test_results_come_by_label_as_from_monai(names, reduction):
+    arguments = (False, reduction, True, False, N_CLASSES, names)
+    ours, theirs = SliceDiceMetric(*arguments), DiceMetric(*arguments)
+    ours(*random_maps(8))
+    theirs(*random_maps(8))
+    found, expected = ours.aggregate(), theirs.aggregate()
+    assert isinstance(found[0], dict) == (reduction == "mean_batch")
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert not isinstance(ours.aggregate("none")[0], dict)
+
+
+def test_aggregating_nothing_raises_where_the_rule_is_monais():
+    for metric in (SliceDiceMetric(ignore_empty=True), DiceMetric()):
+        with pytest.raises(ValueError, match="aggregate"):
+            metric.aggregate()
+
+
 def test_nothing_to_average_is_nan_not_zero():
     empty = torch.zeros(1, 1, 3, 4, 2)
     metric = SliceDiceMetric()
@@ -193,8 +290,10 @@ def test_shapes_and_channels_that_do_not_fit_are_refused():
         SliceDiceMetric(slice_dim=3)(torch.zeros(1, 1, 2, 3, 4), torch.zeros(1, 1, 2, 3, 4))
     with pytest.raises(ValueError, match="only class"):
         SliceDiceMetric(num_classes=1, include_background=False)(*torch.zeros(2, 1, 1, 2, 3, 4))
-    with pytest.raises(ValueError, match="reduction 'sum'"):
-        SliceDiceMetric(reduction="sum")
+    with pytest.raises(ValueError, match="no such"):
+        SliceDiceMetric(reduction="no such")
+    with pytest.raises(ValueError, match="median"):
+        SliceDiceMetric().aggregate("median")
 
 
 class Echo(torch.nn.Module):
