@@ -99,7 +99,7 @@ def _measure_head(
             np.moveaxis(reference.astype(np.uint8), quality.slice_axis, 0),
             labels=tuple(result.label_names),
         )
-        true = dice(counts.tp, counts.fp, fn=counts.fn)
+        true = dice(counts.tp, counts.fp, counts.fn)
         labels = np.broadcast_to(np.array(list(result.label_names.values()), object), true.shape)
         yield Slices(
             score=quality.score.ravel(),

@@ -40,7 +40,7 @@ def make_masks(shape: tuple[int, int, int], n_classes: int) -> tuple[np.ndarray,
 
 def ours(prediction: np.ndarray, reference: np.ndarray, labels: Sequence[int]) -> np.ndarray:
     counts = slice_counts(prediction, reference, labels=labels)
-    return dice(counts.tp, counts.fp, fn=counts.fn)
+    return dice(counts.tp, counts.fp, counts.fn)
 
 
 def monai_by_slice(prediction: torch.Tensor, reference: torch.Tensor, n_classes: int) -> np.ndarray:

@@ -247,7 +247,7 @@ def _change_of_empty(one: float, other: float) -> str | None:
 
 
 def _slice_dice(case: CaseScores) -> np.ndarray[Any, Any]:
-    return dice(case.counts.tp, case.counts.fp, fn=case.counts.fn)
+    return dice(case.counts.tp, case.counts.fp, case.counts.fn)
 
 
 def _slice_changes(case: CaseScores, other: CaseScores) -> np.ndarray[Any, Any]:

@@ -47,7 +47,7 @@ def case_columns(settings: EvaluationSettings) -> tuple[str, ...]:
 def slice_rows(case: CaseScores, names: Mapping[LabelKey, str]) -> Iterator[TableRow]:
     """Yield the rows of slices.csv of a case: label by label, slices in the file's order."""
     counts = case.counts
-    scores = dice(counts.tp, counts.fp, fn=counts.fn)
+    scores = dice(counts.tp, counts.fp, counts.fn)
     states = slice_states(counts)
     for column, label in enumerate(case.labels):
         distances = (

@@ -128,7 +128,7 @@ class PrecisionComparison:
 def pooled_dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return Dice per label of pooled counts (3, n_labels); NaN where both are empty."""
     tp, fp, fn = counts
-    return np.asarray(dice(tp, fp, fn=fn, both_empty=EmptyPolicy.SKIP), np.float64)
+    return np.asarray(dice(tp, fp, fn, both_empty=EmptyPolicy.SKIP), np.float64)
 
 
 def compare_precisions(

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from unet_med.metrics.counts import SliceCounts
 
 Scores = NDArray[np.float64]
@@ -42,8 +44,8 @@ class SliceState(StrEnum):
 def dice(
     tp: NDArray[Any],
     fp: NDArray[Any],
-    *,
     fn: NDArray[Any],
+    *,
     both_empty: EmptyPolicy = EmptyPolicy.SKIP,
 ) -> Scores:
     """Return Dice per entry.
@@ -58,7 +60,7 @@ def dice(
         Values in [0, 1], or NaN, same shape.
 
     Example:
-        >>> dice(np.array([3, 0]), np.array([1, 0]), fn=np.array([1, 0])).tolist()
+        >>> dice(np.array([3, 0]), np.array([1, 0]), np.array([1, 0])).tolist()
         [0.75, nan]
     """
     overlap = 2 * np.asarray(tp)
@@ -73,7 +75,7 @@ def volume_dice(counts: SliceCounts) -> Scores:
     NaN where the label is in neither mask. It does not depend on the slice axis.
     """
     tp, fp, fn = counts.sums()
-    return dice(tp, fp, fn=fn)
+    return dice(tp, fp, fn)
 
 
 def slice_states(counts: SliceCounts) -> NDArray[np.object_]:
@@ -89,16 +91,18 @@ def slice_states(counts: SliceCounts) -> NDArray[np.object_]:
 
 def slice_dice_mean(counts: SliceCounts, policy: EmptyPolicy) -> Scores:
     """Return the mean over slices of their Dice, shape (n_labels,); NaN if no slice counts."""
-    return _over_slices(counts, policy, reduce=np.mean)
+    return _over_slices(counts, policy, np.mean)
 
 
 def slice_dice_median(counts: SliceCounts, policy: EmptyPolicy) -> Scores:
     """Return the median over slices of their Dice, shape (n_labels,); NaN if no slice counts."""
-    return _over_slices(counts, policy, reduce=np.median)
+    return _over_slices(counts, policy, np.median)
 
 
-def _over_slices(counts: SliceCounts, policy: EmptyPolicy, *, reduce: Any) -> Scores:  # noqa: ANN401 - np.mean or np.median
-    scores = dice(counts.tp, counts.fp, fn=counts.fn, both_empty=policy)
+def _over_slices(
+    counts: SliceCounts, policy: EmptyPolicy, reduce: Callable[[Scores], np.floating[Any]]
+) -> Scores:
+    scores = dice(counts.tp, counts.fp, counts.fn, both_empty=policy)
     columns = (column[~np.isnan(column)] for column in scores.T)
     return np.array([reduce(column) if column.size else np.nan for column in columns])
 

@@ -98,7 +98,7 @@ def evaluation_report(
 
 def case_page(case: CaseScores, cohort: CohortScores) -> CasePage:
     """Return what a page says about one case."""
-    scores = dice(case.counts.tp, case.counts.fp, fn=case.counts.fn)
+    scores = dice(case.counts.tp, case.counts.fp, case.counts.fn)
     curves = [Curve("Dice", _series(case, scores))]
     predicted = (case.counts.tp + case.counts.fp) * case.pixel_mm2
     true = (case.counts.tp + case.counts.fn) * case.pixel_mm2

@@ -137,7 +137,7 @@ def case_dice(counts: dict[str, Counts], recipe: Recipe) -> dict[str, dict[str, 
     result = {}
     for case in sorted(together):
         tp, fp, fn = (np.array(column) for column in together[case])
-        result[case] = dict(zip(names, dice(tp, fp, fn=fn).tolist(), strict=True))
+        result[case] = dict(zip(names, dice(tp, fp, fn).tolist(), strict=True))
     return result
 
 
