@@ -1,4 +1,4 @@
-"""Many cases, one after the other: running them, remembering them."""
+"""Segment many cases, remember how each ended, and go on where a run stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where masks go, and whether that place can be written."""
+"""Name the files of masks, and check that their folder can be written."""
 
 from __future__ import annotations
 
@@ -27,12 +27,24 @@ _PARTIAL = re.compile(rf"(?:{re.escape(PARTIAL_PREFIX)}[0-9a-f]{{32}}\.)+(?P<nam
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """An output folder, or one file in it.
+    """Name an output folder, or one file in it.
 
     Attributes:
         folder: Where the ledger lies and relative folders begin.
         file_name: Name of the only mask, when the output is one file; its ending is its format.
         format: Key of ``MASK_FORMATS``, or ``input`` for each scan's own.
+
+    Raises:
+        InputError: There is no such format.
+
+    Example:
+        >>> from pathlib import PurePosixPath
+        >>> from unet_med.cases import Case
+        >>> case = Case("knee", PurePosixPath("monday"), (Path("scans/monday/knee.mha"),))
+        >>> Destination(Path("masks")).mask_path(case).as_posix()
+        'masks/monday/knee.nii.gz'
+        >>> Destination(Path("masks"), format="input").ledger_key(case)
+        'monday/knee.mha'
     """
 
     folder: Path

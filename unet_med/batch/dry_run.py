@@ -1,4 +1,4 @@
-"""What a batch would do and why, without doing it."""
+"""Say what a batch would do and why, without doing it."""
 
 from __future__ import annotations
 
@@ -42,6 +42,21 @@ def dry_run_batch(
     Raises:
         InputError: The destination or the settings cannot be right for these cases.
         OutputError: The ledger cannot be read.
+
+    Example:
+        >>> from pathlib import Path, PurePosixPath
+        >>> from unet_med.batch import BatchSettings, Destination
+        >>> from unet_med.cases import Case, CaseList
+        >>> from unet_med.segmenter import resolve_segmenter
+        >>> lost = Case("knee", PurePosixPath(), (Path("knee.nii"),), problem="the file is gone")
+        >>> report = dry_run_batch(
+        ...     CaseList((lost,), "one per file"),
+        ...     Destination(Path("masks")),
+        ...     segmenter=resolve_segmenter(),
+        ...     settings=BatchSettings(),
+        ... )
+        >>> report.reasons()
+        {'input cannot be used': 1}
     """
     todo = select_frames(cases.cases, segmenter=segmenter, settings=settings)
     check_destination(destination, todo, maps=settings.save_maps)

@@ -1,4 +1,4 @@
-"""Executors of cases: this process, a pool of processes, or the workers of a Dask cluster."""
+"""Execute cases in this process, in a pool of processes, or on the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ INLINE_CAPACITY = 2
 
 
 class CaseExecutor(Protocol):
-    """Makes cases. The ledger and the final names are the runner's alone."""
+    """Make masks of cases. The ledger and the final names are the runner's alone.
+
+    Example:
+        >>> from unet_med.segmenter import resolve_segmenter
+        >>> with ThreadPoolExecutor(2) as pool:
+        ...     executor: CaseExecutor = ProcessExecutor(pool, resolve_segmenter(), max_cases=3)
+        ...     executor.prepares, executor.capacity()
+        (False, 3)
+    """
 
     @property
     def prepares(self) -> bool:
@@ -78,12 +86,18 @@ class InlineExecutor:
 
 @dataclass(frozen=True, slots=True)
 class ProcessExecutor:
-    """A pool of processes on this machine, each of which loads the network once.
+    """Execute cases in a pool of processes, each of which loads the network once.
 
     Attributes:
         pool: Any executor; what it calls and returns is pickled. The caller ends it.
         loader: Loads the network there.
         max_cases: Cases it is given at once.
+
+    Example:
+        >>> from unet_med.segmenter import resolve_segmenter
+        >>> with ThreadPoolExecutor(2) as pool:
+        ...     ProcessExecutor(pool, resolve_segmenter(), max_cases=3).capacity()
+        3
     """
 
     pool: Executor | ProcessPool
@@ -117,6 +131,12 @@ def process_executor(jobs: int, loader: Loader) -> Iterator[ProcessExecutor]:
 
     Raises:
         UnetMedError: The network cannot be loaded.
+
+    Example:
+        >>> from unet_med.segmenter import resolve_segmenter
+        >>> with process_executor(1, resolve_segmenter()) as executor:
+        ...     executor.capacity()
+        2
     """
     with ProcessPool(jobs) as pool:
         try:  # in the first process, so that what is wrong is said once
@@ -157,6 +177,15 @@ def dask_executor(address: str, loader: Loader) -> Iterator[DaskExecutor]:
         MissingExtraError: distributed is not installed.
         ClusterError: No scheduler answers there.
         BundleError: A worker there is without the bundle, or has another one.
+
+    Example:
+        >>> from unet_med.segmenter import resolve_segmenter
+        >>> try:
+        ...     with dask_executor("no address", resolve_segmenter()) as executor:
+        ...         executor.capacity()
+        ... except UnetMedError as error:  # without the extra dask, it says how to install it
+        ...     type(error).__name__ in {"ClusterError", "MissingExtraError"}
+        True
     """
     distributed = import_optional("distributed", extra="dask")
     try:

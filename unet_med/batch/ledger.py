@@ -1,4 +1,4 @@
-"""The append-only record of a batch, ``ledger.jsonl``: one JSON object a line.
+"""Keep the append-only record of a batch, ``ledger.jsonl``: one JSON object a line.
 
 Order of what is written for one case, so that a kill at any moment loses nothing:
 
@@ -44,7 +44,12 @@ def _now() -> str:
 
 
 class Status(StrEnum):
-    """What a line says happened."""
+    """Name what happened to a case, as a line of the ledger says it.
+
+    Example:
+        >>> Status("done") is Status.DONE, str(Status.SKIPPED)
+        (True, 'skipped')
+    """
 
     STARTED = "started"
     WRITING = "writing"
@@ -129,6 +134,14 @@ class OutputHistory:
             killed = entry.fingerprint if entry.killed else killed
             return OutputHistory(written, self.done, killed_fingerprint=killed)
         return OutputHistory(written, entry if entry.status is Status.DONE else self.done)
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether this work was in flight when the process was killed, and may have killed it.
+
+        It goes alone, so that no other case shares the blame if it does so again.
+        """
+        return self.unfinished_starts > 0 and self.unfinished_fingerprint is not None
 
     def killed_process(self, fingerprint: str) -> bool:
         """Return whether this work has killed the process before, more than by accident."""

@@ -1,4 +1,4 @@
-"""How cases and a batch ended: failure reasons, outcomes, the report, and listeners."""
+"""Report how cases and a batch ended: failure reasons, outcomes, the report, and listeners."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _is_memory(exc: Exception, text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one case ended.
+    """Report how one case ended.
 
     Attributes:
         case: The case.
@@ -106,6 +106,14 @@ class Outcome:
         error: Why it failed, one line.
         reason: The kind of failure, for counting.
         detail: Of a dry run: why the case would be done or passed over.
+
+    Example:
+        >>> from pathlib import Path, PurePosixPath
+        >>> from unet_med.cases import Case
+        >>> case = Case("knee", PurePosixPath("monday"), (Path("knee.nii"),))
+        >>> outcome = Outcome(case, Status.DONE, Path("masks/knee.nii"), volumes_ml={"bone": 2.5})
+        >>> outcome.as_dict()["case"], outcome.as_dict()["volumes_ml"]
+        ('monday/knee', {'bone': 2.5})
     """
 
     case: Case
@@ -136,7 +144,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """How a batch ended.
+    """Report how a batch ended.
 
     Attributes:
         outcomes: One per case, in order.
@@ -145,6 +153,14 @@ class BatchReport:
         execution: How the network was run.
         elapsed_s: What the run took, from the first case on.
         remaining: Cases that the limit left for another run.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from unet_med.backends import Execution
+        >>> how = Execution("torch", "fp32", "cpu", threads=1, reason="asked for")
+        >>> report = BatchReport((), Path("ledger.jsonl"), "one per file", how, remaining=3)
+        >>> report.summary(), report.exit_code
+        ('3 left by --limit; ledger ledger.jsonl', 0)
     """
 
     outcomes: tuple[Outcome, ...]
@@ -211,23 +227,36 @@ class BatchReport:
 
 
 class Listener(Protocol):
-    """Follows a batch, e.g. with a progress bar."""
+    """Follow a batch, e.g. with a progress bar. Derive from `NullListener` for a part of it.
+
+    Example:
+        >>> listener: Listener = NullListener()
+        >>> listener.case_progress(3, 10)
+    """
 
     def batch_started(self, n_cases: int, *, rule: str, execution: Execution) -> None:
-        """The cases are known and the network is loaded."""
+        """Note that the cases are known and the network is loaded."""
 
     def case_started(self, case: Case, number: int) -> None:
-        """Work on a case begins; ``number`` counts from 1."""
+        """Note that work on a case begins; ``number`` counts from 1."""
 
     def case_progress(self, done: int, total: int) -> None:
-        """So many slices of the current case are done."""
+        """Note how many slices of the current case are done."""
 
     def case_ended(self, outcome: Outcome) -> None:
-        """A case is done, failed or skipped."""
+        """Note that a case is done, failed or skipped."""
 
 
 class NullListener:
-    """A listener that says nothing."""
+    """Follow a batch silently; a base for listeners that follow a part of it.
+
+    Example:
+        >>> class Bell(NullListener):
+        ...     def case_progress(self, done, total):
+        ...         print("ding" if done == total else "tick")
+        >>> Bell().case_progress(10, 10)
+        ding
+    """
 
     def batch_started(self, n_cases: int, *, rule: str, execution: Execution) -> None:
         """Say nothing."""

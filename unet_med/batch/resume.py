@@ -1,4 +1,4 @@
-"""Whether a case needs work: its fingerprint, and what may be skipped or replaced."""
+"""Decide whether a case needs work: its fingerprint, and what may be skipped or replaced."""
 
 from __future__ import annotations
 
@@ -46,11 +46,15 @@ def case_fingerprint(
 
 @dataclass(frozen=True, slots=True)
 class ResumePolicy:
-    """What the user allows.
+    """State what a run may replace and try again.
 
     Attributes:
         overwrite: Make every mask again, and replace files that are not ours.
         retry_failed: Try cases again that killed the process before.
+
+    Example:
+        >>> ResumePolicy(overwrite=True)
+        ResumePolicy(overwrite=True, retry_failed=False)
     """
 
     overwrite: bool = False

@@ -62,6 +62,23 @@ def run_batch(
         InputError: The destination or the settings cannot be right for these cases.
         OutputError: The output folder cannot be written, or another run holds it.
         ClusterError: Nobody is left who could make cases.
+
+    Example:
+        >>> from pathlib import Path, PurePosixPath
+        >>> from tempfile import TemporaryDirectory
+        >>> from unet_med.batch import BatchSettings
+        >>> from unet_med.cases import Case, CaseList
+        >>> from unet_med.segmenter import load_segmenter
+        >>> lost = Case("knee", PurePosixPath(), (Path("knee.nii"),), problem="the file is gone")
+        >>> with TemporaryDirectory() as folder:
+        ...     report = run_batch(
+        ...         CaseList((lost,), "one per file"),
+        ...         Destination(Path(folder)),
+        ...         segmenter=load_segmenter(),
+        ...         settings=BatchSettings(),
+        ...     )
+        >>> report.outcomes[0].error, report.exit_code
+        ('the file is gone', 1)
     """
     todo = select_frames(cases.cases, segmenter=segmenter, settings=settings)
     check_destination(destination, todo, maps=settings.save_maps)
@@ -164,6 +181,14 @@ def split_frames(cases: Iterable[Case], rules: ReadOptions) -> tuple[Case, ...]:
     Args:
         cases: As found.
         rules: How their scans are read.
+
+    Example:
+        >>> from pathlib import Path, PurePosixPath
+        >>> from unet_med.cases import Case
+        >>> from unet_med.volumes import ReadOptions
+        >>> gone = Case("knee", PurePosixPath(), (Path("no_such_scan.nii"),))
+        >>> [(case.key, case.problem is not None) for case in split_frames([gone], ReadOptions())]
+        [('knee', True)]
     """
     return tuple(frame for case in cases for frame in _frames(case, rules))
 

@@ -71,7 +71,11 @@ class Scheduler:
         """
         case_queue = _CaseQueue(self, deque(enumerate(cases)), on_end)
         try:
-            case_queue.run_all()
+            while case_queue.is_open():
+                task = case_queue.take()
+                if task is not None:
+                    case_queue.start(task)
+                case_queue.collect(wait=task is None)
         finally:
             case_queue.cancel()
         return [outcome for _, outcome in sorted(case_queue.ended.items())]
@@ -83,7 +87,7 @@ class Scheduler:
 
 
 class _CaseQueue:
-    """The cases in flight."""
+    """The cases that wait, those in flight, and how the others ended, by number."""
 
     def __init__(
         self,
@@ -91,19 +95,18 @@ class _CaseQueue:
         waiting: deque[tuple[int, Case]],
         on_end: Callable[[Outcome], None] | None,
     ) -> None:
-        self._on_end = on_end
         self.ended: dict[int, Outcome] = {}
         self._scheduler = scheduler
         self._waiting = waiting
+        self._on_end = on_end
         self._running: dict[Future[WorkerResult], tuple[int, Task]] = {}
         self._completed: queue.SimpleQueue[Future[WorkerResult]] = queue.SimpleQueue()
         self._alone = False
         self._n_done = 0
 
-    def run_all(self) -> None:
-        """Begin and end cases until none is left, or as many as the limit allows."""
-        while self._running or (self._waiting and self._n_allowed() > 0):
-            self._collect(wait=not self._start_next())
+    def is_open(self) -> bool:
+        """Tell whether cases are in flight, or one may be begun."""
+        return bool(self._running) or (bool(self._waiting) and self._n_allowed() > 0)
 
     def cancel(self) -> None:
         """Give up what is in flight; what is finished is kept."""
@@ -124,52 +127,49 @@ class _CaseQueue:
         left = capacity if limit is None else min(capacity, limit - self._n_done)
         return left - len(self._running)
 
-    def _start_next(self) -> bool:
-        """Begin the next case if there is room; return whether."""
+    def take(self) -> tuple[int, Task] | None:
+        """Take the next case, with its number, from those that wait; None = there is no room."""
         if not self._waiting or self._n_allowed() < 1:
-            return False
+            return None
         index, case = self._waiting[0]
         task = self._scheduler.task(case)
-        # Work that was in flight when the process was killed may have killed it: it goes alone,
-        # so that no other case shares the blame if it does so again.
-        suspect = (
-            task.history.unfinished_starts > 0 and task.history.unfinished_fingerprint is not None
-        )
-        if suspect and self._running:
-            return False
+        if task.history.is_suspect and self._running:
+            return None
         self._waiting.popleft()
         self._scheduler.settings.listener.case_started(case, index + 1)
-        outcome = self._start(index, task)
-        if outcome is None:
-            self._alone = suspect
-        else:
-            self._report(index, outcome)
-        return True
+        return index, task
 
-    def _start(self, index: int, task: Task) -> Outcome | None:
+    def start(self, numbered: tuple[int, Task]) -> None:
         """Hand a case to the executor, or find that there is nothing to do for it."""
-        scheduler, case = self._scheduler, task.case
+        index, task = numbered
+        executor = self._scheduler.executor
         prepared: PreparedTask | None = None
+        outcome: Outcome | None = None
+        future: Future[WorkerResult] | None = None
         try:
-            if case.problem is not None or not scheduler.executor.prepares:
+            if task.case.problem is not None or not executor.prepares:
                 prepared = prepare(task)
-                if prepared.decision is not ResumeDecision.RUN:
-                    return self._end_without_run(task, prepared)
-            # Where the executor prepares, the case runs on other machines: its start has no
-            # fingerprint, and if this process is killed the case is not to blame.
-            self._append_entry(task, Status.STARTED, prepared)
-            future = scheduler.executor.submit(task, prepared)
+            if prepared is not None and prepared.decision is not ResumeDecision.RUN:
+                outcome = self._end_without_run(task, prepared)
+            else:
+                # Where the executor prepares, the case runs on other machines: its start has no
+                # fingerprint, and if this process is killed the case is not to blame.
+                self._append_entry(task, Status.STARTED, prepared)
+                future = executor.submit(task, prepared)
         except KeyboardInterrupt:
             self._record_failure(task, Failure(STOPPED, FailureReason.STOPPED))
             raise
         except Exception as exc:  # a bad file must not stop the batch
-            logger.debug("%s failed", case.key, exc_info=True)
-            return self._fail(task, failure_of(exc))
-        self._running[future] = index, task
-        future.add_done_callback(self._completed.put)
-        return None
+            logger.debug("%s failed", task.case.key, exc_info=True)
+            outcome = self._fail(task, failure_of(exc))
+        if outcome is not None:
+            self._report(index, outcome)
+        if future is not None:
+            self._running[future] = index, task
+            self._alone = task.history.is_suspect
+            future.add_done_callback(self._completed.put)
 
-    def _collect(self, *, wait: bool) -> None:
+    def collect(self, *, wait: bool) -> None:
         """End the cases that are ready; with ``wait`` at least one, or look again."""
         try:
             future = self._completed.get(block=wait and bool(self._running), timeout=_POLL_S)

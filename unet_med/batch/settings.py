@@ -1,4 +1,4 @@
-"""What the user asks of a batch."""
+"""Define the settings of a batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unet_med.segmenter import check_map_kinds
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """What the user asks of a batch.
+    """State what the user asks of a batch.
 
     Attributes:
         overwrite: Make every mask again, and replace files that are not ours.
@@ -23,6 +23,16 @@ class BatchSettings:
         save_maps: Maps wanted beside every mask: probabilities, uncertainty, entropy.
         command_line: For the sidecars.
         listener: Follows the run.
+
+    Raises:
+        InputError: Settings contradict each other, or are no numbers of masks or channels.
+
+    Example:
+        >>> BatchSettings(limit=2, save_maps=("entropy",)).policy
+        ResumePolicy(overwrite=False, retry_failed=False)
+        >>> BatchSettings(frames=True, channel=0)
+        Traceback (most recent call last):
+        unet_med.errors.InputError: frames takes every frame and channel takes one: give only ...
     """
 
     overwrite: bool = False

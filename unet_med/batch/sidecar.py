@@ -1,4 +1,4 @@
-"""The files beside each mask: its JSON sidecar and its maps."""
+"""Write and read the files beside each mask: its JSON sidecar and its maps."""
 
 from __future__ import annotations
 
@@ -104,7 +104,13 @@ def write_sidecar(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:
-    """Read a sidecar of this program; empty when there is none, or it is somebody else's."""
+    """Read a sidecar of this program; empty when there is none, or it is somebody else's.
+
+    Example:
+        >>> from pathlib import Path
+        >>> read_sidecar(Path("no_such_file.json"))
+        {}
+    """
     try:
         content = read_json(path)
         return dict(content) if content["program"]["name"] == PROGRAM else {}

@@ -1,4 +1,4 @@
-"""Watch import folders: a case is taken when its files are stable."""
+"""Watch folders, and take a case when its files are stable."""
 
 from __future__ import annotations
 
@@ -66,6 +66,20 @@ def watch_batch(
     Raises:
         InputError: The settings cannot be right, or the output is a file.
         OutputError: The output folder cannot be written, or another run holds it.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from unet_med.batch import BatchSettings, Destination
+        >>> from unet_med.cases import CaseList
+        >>> from unet_med.segmenter import resolve_segmenter
+        >>> watch_batch(
+        ...     lambda: CaseList((), "one per file"),
+        ...     Destination(Path("masks")),
+        ...     segmenter=resolve_segmenter(),
+        ...     settings=BatchSettings(limit=5),
+        ... )
+        Traceback (most recent call last):
+        unet_med.errors.InputError: a watch takes no --limit, a folder as --output, and ...
     """
     stable_seconds = DEFAULT_STABLE_SECONDS if stable_seconds is None else stable_seconds
     if settings.limit is not None or destination.file_name is not None or stable_seconds < 0:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from unet_med._progress import Progress
-    from unet_med.segmenter import Segmenter
+    from unet_med.segmenter import CaseReport, Segmenter
 
 logger = logging.getLogger(__name__)
 
@@ -108,9 +108,17 @@ def run_case(
         known = prepared or prepare(task)
         if known.decision is not ResumeDecision.RUN:
             return known
-        return _segment_case(
-            task, known, segmenter=segmenter, network_lock=network_lock, progress=progress
-        )
+        case = task.case
+        source = case.paths[0] if len(case.paths) == 1 else list(case.paths)
+        with partial_files(task.mask, task.context.save_maps) as (partial, maps):
+            case_inference = segmenter.open(source, channel=case.channel, files=known.inputs)
+            with network_lock.for_case(progress) as case_lock:
+                case_inference.wrap_predictors(case_lock.wrap)
+                case_report = case_inference.write_to(partial, case_lock.report_progress, maps=maps)
+            waited_s = case_lock.waited_s
+            return _case_result(
+                task, known, case_report, partial=partial, maps=maps, waited_s=waited_s
+            )
     except RunStopped:
         raise
     except Exception as exc:
@@ -143,26 +151,22 @@ def load_worker(loader: Loader) -> None:
     _WORKER.segmenter(loader)
 
 
-def _segment_case(
+def _case_result(
     task: Task,
     prepared: PreparedTask,
+    case_report: CaseReport,
     *,
-    segmenter: Segmenter,
-    network_lock: NetworkLock,
-    progress: Progress,
+    partial: Path,
+    maps: Mapping[str, Path],
+    waited_s: float,
 ) -> CaseResult:
+    """Describe a mask that was written and is not under its name yet."""
     case = task.case
-    source = case.paths[0] if len(case.paths) == 1 else list(case.paths)
-    with partial_files(task.mask, task.context.save_maps) as (partial, maps):
-        case_inference = segmenter.open(source, channel=case.channel, files=prepared.inputs)
-        with network_lock.for_case(progress) as case_lock:
-            case_inference.wrap_predictors(case_lock.wrap)
-            case_report = case_inference.write_to(partial, case_lock.report_progress, maps=maps)
-        mask_sha256 = sha256_file(partial)
-        content_of_maps = maps_content(task.mask, maps)
+    mask_sha256 = sha256_file(partial)
+    content_of_maps = maps_content(task.mask, maps)
     seconds = {"digest": prepared.seconds, **case_report.seconds}
     seconds["total"] += prepared.seconds
-    seconds["network"] -= case_lock.waited_s  # another case had it
+    seconds["network"] -= waited_s  # another case had it
     provenance = CaseProvenance(
         inputs=tuple(
             {"path": str(path), "sha256": sha256}
