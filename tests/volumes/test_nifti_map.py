@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - the package's own habit
 
-from unet_med.cases import find_cases
+from unet_med.cases import find_cases, find_masks
 from unet_med.errors import GeometryError, InputError
-from unet_med.evaluation.pairing import find_masks
 from unet_med.volumes import (
     MAP_KINDS,
     from_array,

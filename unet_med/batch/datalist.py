@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from unet_med._parsing import parse_bool
 from unet_med.batch.destination import Destination, check_destination
+from unet_med.cases import find_masks
 from unet_med.cases.find import find_cases
 from unet_med.errors import InputError, OutputError, UnetMedError
-from unet_med.evaluation.pairing import find_masks, match_reference_names
+from unet_med.evaluation.pairing import match_reference_names
 from unet_med.geometry import grid_difference
 from unet_med.volumes import ReadOptions, open_volume, stack_volumes
 

@@ -15,6 +15,7 @@ from unet_med.cases.case import (
 )
 from unet_med.cases.find import find_cases
 from unet_med.cases.find_training import find_training_cases
+from unet_med.cases.walk import case_id, find_masks
 
 if TYPE_CHECKING:
     from unet_med.cases.check import CheckedCases, as_dict, check_cases, label_table
@@ -43,8 +44,10 @@ __all__ = [
     "LabeledCaseList",
     "UnpairedCase",
     "as_dict",
+    "case_id",
     "check_cases",
     "find_cases",
+    "find_masks",
     "find_training_cases",
     "label_table",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from unet_med.cases.case import DatasetInfo, LabeledCase, LabeledCaseList, UnpairedCase
 from unet_med.cases.filenames import close_matches, patients_of
-from unet_med.cases.walk import find_files, stem_of
+from unet_med.cases.walk import case_id, find_files
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _case_id(path: Path, labels: Mapping[Path, dict[str, str]]) -> str:
     alike = [other for other in labels if _session(labels[other]) == session]
     if len(alike) == 1:
         return "_".join(part for part in session if part)
-    return stem_of(path) or path.name
+    return case_id(path.name)
 
 
 def _fitting(
@@ -131,7 +131,7 @@ def _session(entities: Mapping[str, str]) -> tuple[str, str]:
 
 def _parse(path: Path) -> tuple[dict[str, str], str] | None:
     """Split a BIDS name into its entities and its suffix; None for other names."""
-    name = stem_of(path) or ""
+    name = case_id(path.name)
     if not _NAME.fullmatch(name):
         return None
     *parts, suffix = name.split("_")

@@ -16,8 +16,8 @@ from unet_med.cases.dataset_json import (
     read_json,
     read_text,
 )
-from unet_med.cases.filenames import BY_LIST, patients_of, split_channel_number
-from unet_med.cases.walk import stem_of
+from unet_med.cases.filenames import BY_LIST, patients_of
+from unet_med.cases.walk import case_id
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _found(entries: Sequence[_Entry], path: Path, info: DatasetInfo) -> LabeledC
 def _labeled_case(entry: _Entry, folder: Path) -> LabeledCase:
     label = _inside(entry.label, folder, entry.where)
     images = tuple(_inside(image, folder, entry.where) for image in entry.images)
-    name = entry.id or stem_of(label) or label.name
+    name = entry.id or case_id(label.name)
     if PurePath(name).is_absolute() or ".." in PurePath(name).parts or not name.isprintable():
         msg = f"{entry.where}: the id {name!r:.60} is no name for a file: no .., no leading /"
         raise InputError(msg)
@@ -256,8 +256,3 @@ def _first(row: Mapping[str, Any], names: Sequence[str]) -> str:
         if isinstance(value, str | int) and str(value).strip():
             return str(value).strip()
     return ""
-
-
-def has_channel_number(path: Path) -> bool:
-    """Whether a file's name ends in a channel number, as nnU-Net has it."""
-    return split_channel_number(stem_of(path) or "") is not None

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from unet_med._files import real_path
 from unet_med.cases.case import Case, CaseList
+from unet_med.cases.filenames import split_channel_number
 from unet_med.cases.layouts import group_channel_folders
-from unet_med.cases.walk import FailedInput, FoundFile, find_files, searched_folders, stem_of
+from unet_med.cases.walk import FailedInput, FoundFile, find_files, searched_folders
 from unet_med.errors import InputError, UnetMedError
-from unet_med.volumes import open_volume
+from unet_med.volumes import open_volume, volume_ending
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -73,19 +73,19 @@ def find_cases(
         msg = "; ".join(fault.why for fault in failed[:_SHOWN_FAULTS]) or "no input was given"
         raise InputError(msg)
     names = tuple(channel_names) or tuple(f"channel {n}" for n in range(n_channels))
-    cases, rule = _form_cases(list(files.values()), ExpectedChannels(names))
+    cases, rule = _form_cases(list(files.values()), names)
     _refuse_equal_names(cases)
     cases += [Case(_last_name(f.name), PurePosixPath(), (), problem=f.why) for f in failed]
     cases.sort(key=lambda case: (case.relative_folder.as_posix(), case.id))
     return CaseList(tuple(cases), rule)
 
 
-def _form_cases(files: Sequence[FoundFile], rule: ExpectedChannels) -> tuple[list[Case], str]:
+def _form_cases(files: Sequence[FoundFile], names: Sequence[str]) -> tuple[list[Case], str]:
     """Turn files into cases and say by which rule."""
-    if rule.count == 1:
-        cases = [Case(stem_of(f.path) or f.path.name, f.relative_folder, (f.path,)) for f in files]
+    if len(names) == 1:
+        cases = [Case(f.id, f.relative_folder, (f.path,)) for f in files]
         return cases, "one per file"
-    cases, used = group_channels(files, rule)
+    cases, used = group_channels(files, names)
     return cases, ", ".join(f"{count} {text}" for text, count in used.items())
 
 
@@ -93,7 +93,7 @@ def _refuse_slices(files: Iterable[FoundFile]) -> None:
     """Several DICOM files of one folder are slices, as a shell's ``exam/*`` names them."""
     folders: dict[Path, int] = defaultdict(int)
     for file in files:
-        if file.path.is_file() and stem_of(file.path) is None:
+        if file.path.is_file() and volume_ending(file.path) is None:
             folders[file.path.parent] += 1
     for folder, count in folders.items():
         if count > 1:
@@ -128,36 +128,21 @@ def _last_name(text: str) -> str:
     return Path(text).name or text
 
 
-_SUFFIXED = re.compile(r"(?P<id>.+)_(?P<channel>\d{4})")
-
-
-@dataclass(frozen=True, slots=True)
-class ExpectedChannels:
-    """What a case must bring: the names of the recipe's channels, in order."""
-
-    channel_names: tuple[str, ...]
-
-    @property
-    def count(self) -> int:
-        """Number of channels, C > 1."""
-        return len(self.channel_names)
-
-
 def group_channels(
-    files: Sequence[FoundFile], rule: ExpectedChannels
+    files: Sequence[FoundFile], names: Sequence[str]
 ) -> tuple[list[Case], dict[str, int]]:
     """Group files into cases of several channels.
 
     Args:
         files: What was found.
-        rule: The channels a case needs.
+        names: The channels a case needs, in order; C > 1.
 
     Returns:
         The cases, and how many were found by each rule (the rule as text).
     """
-    by_channel = group_channel_folders(files, rule.channel_names)
+    by_channel = group_channel_folders(files, names)
     if by_channel is not None:
-        named = ", ".join(rule.channel_names)
+        named = ", ".join(names)
         return by_channel, {f"by one sub-folder per channel ({named})": len(by_channel)}
     folders: dict[tuple[PurePosixPath, Path, bool], list[FoundFile]] = defaultdict(list)
     for file in files:
@@ -166,15 +151,15 @@ def group_channels(
     used: dict[str, int] = defaultdict(int)
     for (relative, parent, in_subfolder), members in folders.items():
         suffixed, plain = _by_suffix(members)
-        cases += [_suffix_case(key, found, relative, rule) for key, found in suffixed.items()]
-        used[f"by suffix _0000 to _{rule.count - 1:04d}"] += len(suffixed)
-        if in_subfolder and not suffixed and _is_case_folder(plain, rule, parent.name):
-            paths, order = _in_channel_order([file.path for file in plain], rule)
+        cases += [_suffix_case(key, found, relative, names) for key, found in suffixed.items()]
+        used[f"by suffix _0000 to _{len(names) - 1:04d}"] += len(suffixed)
+        if in_subfolder and not suffixed and _is_case_folder(plain, names, parent.name):
+            paths, order = _in_channel_order([file.path for file in plain], names)
             cases.append(Case(parent.name, relative.parent, paths))
-            used[f"by sub-folder of {rule.count} files, channels in {order}"] += 1
+            used[f"by sub-folder of {len(names)} files, channels in {order}"] += 1
             continue
         for file in plain:
-            cases.append(Case(stem_of(file.path) or file.path.name, relative, (file.path,)))
+            cases.append(Case(file.id, relative, (file.path,)))
         used["by 4D file"] += len(plain)
     return cases, {text: count for text, count in used.items() if count}
 
@@ -186,44 +171,43 @@ def _by_suffix(
     suffixed: dict[str, list[tuple[int, Path]]] = defaultdict(list)
     plain: list[FoundFile] = []
     for file in files:
-        match = _SUFFIXED.fullmatch(stem_of(file.path) or "")
-        if match:
-            suffixed[match["id"]].append((int(match["channel"]), file.path))
+        if numbered := split_channel_number(file.id):
+            suffixed[numbered[0]].append((numbered[1], file.path))
         else:
             plain.append(file)
     return suffixed, plain
 
 
 def _suffix_case(
-    case_id: str, found: list[tuple[int, Path]], relative: PurePosixPath, rule: ExpectedChannels
+    case_id: str, found: list[tuple[int, Path]], relative: PurePosixPath, names: Sequence[str]
 ) -> Case:
     """Make the case of one id; a missing, doubled or surplus channel is its problem alone."""
     by_number = dict(found)
     paths = tuple(by_number[number] for number in sorted(by_number))
-    expected = set(range(rule.count))
+    expected = set(range(len(names)))
     missing = sorted(expected - set(by_number))
     surplus = sorted(set(by_number) - expected)
     problem = None
     if missing:
-        names = ", ".join(f"_{n:04d} ({rule.channel_names[n]})" for n in missing)
-        problem = f"channel {names} of case {case_id} is missing beside {paths[0]}"
+        shown = ", ".join(f"_{n:04d} ({names[n]})" for n in missing)
+        problem = f"channel {shown} of case {case_id} is missing beside {paths[0]}"
     elif surplus:
-        names = ", ".join(f"_{n:04d}" for n in surplus)
-        problem = f"case {case_id} has channel {names}, but the recipe takes {rule.count}"
+        shown = ", ".join(f"_{n:04d}" for n in surplus)
+        problem = f"case {case_id} has channel {shown}, but the recipe takes {len(names)}"
     elif len(found) > len(by_number):
-        names = " and ".join(sorted(path.name for _, path in found))
-        problem = f"case {case_id} has a channel twice: {names}; remove one"
+        shown = " and ".join(sorted(path.name for _, path in found))
+        problem = f"case {case_id} has a channel twice: {shown}; remove one"
     return Case(case_id, relative, paths, problem=problem)
 
 
-def _is_case_folder(files: Sequence[FoundFile], rule: ExpectedChannels, name: str) -> bool:
+def _is_case_folder(files: Sequence[FoundFile], names: Sequence[str], name: str) -> bool:
     """Exactly one file per channel, none of them 4D (those are cases of their own).
 
     Files in a folder that is named as a channel are of that channel, so of as many cases.
     """
-    if name.casefold() in {channel.casefold() for channel in rule.channel_names}:
+    if name.casefold() in {channel.casefold() for channel in names}:
         return False
-    return len(files) == rule.count and not any(_is_4d(file.path) for file in files)
+    return len(files) == len(names) and not any(_is_4d(file.path) for file in files)
 
 
 def _is_4d(path: Path) -> bool:
@@ -234,12 +218,10 @@ def _is_4d(path: Path) -> bool:
         return False
 
 
-def _in_channel_order(
-    paths: Sequence[Path], rule: ExpectedChannels
-) -> tuple[tuple[Path, ...], str]:
+def _in_channel_order(paths: Sequence[Path], names: Sequence[str]) -> tuple[tuple[Path, ...], str]:
     """Order files by the channel names in theirs, or by file name if that is not one to one."""
     ordered: list[Path] = []
-    for name in rule.channel_names:
+    for name in names:
         matches = [path for path in paths if _names_channel(path, name)]
         if len(matches) != 1 or matches[0] in ordered:
             return tuple(sorted(paths)), "the order of their names"

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_med.cases.bids import find_bids, is_bids
-from unet_med.cases.case import DatasetInfo, LabeledCase, LabeledCaseList
-from unet_med.cases.datalist import has_channel_number, read_datalist
+from unet_med.cases.case import DatasetInfo, LabeledCaseList
+from unet_med.cases.datalist import read_datalist
 from unet_med.cases.dataset_json import parse_dataset_json, read_json
+from unet_med.cases.filenames import split_channel_number
 from unet_med.cases.pairing import pair_folders
+from unet_med.cases.walk import find_files
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,7 +80,8 @@ def _find_nnunet(folder: Path, stated: DatasetInfo) -> LabeledCaseList:
         if isinstance(content, dict):
             info = parse_dataset_json(content, DATASET_JSON)
             # nnU-Net's first form lists names without the channel numbers that files have.
-            numbered = any(has_channel_number(path) for path in (folder / "imagesTr").iterdir())
+            files, _ = find_files(str(folder / "imagesTr"))
+            numbered = any(split_channel_number(file.id) for file in files)
             if isinstance(content.get("training"), list) and not numbered:
                 return read_datalist(folder / DATASET_JSON)
     channels = stated.channels or info.channels
@@ -109,6 +112,3 @@ def _merged(stated: DatasetInfo, found: LabeledCaseList) -> DatasetInfo:
         regions=stated.regions or ({} if stated.labels else own.regions),
         ignore=own.ignore if stated.ignore is None else stated.ignore,
     )
-
-
-__all__ = ["DATASET_JSON", "LabeledCase", "LabeledCaseList", "find_training_cases"]

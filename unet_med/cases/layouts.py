@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from unet_med.cases.case import Case
 from unet_med.cases.filenames import split_channel_number
-from unet_med.cases.walk import stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,14 +40,9 @@ class FolderLayout:
     channel_folders: bool = False
 
 
-def key_of(file: FoundFile) -> str:
-    """Return ``folder/name`` of a file, relative to the searched folder, without its ending."""
-    return (file.relative_folder / (stem_of(file.path) or file.path.name)).as_posix()
-
-
 def possible_layouts(files: Sequence[FoundFile]) -> list[FolderLayout]:
     """Return the ways in which files can be seen as cases, the simplest first."""
-    layouts = [FolderLayout("one file per case", tuple(key_of(file) for file in files), ("image",))]
+    layouts = [FolderLayout("one file per case", tuple(file.key for file in files), ("image",))]
     layouts += _numbered(files)
     layouts += _by_folder(files)
     layouts += _by_channel(files)
@@ -57,7 +51,7 @@ def possible_layouts(files: Sequence[FoundFile]) -> list[FolderLayout]:
 
 def _numbered(files: Sequence[FoundFile]) -> list[FolderLayout]:
     """See files as ``case_0000``, ``case_0001``, …; all of them must be so named."""
-    split = [split_channel_number(key_of(file)) for file in files]
+    split = [split_channel_number(file.key) for file in files]
     parts = [part for part in split if part is not None]
     if len(parts) < len(split) or not parts:
         return []
@@ -77,7 +71,7 @@ def _by_folder(files: Sequence[FoundFile]) -> list[FolderLayout]:
     folders: dict[PurePosixPath, list[str]] = defaultdict(list)
     for file in files:
         if file.in_subfolder:
-            folders[file.relative_folder].append(stem_of(file.path) or file.path.name)
+            folders[file.relative_folder].append(file.id)
     if not folders:
         return []
     count = Counter(len(names) for names in folders.values()).most_common(1)[0][0]
@@ -141,8 +135,7 @@ def split_channel_folder(file: FoundFile) -> tuple[str, str] | None:
         ('T1', 'x/a')
     """
     first, *rest = file.relative_folder.parts or ("",)
-    stem = stem_of(file.path) or file.path.name
-    return (first, PurePosixPath(*rest, stem).as_posix()) if first else None
+    return (first, PurePosixPath(*rest, file.id).as_posix()) if first else None
 
 
 def group_channel_folders(

@@ -17,15 +17,15 @@ from unet_med.cases.filenames import (
     split_channel_number,
 )
 from unet_med.cases.find import find_cases
-from unet_med.cases.layouts import FolderLayout, key_of, possible_layouts
-from unet_med.cases.walk import find_files, stem_of
+from unet_med.cases.layouts import FolderLayout, possible_layouts
+from unet_med.cases.walk import find_files
 from unet_med.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from unet_med.cases import Case
+    from unet_med.cases.case import Case
     from unet_med.cases.walk import FoundFile
 
 _SHOWN = 3
@@ -103,7 +103,7 @@ def _separate(
 ) -> tuple[list[FoundFile], list[FoundFile]]:
     """Take label maps out of the scans, or the reverse, when folders overlap."""
     if same:
-        marked = [is_label_name(stem_of(file.path) or "") for file in images]
+        marked = [is_label_name(file.id) for file in images]
         pairs = list(zip(images, marked, strict=True))
         return [file for file, label in pairs if not label], [f for f, label in pairs if label]
     image_paths = {file.path.absolute() for file in images}
@@ -114,7 +114,7 @@ def _separate(
 
 
 def _best_rule(images: Sequence[FoundFile], labels: Sequence[FoundFile]) -> _Rule:
-    label_keys = [key_of(file) for file in labels]
+    label_keys = [file.key for file in labels]
     best, best_score = None, (0, 0)
     doubtful = False
     for layout in possible_layouts(images):
@@ -128,7 +128,7 @@ def _best_rule(images: Sequence[FoundFile], labels: Sequence[FoundFile]) -> _Rul
                 elif best is not None and score == best_score:
                     doubtful |= layout.channel_folders != best.layout.channel_folders
     if best is None:
-        raise InputError(_nothing_fits([key_of(file) for file in images], label_keys))
+        raise InputError(_nothing_fits([file.key for file in images], label_keys))
     if doubtful:
         msg = (
             "each sub-folder of the scans could be a case or a channel, label maps have the names "
@@ -167,7 +167,7 @@ def _joined(
         by_image[rule.image.match(key) or key].append(case)
     by_label: dict[str, list[Path]] = defaultdict(list)
     for file in labels:
-        by_label[rule.label.match(key_of(file)) or key_of(file)].append(file.path)
+        by_label[rule.label.match(file.key) or file.key].append(file.path)
     ids = [name for name in sorted(by_image) if _is_pair(by_image[name], by_label.get(name, []))]
     patients, patient_rule = patients_of(ids)
     found = tuple(

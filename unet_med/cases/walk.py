@@ -1,4 +1,9 @@
-"""From what the user typed (files, folders, globs) to volume files, in a fixed order."""
+"""Find volume files: the one walker for scans, label maps and masks.
+
+Every command searches by these rules. A volume is a file with a known ending, or a folder that
+holds DICOM files. Hidden files are left out, and so are maps that the program wrote beside masks.
+A pair ``.hdr`` and ``.img`` is one file. The case id is the file name without its ending.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +30,32 @@ _MAP = "is a map that this program wrote beside a mask, not a scan"
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A volume file and where its mask goes, relative to the output folder.
+    """A volume file, or a folder of DICOM files, and where its mask goes.
 
-    ``in_subfolder`` says that it came from a folder below the one the user named.
+    Attributes:
+        path: The file or folder.
+        relative_folder: Folder of its mask, relative to the output folder.
+        in_subfolder: The file comes from a folder below the one that the user named.
+
+    Example:
+        >>> file = FoundFile(Path("in/p1/t1.nii.gz"), PurePosixPath("p1"), in_subfolder=True)
+        >>> file.id, file.key
+        ('t1', 'p1/t1')
     """
 
     path: Path
     relative_folder: PurePosixPath
     in_subfolder: bool
+
+    @property
+    def id(self) -> str:
+        """Name without the ending; the whole name of a folder of DICOM files."""
+        return case_id(self.path.name)
+
+    @property
+    def key(self) -> str:
+        """Relative folder and id, ``p1/t1``."""
+        return (self.relative_folder / self.id).as_posix()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +74,14 @@ class SearchRoot:
     relative_folder: PurePosixPath = _HERE
 
 
-def stem_of(path: Path) -> str | None:
-    """Return a volume's name without its ending, or None if it is no volume's name.
+def case_id(name: str) -> str:
+    """Return a file name without the ending of its format; other names as they are.
 
     Example:
-        >>> stem_of(Path("sub/a.b.nii.gz")), stem_of(Path("notes.txt"))
-        ('a.b', None)
+        >>> case_id("sub-01_T1w.nii.gz"), case_id("b.NII"), case_id("v1.2")
+        ('sub-01_T1w', 'b', 'v1.2')
     """
-    ending = volume_ending(path)
-    return None if ending is None else path.name[: -len(ending)]
+    return name.removesuffix(volume_ending(Path(name)) or "")
 
 
 def is_glob(text: str) -> bool:
@@ -93,16 +115,15 @@ def searched_folders(inputs: Sequence[str]) -> Iterator[Path]:
 def find_files(text: str) -> tuple[list[FoundFile], list[FailedInput]]:
     """Find the volume files of one input: a file, a folder (recursively) or a glob.
 
-    A folder that itself holds DICOM files, whatever their names, is one input. Hidden files and
-    folders are passed over. Linked folders are followed once, so that a
-    loop of links ends. A link to nothing counts as a file: its case fails, it is not lost.
-    Maps that this program wrote beside masks (``--save-maps``) are no scans.
-
-    Args:
-        text: What the user typed.
+    Linked folders are followed once, so that a loop of links ends. A link to nothing counts as
+    a file: its case fails, it is not lost.
 
     Returns:
         The files, sorted by relative folder and name, and what could not be searched.
+
+    Example:
+        >>> find_files("missing.nii")
+        ([], [FailedInput(name='missing.nii', why='missing.nii does not exist')])
     """
     found, failed = _search(text)
     found = [file for file in found if not is_map(file.path)]
@@ -111,6 +132,42 @@ def find_files(text: str) -> tuple[list[FoundFile], list[FailedInput]]:
     found = [file for file in found if not _is_second_half(file.path)]
     found.sort(key=lambda file: (file.relative_folder.as_posix(), file.path.name))
     return found, failed
+
+
+def find_masks(root: Path) -> dict[str, list[Path]]:
+    """Find the mask files below a folder, by case id.
+
+    Args:
+        root: A folder, searched as `find_files` does, or one mask file.
+
+    Returns:
+        Case id (``folder/name``) → its files; more than one where names differ in their ending.
+
+    Raises:
+        InputError: The path does not exist or holds no mask, or a folder cannot be read.
+
+    Example:
+        >>> from unet_med.bundle import demo_data
+        >>> list(find_masks(demo_data() / "labels"))
+        ['colin27']
+    """
+    if root.is_file():
+        return {case_id(root.name): [root]}
+    if not root.is_dir():
+        msg = f"{root} does not exist; give a mask file or a folder of masks"
+        raise InputError(msg)
+    files, failed = find_files(str(root))
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        if volume_ending(file.path) is not None:  # which folders of DICOM files have not
+            found.setdefault(file.key, []).append(file.path)
+    if not found:
+        msg = f"{root} holds no mask ({' '.join(OPENERS)}); give a folder of masks"
+        raise InputError(msg)
+    if failed:
+        msg = f"not all of {root} can be searched: {failed[0].name}: {failed[0].why}"
+        raise InputError(msg)
+    return found
 
 
 def _search(text: str) -> tuple[list[FoundFile], list[FailedInput]]:
@@ -126,7 +183,7 @@ def _search(text: str) -> tuple[list[FoundFile], list[FailedInput]]:
             found_here, failed_here = _walk(root, set(), depth=depth)
             found += found_here
             failed += failed_here
-        elif _is_file(root.path) and (stem_of(root.path) is not None or is_dicom(root.path)):
+        elif _is_file(root.path) and (volume_ending(root.path) is not None or is_dicom(root.path)):
             found.append(FoundFile(root.path, root.relative_folder, in_subfolder=False))
     return found, failed
 
@@ -187,7 +244,7 @@ def _walk(
             more, less = _walk(below, seen, depth=depth + 1)
             found += more
             failed += less
-        elif _is_file(path) and stem_of(path) is not None:
+        elif _is_file(path) and volume_ending(path) is not None:
             found.append(FoundFile(path, root.relative_folder, in_subfolder=depth > 0))
     if any(is_dicom(Path(entry.path)) for entry in entries):
         found.append(_dicom_folder(root, in_subfolder=depth > 1))

@@ -88,7 +88,7 @@ def _draw(
     label_names: Mapping[int, str],
 ) -> list[Path]:
     """Draw the worst and the median slice of one case."""
-    from unet_med.evaluation.pairing import find_masks
+    from unet_med.cases import find_masks
     from unet_med.reporting import CaseFiles, load_slice_view, rank_slices, write_overlay
 
     references, output = folders

@@ -113,9 +113,9 @@ def _scans(bundle: Bundle, source: Path | None, references: Path | None) -> tupl
     """Find scans by the rule that every command finds cases by."""
     if source is None:
         return ()
-    from unet_med.cases import find_cases
+    from unet_med.cases import find_cases, find_masks
     from unet_med.errors import InputError
-    from unet_med.evaluation.pairing import find_masks, match_reference_names
+    from unet_med.evaluation.pairing import match_reference_names
     from unet_med.export.samples import Scan
 
     names = [channel.name for channel in bundle.recipe.channels]

@@ -6,7 +6,7 @@ from unet_med.evaluation.case import evaluate_case, score_volumes, with_file_lab
 from unet_med.evaluation.cohort import assemble_cohort, evaluate_cohort
 from unet_med.evaluation.cohort_scores import CohortScores
 from unet_med.evaluation.comparison import Comparison, compare_cohorts
-from unet_med.evaluation.pairing import case_id, pair_cases
+from unet_med.evaluation.pairing import pair_cases
 from unet_med.evaluation.scores import (
     CaseScores,
     CaseStatus,
@@ -28,7 +28,6 @@ __all__ = [
     "MetricSettings",
     "SurfaceMetrics",
     "assemble_cohort",
-    "case_id",
     "compare_cohorts",
     "evaluate_case",
     "evaluate_cohort",

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from unet_med.cases import case_id, find_masks
 from unet_med.cases.filenames import close_matches
-from unet_med.cases.walk import find_files
 from unet_med.errors import InputError
 from unet_med.evaluation.scores import ExtraPrediction, FailedCase
-from unet_med.volumes import OPENERS, volume_ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -101,46 +100,6 @@ def match_reference_names(found: Mapping[str, T], references: Iterable[str]) -> 
         return short if case not in names and short in names and short not in found else case
 
     return {name_of(case): what for case, what in found.items()}
-
-
-def case_id(name: str) -> str:
-    """Return a file name without its ending.
-
-    Example:
-        >>> case_id("sub-01_T1w.nii.gz"), case_id("b.NII"), case_id("v1.2")
-        ('sub-01_T1w', 'b', 'v1.2')
-    """
-    return name.removesuffix(volume_ending(Path(name)) or "")
-
-
-def find_masks(root: Path) -> dict[str, list[Path]]:
-    """Return the mask files below a folder by case id; hidden files and maps are left out.
-
-    Folders are searched as those of scans are: linked ones too, and a link to nothing is a file
-    that cannot be read. A case with more than one file keeps them all. A path to a file gives
-    that file.
-
-    Raises:
-        InputError: The path does not exist or holds no mask, or a folder cannot be read.
-    """
-    if root.is_file():
-        return {case_id(root.name): [root]}
-    if not root.is_dir():
-        msg = f"{root} does not exist; give a mask file or a folder of masks"
-        raise InputError(msg)
-    files, nothing = find_files(str(root))
-    found: dict[str, list[Path]] = {}
-    for file in files:
-        if volume_ending(file.path) is not None:  # which folders of DICOM files have not
-            name = (file.relative_folder / case_id(file.path.name)).as_posix()
-            found.setdefault(name, []).append(file.path)
-    if not found:
-        msg = f"{root} holds no mask ({' '.join(OPENERS)}); give a folder of masks"
-        raise InputError(msg)
-    if nothing:
-        msg = f"not all of {root} can be searched: {nothing[0].name}: {nothing[0].why}"
-        raise InputError(msg)
-    return found
 
 
 def _paired(predicted: Mapping[str, list[Path]], true: Mapping[str, list[Path]]) -> Pairing:

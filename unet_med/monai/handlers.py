@@ -15,6 +15,7 @@ from ignite.engine import Events
 from monai.data import decollate_batch
 
 from unet_med.bundle.weights import load_weights
+from unet_med.cases import case_id
 from unet_med.errors import InputError, UnetMedError
 from unet_med.evaluation import (
     CaseScores,
@@ -22,7 +23,6 @@ from unet_med.evaluation import (
     EvaluationSettings,
     FailedCase,
     assemble_cohort,
-    case_id,
     score_volumes,
     with_file_label_names,
 )

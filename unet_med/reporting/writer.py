@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unet_med.cases import find_masks
 from unet_med.errors import UnetMedError
-from unet_med.evaluation.pairing import FIRST_CHANNEL_SUFFIX, find_masks, pair_cases
+from unet_med.evaluation.pairing import FIRST_CHANNEL_SUFFIX, pair_cases
 from unet_med.reporting.case_sources import NO_SCAN, CaseSources, add_case_images
 from unet_med.reporting.evaluation_report import evaluation_report
 from unet_med.reporting.html_report import write_report
