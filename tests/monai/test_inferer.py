@@ -189,26 +189,6 @@ def test_voxels_without_a_value_are_not_blamed_on_the_weights(tmp_path):
         SlicewiseInferer(recipe=recipe, output="labels")(volume, make_network())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ({"roi_size": 64}, "rows and columns"),
-        ({"roi_size": (64, 64, 1)}, "rows and columns"),
-        ({"roi_size": (0, 64)}, "windows need size"),
-        ({"overlap": 1.0}, "overlap"),
-        ({"overlap": (0.5, 0.25)}, "windows cannot be made"),
-        ({"mode": "hann"}, "gaussian or constant"),
-        ({"sw_batch_size": 0}, "sw_batch_size must be at least 1"),
-        ({"multiple": 0}, "multiple must be at least 1"),
-        ({"output": "labels"}, "needs a recipe"),
-        ({"output": "label"}, "must be logits or labels, got 'label'"),
-    ],
-)
-def test_bad_settings_are_refused(arguments, text):
-    with pytest.raises(InputError, match=text):
-        SlicewiseInferer(**arguments)
-
-
 def test_other_ranks_are_refused():
     with pytest.raises(InputError, match=r"\(B, C, i, j, k\)"):
         SlicewiseInferer()(torch.zeros(1, 1, 16, 16), make_network())

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet_med.errors import InputError
-from unet_med.recipe.sliding_window import SlidingWindow
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from unet_med.recipe import Recipe
+    from unet_med.recipe.sliding_window import SlidingWindow
 
 SIGMA_SCALE = 0.125
 """Gaussian sigma as a share of the window's side, as in MONAI and nnU-Net."""
@@ -59,8 +56,9 @@ def window_starts(length: int, size: int, overlap: float) -> list[int]:
 def iter_windows(shape: tuple[int, int], settings: SlidingWindow) -> Iterator[Window]:
     """Yield the windows of a slice, row by row; a slice smaller than a window gives itself."""
     height, width = min(shape[0], settings.size[0]), min(shape[1], settings.size[1])
-    for row in window_starts(shape[0], height, settings.overlap):
-        for column in window_starts(shape[1], width, settings.overlap):
+    row_overlap, column_overlap = settings.overlaps
+    for row in window_starts(shape[0], height, row_overlap):
+        for column in window_starts(shape[1], width, column_overlap):
             yield Window(row, column, height, width)
 
 
@@ -114,40 +112,3 @@ def sliding_window_inference(
     assert total is not None
     total /= weight_sum  # in place: logits of a large slice are large
     return total
-
-
-def sliding_window_from_roi(
-    roi_size: Sequence[int] | None, overlap: float, mode: str, recipe: Recipe | None
-) -> SlidingWindow:
-    """Return the windows that MONAI's settings mean.
-
-    Args:
-        roi_size: Rows and columns of a window, which then cuts every larger slice; ``None`` = the
-            recipe's windows, or those above the usual pixel budget.
-        overlap: Share of a window that the next one covers.
-        mode: ``gaussian`` or ``constant``.
-        recipe: Whose windows count without ``roi_size``.
-
-    Raises:
-        InputError: Such windows cannot be made.
-    """
-    if roi_size is None and recipe is not None:
-        return recipe.window
-    try:
-        settings = SlidingWindow(overlap=overlap, mode=mode)
-        return (
-            settings if roi_size is None else replace(settings, size=_roi(roi_size), max_pixels=0)
-        )
-    except InputError:
-        raise
-    except (TypeError, ValueError) as exc:
-        msg = f"these windows cannot be made: {exc}"
-        raise InputError(msg) from exc
-
-
-def _roi(roi_size: Sequence[int]) -> tuple[int, int]:
-    if isinstance(roi_size, int) or len(roi_size) != 2:  # noqa: PLR2004 - rows and columns
-        msg = f"roi_size needs rows and columns of a window, got {roi_size!r}"
-        raise InputError(msg)
-    rows, columns = (int(size) for size in roi_size)
-    return rows, columns

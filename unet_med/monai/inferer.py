@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.inferers.inferer import Inferer
+from rich.console import Console
+from rich.progress import Progress
 
-from unet_med.backends import open_predictor
 from unet_med.backends.torch_backend import TorchPredictor
 from unet_med.errors import InputError
 from unet_med.geometry import Geometry, slice_layout
-from unet_med.inference.ensemble import (
+from unet_med.inference import (
+    ArraySlices,
     EnsembleMember,
-    check_members,
+    SlicePipeline,
     iter_ensemble_logits,
+    labels_from_logits,
+    postprocess_labels,
     with_common_step,
 )
-from unet_med.inference.logits import labels_from_logits
-from unet_med.inference.pipeline import SlicePipeline, default_batch_size
-from unet_med.inference.postprocessing import postprocess_labels
-from unet_med.inference.slices import ArraySlices
-from unet_med.inference.sliding_window import sliding_window_from_roi
-from unet_med.monai.meta_tensor import ras_affine
+from unet_med.inference.pipeline import default_batch_size
+from unet_med.monai.inferer_options import (
+    SlicePadding,
+    check_positive,
+    check_recipe,
+    open_ensemble,
+    open_exported,
+    refuse_unsupported,
+    window_from_roi,
+)
+from unet_med.monai.meta_tensor import ras_affines
 from unet_med.preprocessing import InPlaneResampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from monai.utils import BlendMode, PytorchPadMode
 
     from unet_med.backends import Execution, SlicePredictor
     from unet_med.bundle import Bundle
+    from unet_med.monai.inferer_options import Network, Overlap, RoiSize
     from unet_med.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -43,17 +55,24 @@ DEFAULT_MULTIPLE = 16
 """Padding multiple for networks that do not say theirs: four levels, MONAI's usual U-Net."""
 
 _BATCHED_NDIM = 5
+_MONAI_KEYWORDS = ("condition", "buffer_steps", "buffer_dim")
+"""Arguments of a call that MONAI's inferers take for themselves."""
 
 
 class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
     """Run any 2D network over volumes, slice by slice across a named anatomical axis.
 
-    Inputs are (B, C, i, j, k) in the file's own order; a ``MetaTensor``'s affine (RAS or LPS, as
-    its ``space`` says) tells which array axis is which; a plain tensor counts as RAS+ with 1 mm,
-    and is refused where a recipe depends on axes and spacing. Slices reach the network as
-    (N, C·context, rows, columns), padded with zeros to ``multiple``; logits come back on the
-    input's grid. Slices are run whole unless ``roi_size`` asks for windows or a slice has more
-    pixels than the budget.
+    Inputs are (B, C, i, j, k) in the file's own order. The affine of a ``MetaTensor`` (RAS or
+    LPS, as its ``space`` says) tells which array axis is which. A plain tensor counts as RAS+
+    with 1 mm, and is refused where a recipe depends on axes and spacing. Slices reach the network
+    as (N, C·context, rows, columns), padded at the end to ``multiple``. Logits come back on the
+    input's grid, always float32, without gradients. The network gives one tensor of the size of
+    its input; tuples and dictionaries are refused.
+
+    The first 15 arguments are those of `monai.inferers.SlidingWindowInferer`, in its order. Four
+    defaults differ: slices are run whole, in batches of a fixed number of pixels; windows, where
+    needed, overlap by half and are weighted by a Gaussian. ``SliceInferer(spatial_dim=…)`` is
+    ``slice_axis`` here; rows and columns are those of the oriented slice, not of the array.
 
     With a ``recipe`` the slice axis, context, in-plane spacing, multiple, windows and mirroring
     are the recipe's, and ``output="labels"`` gives its label values, post-processed: the same
@@ -61,11 +80,23 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
     averaged with those of the network given.
 
     Args:
-        roi_size: Rows and columns of a window, for slices that exceed it in either; ``None`` =
-            whole slices up to the pixel budget.
+        roi_size: One side or (rows, columns) of a window, for slices that exceed it in either;
+            a side of None, 0 or -1 is the slice's own. ``None`` = whole slices up to 2^20 pixels.
         sw_batch_size: Slices or windows per network call; ``None`` = the fixed default.
-        overlap: Share of a window that the next one covers again.
+        overlap: Share of a window that the next one covers again, or (rows, columns).
         mode: ``gaussian`` or ``constant`` window weights.
+        sigma_scale: 0.125 alone.
+        padding_mode: How slices are padded to ``multiple``: ``constant``, ``reflect``,
+            ``replicate`` or ``circular``. With a recipe ``constant`` alone. A slice smaller than
+            a window is never padded to the window's size, as it is run whole.
+        cval: Value of padding mode ``constant``. With a recipe 0 alone.
+        sw_device: Where the network runs; ``None`` = the input's device. Torch alone.
+        device: Where the result lies; ``None`` = the input's device.
+        progress: Show a progress bar over slices on standard error.
+        cache_roi_weight_map: No effect: weights are always made once per window shape.
+        cpu_thresh, buffer_steps, buffer_dim: The defaults alone: slices are stitched one by one
+            in main memory.
+        with_coord: False alone: the network sees slices, not where they lie.
         slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``.
         multiple: Padding multiple of the network, 2^levels; ``None`` = the network's own
             attribute ``multiple``, else 16.
@@ -79,16 +110,29 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         output: ``logits`` (B, K, i, j, k) float32, or ``labels`` (B, 1, i, j, k), which needs a
             recipe: uint8 where the values fit, else int64.
 
-    Raises:
-        InputError: The settings or the input do not fit.
+    Example:
+        >>> inferer = SlicewiseInferer(roi_size=64, sw_batch_size=8)
+        >>> inferer(torch.zeros(1, 1, 100, 80, 5), torch.nn.Conv2d(1, 3, 1)).shape
+        torch.Size([1, 3, 100, 80, 5])
     """
 
-    def __init__(  # noqa: PLR0913 - MONAI's argument names, and one per setting
+    def __init__(  # noqa: PLR0913, PLR0917 - SlidingWindowInferer's signature, and one per setting
         self,
-        roi_size: Sequence[int] | None = None,
+        roi_size: RoiSize = None,
         sw_batch_size: int | None = None,
-        overlap: float = 0.5,
-        mode: str = "gaussian",
+        overlap: Overlap = 0.5,
+        mode: BlendMode | str = "gaussian",
+        sigma_scale: float | Sequence[float] = 0.125,
+        padding_mode: PytorchPadMode | str = "constant",
+        cval: float = 0.0,
+        sw_device: torch.device | str | None = None,
+        device: torch.device | str | None = None,
+        progress: bool = False,  # noqa: FBT001, FBT002 - SlidingWindowInferer's signature
+        cache_roi_weight_map: bool = False,  # noqa: ARG002, FBT001, FBT002 - likewise
+        cpu_thresh: int | None = None,
+        buffer_steps: int | None = None,
+        buffer_dim: int = -1,
+        with_coord: bool = False,  # noqa: FBT001, FBT002 - likewise
         *,
         slice_axis: str = "axial",
         multiple: int | None = None,
@@ -99,16 +143,22 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         output: Literal["logits", "labels"] = "logits",
     ) -> None:
         super().__init__()
-        if output not in ("logits", "labels"):
-            msg = f"output must be logits or labels, got {output!r}"
-            raise InputError(msg)
-        if output == "labels" and recipe is None:
-            msg = "output='labels' needs a recipe, which says what the channels mean"
-            raise InputError(msg)
-        _check_positive(sw_batch_size=sw_batch_size, multiple=multiple)
-        self._ensemble = _open_ensemble(recipe, ensemble)
-        self._exported = _open_exported(recipe, weights, execution)
-        self._window = sliding_window_from_roi(roi_size, overlap, mode, recipe)
+        refuse_unsupported(
+            sigma_scale=sigma_scale,
+            cpu_thresh=cpu_thresh,
+            buffer_steps=buffer_steps,
+            buffer_dim=buffer_dim,
+            with_coord=with_coord,
+        )
+        check_positive(sw_batch_size=sw_batch_size, multiple=multiple)
+        self._padding = SlicePadding(padding_mode, cval)
+        check_recipe(recipe, output=output, padding=self._padding)
+        self._ensemble = open_ensemble(recipe, ensemble)
+        self._exported = open_exported(recipe, weights, execution, sw_device=sw_device)
+        self._window = window_from_roi(roi_size, overlap, mode, recipe)
+        self._sw_device = sw_device
+        self._device = device
+        self._progress = progress
         self._batch = sw_batch_size
         self._slice_axis = slice_axis if recipe is None else recipe.slice_axis
         self._multiple = multiple
@@ -123,7 +173,21 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         *args: Any,  # noqa: ANN401 - handed on to the network
         **kwargs: Any,  # noqa: ANN401 - handed on to the network
     ) -> torch.Tensor:
-        """Return logits or labels of volumes (B, C, i, j, k) on the same grid and device."""
+        """Return logits or labels of volumes (B, C, i, j, k) on the same grid.
+
+        Args:
+            inputs: Volumes, of any type; the network gets float32.
+            network: From slices (N, C, rows, columns) to logits (N, K, rows, columns).
+            *args: Handed on to the network.
+            **kwargs: Likewise, but for ``device``, which overrides the inferer's own.
+
+        Raises:
+            InputError: The input does not fit, or ``condition`` or a buffer is asked for.
+            WeightsError: The network gives something else than one tensor of the same size.
+        """
+        device = kwargs.pop("device", self._device) or inputs.device
+        sliced = {name: kwargs.pop(name) for name in _MONAI_KEYWORDS if name in kwargs}
+        refuse_unsupported(**sliced)
         if inputs.ndim != _BATCHED_NDIM:
             msg = f"SlicewiseInferer needs volumes (B, C, i, j, k), got shape {tuple(inputs.shape)}"
             raise InputError(msg)
@@ -140,36 +204,35 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
                 "statistics change; call network.eval() first"
             )
         multiple = self._multiple or int(getattr(network, "multiple", DEFAULT_MULTIPLE))
-        predictor = self._predictor(network, inputs.device, args, kwargs)
+
+        def call(batch: torch.Tensor) -> object:
+            return network(batch, *args, **kwargs)
+
+        if self._padding:
+            predictor = self._predictor(self._padding.around(call, multiple=multiple), inputs)
+            multiple = 1
+        else:
+            predictor = self._predictor(call, inputs)
+        if self._execution is not None and isinstance(network, torch.nn.Module):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         results = [
             self._run(volume, affine, predictor, multiple)
-            for volume, affine in zip(inputs, _affines(inputs), strict=True)
+            for volume, affine in zip(inputs, ras_affines(inputs), strict=True)
         ]
-        result = torch.from_numpy(np.stack(results)).to(inputs.device)
+        result = torch.from_numpy(np.stack(results)).to(device)
         if isinstance(inputs, MetaTensor):
             return MetaTensor(result).copy_meta_from(inputs)  # type: ignore[no-any-return]
         return result
 
-    def _predictor(
-        self,
-        network: Callable[..., torch.Tensor],
-        device: torch.device,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> SlicePredictor:
+    def _predictor(self, network: Network, inputs: torch.Tensor) -> SlicePredictor:
         if self._exported is not None:
             return self._exported
-
-        def call(batch: torch.Tensor) -> torch.Tensor:
-            return network(batch, *args, **kwargs)
-
+        device = str(self._sw_device or inputs.device)
         if self._execution is None:
-            return TorchPredictor(call, device=str(device))
-        if isinstance(network, torch.nn.Module):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            return TorchPredictor(network, device=device)
         return TorchPredictor(
-            call,
-            device=str(device),
+            network,
+            device=device,
             precision=self._execution.precision,
             threads=self._execution.threads,
         )
@@ -188,11 +251,15 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         activation = members[0].pipeline.activation
         source = ArraySlices(array, layout)
         output: np.ndarray | None = None
-        for start, logits in iter_ensemble_logits(members, lambda _: source, activation=activation):
-            part = self._reduce(logits)
-            if output is None:
-                output = np.zeros((part.shape[1], i, j, k), part.dtype)
-            layout.to_slices(output)[start : start + len(part)] = part
+        steps = iter_ensemble_logits(members, lambda _: source, activation=activation)
+        with Progress(console=Console(stderr=True), disable=not self._progress) as bar:
+            task = bar.add_task("slices", total=array.shape[1 + layout.axes[0]])
+            for start, logits in steps:
+                part = self._reduce(logits)
+                if output is None:
+                    output = np.zeros((part.shape[1], i, j, k), part.dtype)
+                layout.to_slices(output)[start : start + len(part)] = part
+                bar.advance(task, len(part))
         assert output is not None
         if self._output == "labels" and self._recipe is not None and self._recipe.postprocessing:
             postprocess_labels(output[0], self._recipe, geometry)
@@ -224,66 +291,10 @@ class SlicewiseInferer(Inferer):  # type: ignore[misc]  # monai is not typed
         return SlicePipeline(layout, (0,), resampler, multiple, self._window, batch)
 
     def _reduce(self, logits: np.ndarray) -> np.ndarray:
-        if self._output == "logits":
+        if self._output == "logits" or self._recipe is None:
             return logits
-        assert self._recipe is not None
         labels = labels_from_logits(
             logits, tuple(self._recipe.labels), activation=self._recipe.activation
         )
         # torch's arithmetic knows few unsigned types beyond uint8.
         return labels[:, None].astype(np.uint8 if labels.dtype == np.uint8 else np.int64)
-
-
-def _open_exported(
-    recipe: Recipe | None, weights: Path | str | None, execution: Execution | None
-) -> SlicePredictor | None:
-    """Open the export that a backend other than torch runs; ``None`` for torch."""
-    if execution is None or execution.backend == "torch":
-        return None
-    if recipe is None or weights is None:
-        msg = (
-            f"backend {execution.backend} runs the bundle's export, not a torch network: give "
-            "SlicewiseInferer recipe= and weights=, or use backend torch"
-        )
-        raise InputError(msg)
-    return open_predictor(recipe, Path(weights), execution)
-
-
-def _open_ensemble(
-    recipe: Recipe | None, ensemble: Sequence[tuple[Bundle, Execution]]
-) -> list[tuple[Recipe, SlicePredictor]]:
-    """Check that further bundles fit the recipe, and load their networks."""
-    if not ensemble:
-        return []
-    if recipe is None:
-        msg = "an ensemble needs the recipe of the network given: give SlicewiseInferer recipe="
-        raise InputError(msg)
-    check_members([recipe, *(bundle.recipe for bundle, _ in ensemble)])
-    for bundle, _ in ensemble:
-        if bundle.recipe.channels != recipe.channels:
-            msg = (
-                f"{bundle.name} normalizes otherwise than {recipe.name}, and this input is "
-                "normalized already: use unet-med segment, which normalizes for each"
-            )
-            raise InputError(msg)
-    return [
-        (bundle.recipe, open_predictor(bundle.recipe, bundle.weights_path, execution))
-        for bundle, execution in ensemble
-    ]
-
-
-def _check_positive(**counts: int | None) -> None:
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            msg = f"{name} must be at least 1, got {count}"
-            raise InputError(msg)
-
-
-def _affines(inputs: torch.Tensor) -> list[np.ndarray]:
-    """Return one voxel-to-world affine (4, 4) float64 per volume of the batch."""
-    if not isinstance(inputs, MetaTensor):
-        return [np.eye(4)] * len(inputs)
-    affine = ras_affine(inputs.affine.detach(), inputs.meta)
-    if affine.ndim == 2:  # noqa: PLR2004 - one affine for the whole batch
-        return [affine] * len(inputs)
-    return list(affine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from monai.data import MetaTensor
 from monai.utils import MetaKeys, SpaceKeys, convert_to_numpy
 
 from unet_med.errors import GeometryError, LabelError
@@ -14,6 +15,7 @@ from unet_med.volumes import ArrayVolume, from_array
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import torch
     from numpy.typing import NDArray
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -38,6 +40,23 @@ def ras_affine(affine: Any, meta: Mapping[str, Any]) -> NDArray[np.float64]:  # 
     if values.ndim == 2:  # noqa: PLR2004 - one affine
         return np.asarray(_LPS_TO_RAS @ values if lps.any() else values)
     return np.asarray(np.where(lps[:, np.newaxis, np.newaxis], _LPS_TO_RAS @ values, values))
+
+
+def ras_affines(inputs: torch.Tensor) -> list[NDArray[np.float64]]:
+    """Return one affine from voxel index to RAS+ mm, (4, 4), per volume of a batch.
+
+    Args:
+        inputs: (B, C, i, j, k); a plain tensor counts as RAS+ with 1 mm.
+
+    Example:
+        >>> import torch
+        >>> ras_affines(MetaTensor(torch.zeros(2, 1, 3, 4, 5)))[1].shape
+        (4, 4)
+    """
+    if not isinstance(inputs, MetaTensor):
+        return [np.eye(4)] * len(inputs)
+    affine = ras_affine(inputs.affine.detach(), inputs.meta)
+    return list(np.broadcast_to(affine, (len(inputs), 4, 4)))
 
 
 _CHANNEL_AND_VOLUME_AXES = 4

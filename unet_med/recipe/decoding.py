@@ -104,7 +104,10 @@ def decode(kind: type[T], content: Any, *, where: str) -> T:  # noqa: ANN401 - p
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 - parsed JSON
-    if typing.get_origin(hint) in {typing.Union, types.UnionType}:  # only "something | None"
+    if typing.get_origin(hint) in {
+        typing.Union,
+        types.UnionType,
+    }:  # "something | None", or the first of several
         if value is None:
             return None
         hint = typing.get_args(hint)[0]
