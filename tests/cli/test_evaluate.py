@@ -11,8 +11,6 @@ import pytest
 from tests.bundles import make_bundle
 from unet_med.cli import main
 from unet_med.cli.evaluate import EMPTY_POLICIES
-from unet_med.cli.options import SLICE_AXES
-from unet_med.geometry import SLICE_AXIS_NAMES
 from unet_med.metrics import EmptyPolicy
 
 
@@ -173,7 +171,6 @@ def test_label_names_come_from_a_bundle_and_the_caller_wins(folder, capsys):
 
 
 def test_choices_are_those_of_the_library():
-    assert SLICE_AXES == SLICE_AXIS_NAMES
     assert tuple(EmptyPolicy) == EMPTY_POLICIES
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet_med.cli.format import print_comparison, print_scores
-from unet_med.cli.options import SLICE_AXES, add_label_names_option, add_region_option, parse_labels
+from unet_med.cli.options import add_label_names_option, add_region_option, parse_labels
 from unet_med.cli.progress import case_progress_bar, print_case
+from unet_med.geometry import SLICE_AXIS_NAMES
 
 if TYPE_CHECKING:
     from unet_med._progress import CaseProgress
@@ -110,7 +111,7 @@ def _add_cohort_options(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the tables"
     )
     parser.add_argument(
-        "--slice-axis", choices=SLICE_AXES, default="thickest", help="default: %(default)s"
+        "--slice-axis", choices=SLICE_AXIS_NAMES, default="thickest", help="default: %(default)s"
     )
     parser.add_argument(
         "--empty",

@@ -8,16 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unet_med.backends import BACKENDS, PRECISIONS
+from unet_med.geometry import ANATOMICAL_AXES, SLICE_AXIS_NAMES
 
 if TYPE_CHECKING:
     from unet_med.api import ExecutionOptions
     from unet_med.training.planning import PlanSettings, SourceData
-
-
-SLICE_AXES = ("axial", "coronal", "sagittal", "thickest")
-"""The names that ``unet_med.geometry`` knows, written out so that --help loads no NumPy."""
-
-MIRROR_AXES = ("left-right", "anterior-posterior", "inferior-superior")
 
 
 def add_execution_options(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +139,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all)")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
-    group.add_argument("--slice-axis", choices=SLICE_AXES)
+    group.add_argument("--slice-axis", choices=SLICE_AXIS_NAMES)
     group.add_argument("--spacing", type=float, metavar="MM", help="in-plane spacing")
     group.add_argument(
         "--sizes", type=parse_sizes, metavar="16,32,…", help="channels per level of the network"
@@ -153,7 +148,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         "--mirror",
         type=parse_mirror,
         metavar="AXIS,…|none",
-        help=f"mirror along these axes: {', '.join(MIRROR_AXES)}",
+        help=f"mirror along these axes: {', '.join(ANATOMICAL_AXES)}",
     )
     group.add_argument(
         "--deep-supervision",
@@ -246,7 +241,7 @@ def parse_sizes(text: str) -> tuple[int, ...]:
 def parse_mirror(text: str) -> tuple[str, ...]:
     """Parse ``left-right,inferior-superior`` or ``none``."""
     axes = () if text == "none" else tuple(part.strip() for part in text.split(","))
-    if not set(axes) <= set(MIRROR_AXES):
-        msg = f"{text!r} are no axes to mirror; write none or some of {','.join(MIRROR_AXES)}"
+    if not set(axes) <= set(ANATOMICAL_AXES):
+        msg = f"{text!r} are no axes to mirror; write none or some of {','.join(ANATOMICAL_AXES)}"
         raise argparse.ArgumentTypeError(msg)
     return axes

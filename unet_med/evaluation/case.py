@@ -13,13 +13,13 @@ from unet_med.evaluation.scores import CaseScores
 from unet_med.evaluation.settings import MetricSettings
 from unet_med.evaluation.surface_metrics import ForegroundCropper, compute_surface_metrics
 from unet_med.geometry import (
+    SLICE_ORIENTATIONS,
     Geometry,
     grid_difference,
     slice_layout,
     slice_position_mm,
     world_axes,
 )
-from unet_med.geometry.layout import ANATOMICAL_AXES
 from unet_med.metrics import SliceCounts, integer_labels, slice_counts, unique_labels
 from unet_med.volumes import open_volume
 from unet_med.volumes.mask_header import read_label_names
@@ -182,8 +182,7 @@ def _check_pair(prediction: Volume | None, reference: Volume) -> None:
 
 
 def _anatomical_name(geometry: Geometry, axis: int) -> str:
-    world = world_axes(geometry.voxel_to_world)[0][axis]
-    return next(name for name, along in ANATOMICAL_AXES.items() if along == world)
+    return SLICE_ORIENTATIONS[world_axes(geometry.voxel_to_world)[0][axis]]
 
 
 def _positions_mm(geometry: Geometry, axis: int) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_med.errors import GeometryError
+from unet_med.geometry.axes import SLICE_AXIS_NAMES, SLICE_ORIENTATIONS
 from unet_med.geometry.grid import world_axes
 
 if TYPE_CHECKING:
@@ -22,12 +23,6 @@ THICKEST_RATIO = 1.05
 
 Nominally isotropic scans differ in the third digit between axes.
 """
-
-ANATOMICAL_AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
-"""World axis that the slices of each named orientation are stacked along."""
-
-SLICE_AXIS_NAMES = ("axial", "coronal", "sagittal", "thickest")
-"""Names that `slice_layout` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +119,11 @@ def slice_layout(geometry: Geometry, name: str) -> SliceLayout:
         GeometryError: The name is none of these.
     """
     assigned, against = world_axes(geometry.voxel_to_world)
-    if name in ANATOMICAL_AXES:
-        along = ANATOMICAL_AXES[name]
+    if name in SLICE_ORIENTATIONS:
+        along = SLICE_ORIENTATIONS.index(name)
     elif name == "thickest":
         thickest = _thickest_axis(geometry.spacing_mm)
-        along = ANATOMICAL_AXES["axial"] if thickest is None else assigned[thickest]
+        along = SLICE_ORIENTATIONS.index("axial") if thickest is None else assigned[thickest]
     else:
         msg = f"slice axis {name!r} is unknown; use one of {', '.join(SLICE_AXIS_NAMES)}"
         raise GeometryError(msg)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet_med.geometry import world_axes
+from unet_med.geometry import ANATOMICAL_AXES, world_axes
 from unet_med.inference.logits import MeanProbability
-from unet_med.recipe import TTA_AXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +41,7 @@ def slice_flips(tta: Sequence[str], geometry: Geometry, layout: SliceLayout) -> 
         ((False, False), (False, True))
     """
     assigned, _ = world_axes(geometry.voxel_to_world)
-    named = [TTA_AXES[assigned[axis]] in tta for axis in layout.axes[1:]]
+    named = [ANATOMICAL_AXES[assigned[axis]] in tta for axis in layout.axes[1:]]
     rows, columns = ((False, True) if allowed else (False,) for allowed in named)
     return tuple(product(rows, columns))
 

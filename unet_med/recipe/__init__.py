@@ -5,25 +5,21 @@ from __future__ import annotations
 from unet_med.recipe.postprocessing import PostprocessingRule, rules_by_value
 from unet_med.recipe.schema import (
     SCHEMA_VERSION,
-    TTA_AXES,
     Channel,
     Fingerprint,
     NetworkRecipe,
     Recipe,
-    TtaAxis,
     VerifiedPrecision,
     parse_tta,
 )
 
 __all__ = [
     "SCHEMA_VERSION",
-    "TTA_AXES",
     "Channel",
     "Fingerprint",
     "NetworkRecipe",
     "PostprocessingRule",
     "Recipe",
-    "TtaAxis",
     "VerifiedPrecision",
     "parse_tta",
     "rules_by_value",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from unet_med._files import write_json
 from unet_med.errors import RecipeError
+from unet_med.geometry import ANATOMICAL_AXES, SLICE_ORIENTATIONS, AnatomicalAxis, SliceAxis
 from unet_med.preprocessing import Context, Normalization
 from unet_med.recipe.decoding import check_schema_version, decode, load_json
 from unet_med.recipe.postprocessing import PostprocessingRule, postprocessing_problems
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 """Raised when keys change, or an older program could misread a newer recipe."""
-
-
-SliceAxis = Literal["axial", "coronal", "sagittal", "thickest"]
 
 
 Activation = Literal["softmax", "sigmoid"]
@@ -120,7 +118,7 @@ class Recipe:
     context: Context = field(default_factory=Context)
     window: SlidingWindow = field(default_factory=SlidingWindow)
     postprocessing: dict[str, PostprocessingRule] = field(default_factory=dict)
-    tta: tuple[TtaAxis, ...] = ()
+    tta: tuple[AnatomicalAxis, ...] = ()
     temperature: float = 1.0
     terminology: dict[int, tuple[str, str, str]] = field(default_factory=dict)
     review_below: float | None = None
@@ -217,22 +215,7 @@ def _setting_problems(recipe: Recipe) -> Iterator[str]:
         yield f"the network has {widest} channels somewhere; the most is {MAX_FEATURES}"
 
 
-TtaAxis = Literal["left-right", "anterior-posterior", "inferior-superior"]
-
-
-TTA_AXES: tuple[TtaAxis, ...] = get_args(TtaAxis)
-"""World axes 0, 1 and 2 by name."""
-
-
-_THROUGH_PLANE = {
-    "sagittal": "left-right",
-    "coronal": "anterior-posterior",
-    "axial": "inferior-superior",
-}
-"""The through-plane axis of each slice axis; slices cannot be flipped along it."""
-
-
-def parse_tta(text: object, recipe_tta: Sequence[TtaAxis]) -> tuple[TtaAxis, ...]:
+def parse_tta(text: object, recipe_tta: Sequence[AnatomicalAxis]) -> tuple[AnatomicalAxis, ...]:
     """Parse the axes of test-time augmentation that a user asks for.
 
     Args:
@@ -256,9 +239,10 @@ def parse_tta(text: object, recipe_tta: Sequence[TtaAxis]) -> tuple[TtaAxis, ...
     if text == "none":
         return ()
     names = [part.strip() for part in text.split(",")]
-    known = {str(axis): axis for axis in TTA_AXES}
+    known = {str(axis): axis for axis in ANATOMICAL_AXES}
     if unknown := [name for name in names if name not in known]:
-        msg = f"no axis {unknown[0]!r} for tta: use none, recipe, or some of {','.join(TTA_AXES)}"
+        some = ",".join(ANATOMICAL_AXES)
+        msg = f"no axis {unknown[0]!r} for tta: use none, recipe, or some of {some}"
         raise RecipeError(msg)
     return tuple(known[name] for name in names)
 
@@ -267,6 +251,6 @@ def tta_problems(tta: Sequence[str], slice_axis: str) -> Iterator[str]:
     """Yield what is wrong with a recipe's ``tta``, each as a text."""
     if len(set(tta)) < len(tta):
         yield f"tta names an axis twice: {list(tta)}"
-    through_plane = _THROUGH_PLANE.get(slice_axis)
+    through_plane = dict(zip(SLICE_ORIENTATIONS, ANATOMICAL_AXES, strict=True)).get(slice_axis)
     if through_plane in tta:
         yield f"tta cannot flip {slice_axis} slices through-plane: leave {through_plane} out"

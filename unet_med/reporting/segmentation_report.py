@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from unet_med.geometry import world_axes
-from unet_med.geometry.layout import ANATOMICAL_AXES
+from unet_med.geometry import SLICE_ORIENTATIONS, world_axes
 from unet_med.reporting.report_data import (
     MAX_REVIEW_SLICES,
     CaseEntry,
@@ -99,7 +98,7 @@ class SegmentedCase:
             return "thickest"
         along, _ = world_axes(open_volume(self.mask).geometry.voxel_to_world)
         world = along[self.quality["slice_axis"]]
-        return next(name for name, axis in ANATOMICAL_AXES.items() if axis == world)
+        return SLICE_ORIENTATIONS[world]
 
 
 def segmentation_report(

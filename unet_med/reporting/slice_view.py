@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_med.errors import GeometryError
-from unet_med.geometry import grid_difference, slice_layout, world_axes
+from unet_med.geometry import (
+    AXIS_ENDS,
+    SLICE_ORIENTATIONS,
+    grid_difference,
+    slice_layout,
+    world_axes,
+)
 from unet_med.volumes import open_volume
 
 if TYPE_CHECKING:
@@ -18,9 +24,6 @@ if TYPE_CHECKING:
 
     from unet_med.geometry import SliceLayout
     from unet_med.volumes import Volume
-
-_AXIS_NAMES = ("sagittal", "coronal", "axial")  # by the world axis that slices are stacked along
-_LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))  # ends of a world axis, in increasing order
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +96,15 @@ def load_slice_view(files: CaseFiles, index: int, *, slice_axis: str) -> SliceVi
         image = _slice(_on_grid(scan, grid), layout, index=index)
     along, _ = world_axes(grid.geometry.voxel_to_world)
     slice_world, row_world, column_world = (along[axis] for axis in layout.axes)
-    lower, upper = _LETTERS[row_world]
-    right, left = _LETTERS[column_world]  # columns are turned round below
+    lower, upper = AXIS_ENDS[row_world]
+    right, left = AXIS_ENDS[column_world]  # columns are turned round below
     _, row_mm, column_mm = layout.spacing(grid.geometry)
     return SliceView(
         image=image,
         prediction=np.zeros(size, np.int64) if labels[0] is None else labels[0],
         reference=labels[1],
         spacing_mm=(row_mm, column_mm),
-        axis=_AXIS_NAMES[slice_world],
+        axis=SLICE_ORIENTATIONS[slice_world],
         edges=(left, right, lower, upper),
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from unet_med._files import write_json
 from unet_med.errors import RecipeError
+from unet_med.geometry import AnatomicalAxis  # noqa: TC001 - `decode` reads it
 from unet_med.recipe.decoding import check_schema_version, decode, load_json
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ PLAN_VERSION = 2
 
 MOST_PLAN_BYTES = 1 << 28
 """Largest plan that is read: it names every case, so it may be far larger than a recipe."""
-
-AnatomicalAxis = Literal["left-right", "anterior-posterior", "inferior-superior"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from unet_med.errors import InputError
+from unet_med.geometry import ANATOMICAL_AXES, SLICE_ORIENTATIONS, in_plane_axes
 from unet_med.preprocessing import context_indices
 from unet_med.training.augmentation import AugmentationSettings, PatchFormat, augment
 from unet_med.training.target_encoding import IGNORE_INDEX
@@ -191,15 +192,14 @@ class BatchSource(Protocol):
         """
 
 
-IN_PLANE = {  # rows and columns of the slices, as `SliceLayout` has them
-    "axial": ("anterior-posterior", "left-right"),
-    "coronal": ("inferior-superior", "left-right"),
-    "sagittal": ("inferior-superior", "anterior-posterior"),
-}
 
 
 class StepSampler(Sampler[BatchIndex]):
     """Yield the steps of one epoch after another, counted over the whole run.
+
+
+class StepSampler(Sampler[int]):
+    """Hands out the global steps of one epoch after another.
 
     Example:
         >>> sampler = StepSampler(2, last_held_out_epoch=1)
@@ -341,12 +341,11 @@ def _mirrored(recipe: Recipe, plan: TrainingPlan) -> dict[str, Any]:
     With slices across the thickest axis the plane is only known case by case, so an axis counts
     where it would be in every plane that holds it.
     """
-    if recipe.slice_axis in IN_PLANE:
-        rows, columns = IN_PLANE[recipe.slice_axis]
+    if recipe.slice_axis in SLICE_ORIENTATIONS:
+        rows, columns = in_plane_axes(recipe.slice_axis)
         return {
             "mirror_rows": rows in plan.mirror_axes,
             "mirror_columns": columns in plan.mirror_axes,
         }
-    every = {axis for plane in IN_PLANE.values() for axis in plane}
-    allowed = every <= set(plan.mirror_axes)
+    allowed = set(ANATOMICAL_AXES) <= set(plan.mirror_axes)
     return {"mirror_rows": allowed, "mirror_columns": allowed}

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from unet_med.geometry import ANATOMICAL_AXES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from unet_med.cases import CaseStats
-
-LEFT_RIGHT, ANTERIOR_POSTERIOR, INFERIOR_SUPERIOR = (
-    "left-right",
-    "anterior-posterior",
-    "inferior-superior",
-)
-ALL_AXES = (LEFT_RIGHT, ANTERIOR_POSTERIOR, INFERIOR_SUPERIOR)
 
 SIDED_OFFSET = 0.1
 """A label whose center lies off the middle by more than this share of half the width, in every
@@ -54,13 +49,13 @@ def plan_mirror(
         Names of axes, and why.
     """
     if not anatomical:
-        return ALL_AXES, "mirrored along all axes: the scans have no sides"
+        return ANATOMICAL_AXES, "mirrored along all axes: the scans have no sides"
     if sided := [name for name in names.values() if name_has_side(name)]:
         return (), f"not mirrored: label names have sides ({', '.join(sided[:3])})"
     placed = [names[value] for value in names if has_side(case_stats, value)]
     if placed:
         return (), f"not mirrored: on one side in every case lie {', '.join(placed[:3])}"
-    return (LEFT_RIGHT,), "mirrored left to right: neither names nor places of labels have sides"
+    return ("left-right",), "mirrored left to right: neither names nor places of labels have sides"
 
 
 def name_has_side(name: str) -> bool:

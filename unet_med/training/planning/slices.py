@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from unet_med.geometry.layout import ANATOMICAL_AXES, THICKEST_RATIO
+from unet_med.geometry import SLICE_ORIENTATIONS
+from unet_med.geometry.layout import THICKEST_RATIO
 from unet_med.preprocessing import Context
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ SMALLEST_COARSENING = 1.1
 FEWEST_CHORD_PIXELS = 12.0
 """A line through a label still crosses so many coarser pixels, on average."""
 
-_NAMES = {world: name for name, world in ANATOMICAL_AXES.items()}
-
 
 @dataclass(frozen=True, slots=True)
 class SlicePlan:
@@ -81,7 +80,8 @@ def plan_slice_axis(case_stats: Sequence[CaseStats], override: str | None = None
         return SlicePlan(override, axes, (f"slices: {override}, as asked",))
     found = [_own_axis(stats) for stats in case_stats]
     names = Counter(
-        _NAMES[stats.world[axis]] for stats, (axis, _) in zip(case_stats, found, strict=True)
+        SLICE_ORIENTATIONS[stats.world[axis]]
+        for stats, (axis, _) in zip(case_stats, found, strict=True)
     )
     name = names.most_common(1)[0][0]
     reasons = {why for _, why in found}
@@ -244,14 +244,14 @@ def _own_axis(stats: CaseStats) -> tuple[int, str]:
     fewest = sorted(range(3), key=lambda axis: stats.shape[axis])
     if stats.shape[fewest[0]] < STACK_SHARE * stats.shape[fewest[1]]:
         return fewest[0], "stack"
-    return stats.world.index(ANATOMICAL_AXES["axial"]), "alike"
+    return stats.world.index(SLICE_ORIENTATIONS.index("axial")), "alike"
 
 
 def _along(stats: CaseStats, name: str) -> int:
     if name == "thickest":
         axis, why = _own_axis(stats)
-        return axis if why == "thickest" else stats.world.index(ANATOMICAL_AXES["axial"])
-    return stats.world.index(ANATOMICAL_AXES[name])
+        return axis if why == "thickest" else stats.world.index(SLICE_ORIENTATIONS.index("axial"))
+    return stats.world.index(SLICE_ORIENTATIONS.index(name))
 
 
 def _is_microscopy(stats: CaseStats, axis: int) -> bool:
