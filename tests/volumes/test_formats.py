@@ -12,7 +12,7 @@ import SimpleITK as sitk  # noqa: N813 - the package's own habit
 
 from tests.batch_helpers import files, make_segmenter, run_cases, statuses
 from tests.volumes.dicom_builders import noise, orthonormal, tilted, write_series
-from unet_med.errors import GeometryError, OutputError, UnetMedError, VolumeError
+from unet_med.errors import GeometryError, OutputError, UnetMedError
 from unet_med.volumes import MaskMetadata, from_sitk, open_volume, verify_mask, write_labels
 from unet_med.volumes.input_files import volume_files
 
@@ -59,17 +59,6 @@ SCANS = {
     "a.mgh": lambda path: by_nibabel(path, nib.MGHImage),
     "exam": by_pydicom,
 }
-
-
-@pytest.mark.parametrize("name", SCANS)
-def test_voxels_and_places_are_the_same(tmp_path, name):
-    volume = open_volume(SCANS[name](tmp_path / name))
-    assert volume.geometry.shape == SHAPE
-    assert volume.stored_dtype.newbyteorder("=") == np.int16
-    np.testing.assert_allclose(volume.geometry.voxel_to_world, AFFINE, atol=2e-5)
-    for axis in range(3):
-        slab = volume.read(1, 4, axis=axis)
-        np.testing.assert_array_equal(slab[0], VOXELS.take(range(1, 4), axis))
 
 
 @pytest.mark.parametrize("name", SCANS)
@@ -126,18 +115,26 @@ def test_the_format_of_the_input(tmp_path):
     assert masks == ["a.nii", "b.mha", "c.mgz", "d.nrrd", "pair.nii.gz"]
 
 
-@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".mgz", ".nii.gz"])
-def test_a_sheared_grid_is_kept_or_refused_never_bent(tmp_path, ending):
+def write_sheared(tmp_path, ending):
+    """Write labels of a scan with a tilted gantry; return them and their file."""
     write_series(tmp_path / "exam", VOXELS, tilted())
     like, labels = open_volume(tmp_path / "exam"), np.zeros(SHAPE, np.uint8)
     labels[2:4, 3, 1:5] = 7
     target = tmp_path / f"mask{ending}"
-    try:
-        write_labels([labels], target, like=like, dtype=labels.dtype, metadata=MaskMetadata(NAMES))
-    except GeometryError:
-        assert ending in {".nrrd", ".mha"}
-        assert not target.exists()
-        return
+    write_labels([labels], target, like=like, dtype=labels.dtype, metadata=MaskMetadata(NAMES))
+    return labels, target
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_a_sheared_grid_is_refused_where_it_cannot_be_kept(tmp_path, ending):
+    with pytest.raises(GeometryError, match="ITK cannot express"):
+        write_sheared(tmp_path, ending)
+    assert not (tmp_path / f"mask{ending}").exists()
+
+
+@pytest.mark.parametrize("ending", [".mgz", ".nii.gz"])
+def test_a_sheared_grid_is_kept(tmp_path, ending):
+    labels, target = write_sheared(tmp_path, ending)
     found = nib.load(target)
     np.testing.assert_allclose(found.affine, tilted(), atol=1e-3)
     np.testing.assert_array_equal(np.asarray(found.dataobj), labels)
@@ -192,7 +189,7 @@ def refused(path) -> str:
         (b"8 7 6", b"8 -7 6", "whole numbers above 0"),
         (b"8 7 6", b"0 7 6", "whole numbers above 0"),
         (b"8 7 6", b"8 7 6 1 1", "two to four"),
-        (b"short", b"banana", ""),
+        (b"short", b"banana", "not one real number per voxel"),
     ],
 )
 def test_headers_that_cannot_be(tmp_path, name, old, new, said):
@@ -219,37 +216,12 @@ def test_voxels_outside_the_folder_are_not_fetched(tmp_path, name):
     assert "does not exist" in refused(path)
 
 
-def test_cut_off_and_foreign_files(tmp_path):
-    for name in ("a.nrrd", "packed.nrrd", "a.mha", "packed.mha", "a.mgz", "a.mgh"):
-        path = SCANS[name](tmp_path / name)
-        data = path.read_bytes()
-        path.write_bytes(data[: len(data) // 2])
-        refused(path)
-        path.write_bytes(b"nothing of the kind" * 30)
-        refused(path)
-        path.write_bytes(b"")
-        refused(path)
-
-
 def test_an_mgz_bomb(tmp_path):
     header = nib.freesurfer.mghformat.MGHHeader()
     header["dims"] = (2000, 2000, 2000, 100)
     path = tmp_path / "a.mgz"
     path.write_bytes(gzip.compress(header.binaryblock.ljust(300, b"\0")))
     assert "cannot hold" in refused(path)
-
-
-def test_vectors_are_channels(tmp_path):
-    both = np.stack([VOXELS, 2 * VOXELS], axis=-1)
-    image = sitk.GetImageFromArray(np.ascontiguousarray(both.transpose(2, 1, 0, 3)), isVector=True)
-    sitk.WriteImage(image, str(tmp_path / "a.nrrd"))
-    volume = open_volume(tmp_path / "a.nrrd")
-    assert volume.n_channels == 2
-    np.testing.assert_array_equal(volume.read(0, 6, axis=2)[1], 2 * VOXELS)
-    one = open_volume(tmp_path / "a.nrrd", channel=1)
-    np.testing.assert_array_equal(one.read(0, 6, axis=2)[0], 2 * VOXELS)
-    with pytest.raises(VolumeError, match="no channel 2"):
-        open_volume(tmp_path / "a.nrrd", channel=2)
 
 
 @pytest.mark.parametrize("space", ["left-posterior-superior", "RAS", "left-anterior-superior"])

@@ -217,10 +217,11 @@ def select_series(
 
     Raises:
         InputError: None or several fit; the text lists them by number.
+        VolumeError: There is no series at all.
     """
     if not found:
         msg = f"{name} holds no DICOM series of plain images; check the folder"
-        raise InputError(msg)
+        raise VolumeError(msg)
     fitting = (
         list(found) if selection.query is None else [s for s in found if _matches(s, selection)]
     )

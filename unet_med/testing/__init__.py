@@ -1,0 +1,7 @@
+"""Test a new format or backend against its contract: subclass a class of checks."""
+
+from __future__ import annotations
+
+from unet_med.testing.readers import ReaderContract
+
+__all__ = ["ReaderContract"]
