@@ -15,7 +15,7 @@ COPY constraints.txt dist/unet_med-*.whl ./
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN pip install --no-cache-dir --index-url "$TORCH_INDEX" --constraint constraints.txt torch \
  && wheel="$(ls unet_med-*.whl)" \
- && pip install --no-cache-dir --constraint constraints.txt "./$wheel[dicom,itk]" \
+ && pip install --no-cache-dir --constraint constraints.txt "./$wheel[dicom]" \
  && rm "$wheel"
 
 # No home folder is written to; large volumes use temporary files in /tmp, which may be a mounted disk.

@@ -15,7 +15,7 @@ def import_optional(module: str, *, extra: str) -> ModuleType:
     """Import an optional package, or say how to install it.
 
     Args:
-        module: Dotted module name, e.g. ``"SimpleITK"``.
+        module: Dotted module name, e.g. ``"pydicom"``.
         extra: Name of the extra in pyproject.toml that brings it.
 
     Returns:

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - the package's own habit
 from scipy.spatial.transform import Rotation
 
-from unet_med.errors import GeometryError, MissingExtraError, VolumeError
+from unet_med.errors import GeometryError, VolumeError
 from unet_med.geometry import Geometry, grid_difference
 from unet_med.volumes import from_sitk, open_volume, to_sitk, verify_mask, write_mask
 
@@ -100,9 +100,3 @@ def test_more_dimensions_and_shears_are_refused():
     sheared[0, 1] = 0.1
     with pytest.raises(GeometryError, match=r"sheared .* save as NIfTI"):
         to_sitk(np.zeros(SHAPE, np.uint8), Geometry(SHAPE, sheared))
-
-
-def test_without_simpleitk_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "SimpleITK", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'unet_med\[itk\]'"):
-        to_sitk(np.zeros(SHAPE, np.uint8), Geometry(SHAPE, np.eye(4)))

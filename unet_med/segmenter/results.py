@@ -190,8 +190,8 @@ class Segmentation(CaseReport):
         """Return the mask as a nibabel image with the scan's header."""
         return mask_image(self.labels, like=self.volume, **self._notes())
 
-    def to_sitk(self) -> Any:  # noqa: ANN401 - SimpleITK is an extra and untyped
-        """Return the mask as a SimpleITK image; needs the extra ``itk``.
+    def to_sitk(self) -> Any:  # noqa: ANN401 - SimpleITK is untyped
+        """Return the mask as a SimpleITK image.
 
         Raises:
             GeometryError: The scan's axes are not orthonormal, which ITK cannot express.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import SimpleITK
 
 from unet_med._files import atomic_path
-from unet_med._optional import import_optional
 from unet_med.errors import GeometryError, OutputError, VolumeError
 from unet_med.volumes.mask_header import metadata_json
 from unet_med.volumes.nrrd_metaimage import open_nrrd_metaimage
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    import SimpleITK as sitk  # noqa: N813 - the package's own habit
     from numpy.typing import NDArray
 
     from unet_med.geometry import Geometry
@@ -34,19 +33,17 @@ _ITK_ORTHONORMAL_TOLERANCE = 1e-4
 """ITK refuses directions that are further from orthonormal than about this."""
 
 
-def from_sitk(image: sitk.Image) -> ArrayVolume:
+def from_sitk(image: SimpleITK.Image) -> ArrayVolume:
     """Make a volume of a SimpleITK image of two or three dimensions; vectors become channels.
 
     Raises:
-        MissingExtraError: SimpleITK is not installed.
         VolumeError: The image has more than three dimensions.
     """
-    toolkit = import_optional("SimpleITK", extra="itk")
     dimension = image.GetDimension()
     if dimension not in (2, 3):
         msg = f"a SimpleITK image of {dimension} dimensions cannot be used; extract a 3D one"
         raise VolumeError(msg)
-    voxels = toolkit.GetArrayFromImage(image)
+    voxels = SimpleITK.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() == 1:
         voxels = voxels[..., np.newaxis]
     if dimension == 2:  # noqa: PLR2004 - a single slice
@@ -54,7 +51,7 @@ def from_sitk(image: sitk.Image) -> ArrayVolume:
     return from_array(voxels.transpose(2, 1, 0, 3), _affine_of(image), name="SimpleITK image")
 
 
-def to_sitk(labels: NDArray[Any], geometry: Geometry) -> sitk.Image:
+def to_sitk(labels: NDArray[Any], geometry: Geometry) -> SimpleITK.Image:
     """Make a SimpleITK image of labels.
 
     Args:
@@ -62,24 +59,22 @@ def to_sitk(labels: NDArray[Any], geometry: Geometry) -> sitk.Image:
         geometry: Their grid.
 
     Raises:
-        MissingExtraError: SimpleITK is not installed.
         GeometryError: The affine is sheared, which ITK cannot express.
     """
-    toolkit = import_optional("SimpleITK", extra="itk")
     spacing = np.asarray(geometry.spacing_mm)
     direction = _RAS_TO_LPS @ (geometry.voxel_to_world[:3, :3] / spacing)
     error = float(np.abs(direction.T @ direction - np.eye(3)).max())
     if error > _ITK_ORTHONORMAL_TOLERANCE:
         msg = f"the axes are sheared ({error:.2g} off), which ITK cannot express; save as NIfTI"
         raise GeometryError(msg)
-    image = toolkit.GetImageFromArray(np.ascontiguousarray(labels.transpose(2, 1, 0)))
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(labels.transpose(2, 1, 0)))
     image.SetSpacing(spacing.tolist())
     image.SetOrigin((_RAS_TO_LPS @ geometry.voxel_to_world[:3, 3]).tolist())
     image.SetDirection(direction.ravel().tolist())
     return image
 
 
-def _affine_of(image: sitk.Image) -> NDArray[np.float64]:
+def _affine_of(image: SimpleITK.Image) -> NDArray[np.float64]:
     """Return voxel index to RAS+ mm; a 2D image lies in the plane z = 0."""
     dimension = image.GetDimension()
     direction, spacing, origin = np.eye(3), np.ones(3), np.zeros(3)
@@ -104,17 +99,15 @@ def write_with_simpleitk(
     Label maps are whole in memory. Names and provenance go into the header of a .nrrd file.
 
     Raises:
-        MissingExtraError: SimpleITK is not installed.
         GeometryError: The grid is sheared, which ITK cannot express.
         OutputError: The file cannot be written, or was read back otherwise.
     """
-    toolkit = import_optional("SimpleITK", extra="itk")
     labels = np.concatenate([np.asarray(slab, dtype) for slab in slabs], axis=2)
     image = to_sitk(labels, like.geometry)
     image.SetMetaData("unet_med", metadata_json(metadata.label_names, metadata.provenance))
     with atomic_path(path) as partial:
         try:
-            toolkit.WriteImage(image, str(partial), useCompression=True)
+            SimpleITK.WriteImage(image, str(partial), useCompression=True)
         except RuntimeError as exc:
             msg = f"cannot write {path}: check the folder, rights and free space"
             raise OutputError(msg) from exc

@@ -192,14 +192,8 @@ class BatchSource(Protocol):
         """
 
 
-
-
 class StepSampler(Sampler[BatchIndex]):
     """Yield the steps of one epoch after another, counted over the whole run.
-
-
-class StepSampler(Sampler[int]):
-    """Hands out the global steps of one epoch after another.
 
     Example:
         >>> sampler = StepSampler(2, last_held_out_epoch=1)
