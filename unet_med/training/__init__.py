@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         warmup_cosine,
     )
     from unet_med.training.engine.run import RunOptions, TrainingResult, train_bundle
-    from unet_med.training.engine.training_log import TensorBoardLog, tensorboard_folder
+    from unet_med.training.engine.tensorboard_log import TensorBoardLog, tensorboard_folder
     from unet_med.training.target_encoding import TargetEncoding
 
 _LAZY = {
@@ -60,7 +60,7 @@ _LAZY = {
     "SliceCache": "data.cache",
     "StepSampler": "data.patch_sampler",
     "TargetEncoding": "target_encoding",
-    "TensorBoardLog": "engine.training_log",
+    "TensorBoardLog": "engine.tensorboard_log",
     "TrainingInferer": "engine.builders",
     "TrainingResult": "engine.run",
     "WeightAverage": "engine.optimization",
@@ -73,7 +73,7 @@ _LAZY = {
     "prepare_output_dir": "engine.builders",
     "remove_cache": "engine.builders",
     "run_training": "engine.finalize",
-    "tensorboard_folder": "engine.training_log",
+    "tensorboard_folder": "engine.tensorboard_log",
     "thread_count": "engine.builders",
     "train_bundle": "engine.run",
     "validation_data": "data.held_out",

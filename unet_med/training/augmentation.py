@@ -28,7 +28,11 @@ BIAS_NODES = 4
 
 @dataclass(frozen=True, slots=True)
 class AugmentationSettings:
-    """Probabilities and ranges; a probability is per patch.
+    """State how strongly patches are varied; a probability is per patch.
+
+    Example:
+        >>> AugmentationSettings.none().noise, AugmentationSettings(noise=0.3).noise
+        (0.0, 0.3)
 
     Attributes:
         margin: Initial patches are this much larger than the patch, so that a turned or shrunk
@@ -78,7 +82,7 @@ class AugmentationSettings:
 
 @dataclass(frozen=True, slots=True)
 class PatchFormat:
-    """What patches are like.
+    """Describe the patches of a batch.
 
     Attributes:
         patch_size: Rows and columns.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch.distributed as dist
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
@@ -47,6 +48,15 @@ def all_gather(value: Any) -> list[Any]:  # noqa: ANN401 - anything
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def sum_over_processes(local: torch.Tensor) -> torch.Tensor:
+    """Return the sum of all processes' tensors; its gradient goes to this process's part alone."""
+    if not is_distributed():
+        return local
+    everywhere = local.detach().clone()
+    dist.all_reduce(everywhere)
+    return local + (everywhere - local.detach())
 
 
 def barrier() -> None:

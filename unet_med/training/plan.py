@@ -32,7 +32,11 @@ MOST_PLAN_BYTES = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class TrainingCase:
-    """One labeled examination.
+    """Name the files of one labeled examination.
+
+    Example:
+        >>> TrainingCase("a", ("a_T1.nii.gz",), "a_labels.nii.gz", patient="p1").images
+        ('a_T1.nii.gz',)
 
     Attributes:
         id: Unique within a plan.
@@ -58,7 +62,11 @@ class TrainingCase:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerPlan:
-    """How weights are moved.
+    """State the optimizer of a run.
+
+    Example:
+        >>> OptimizerPlan("sgd", learning_rate=0.01).schedule
+        'cosine'
 
     Attributes:
         name: ``adamw``, or ``sgd`` with Nesterov momentum 0.99.
@@ -84,7 +92,13 @@ class OptimizerPlan:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """A whole plan, valid once built.
+    """State what a run trains on and how, valid once built.
+
+    Example:
+        >>> case = TrainingCase("a", ("a.nii",), "b.nii", patient="p1")
+        >>> plan = TrainingPlan((case,), patch_size=(64, 96), steps=500)
+        >>> TrainingPlan.from_dict(plan.to_dict()) == plan
+        True
 
     Attributes:
         cases: All cases, those held out included.

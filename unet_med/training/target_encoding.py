@@ -22,7 +22,19 @@ IGNORE_INDEX = 255
 
 @dataclass(frozen=True)
 class TargetEncoding:
-    """Label maps as bytes, and what each byte means for the network.
+    """Encode label maps as bytes, and say what each byte means for the network.
+
+    Example:
+        >>> from unet_med.bundle import default_bundle
+        >>> from unet_med.recipe import Recipe
+        >>> from unet_med.training.plan import TrainingCase, TrainingPlan
+        >>> recipe = Recipe.load(default_bundle() / "configs/recipe.json")
+        >>> case = TrainingCase("a", ("a.nii",), "b.nii", "patient")
+        >>> plan = TrainingPlan((case,), steps=1, regions={1: (1, 4)}, ignore_label=9)
+        >>> encoding = TargetEncoding.from_recipe(recipe, plan)
+        >>> codes = encoding.encode(np.array([[0, 3, 4, 9]]), name="label map")
+        >>> codes.tolist(), encoding.to_labels(codes).tolist()
+        ([[0, 3, 4, 255]], [[0, 3, 1, 0]])
 
     Attributes:
         values: Values of the label maps that some label of the recipe is made of, ascending; the

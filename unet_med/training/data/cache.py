@@ -45,7 +45,7 @@ _SLAB_PIXELS = 1 << 21
 
 @dataclass(frozen=True)
 class CachedCase:
-    """One case, ready to be drawn from.
+    """Hold one preprocessed case to draw patches from.
 
     Attributes:
         id: The case's id.
@@ -74,10 +74,29 @@ class CachedCase:
 
 @dataclass(frozen=True)
 class SliceCache:
-    """A folder of cached cases, one sub-folder each, named by content and recipe.
+    """Keep preprocessed cases in a folder, one sub-folder each, named by content and recipe.
 
     Several processes may use one folder: a case appears whole, by a rename, and whoever comes
     second throws its own copy away.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import nibabel as nib
+        >>> from unet_med.bundle import default_bundle
+        >>> from unet_med.recipe import Recipe
+        >>> from unet_med.training.plan import TrainingCase, TrainingPlan
+        >>> recipe = Recipe.load(default_bundle() / "configs/recipe.json")
+        >>> case = TrainingCase("a", ("scan.nii",), "labels.nii", "patient")
+        >>> encoding = TargetEncoding.from_recipe(recipe, TrainingPlan((case,), steps=1))
+        >>> voxels = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+        >>> with tempfile.TemporaryDirectory() as name:
+        ...     root = Path(name)
+        ...     nib.save(nib.Nifti1Image(voxels, np.eye(4)), root / "scan.nii")
+        ...     nib.save(nib.Nifti1Image(voxels // 20, np.eye(4)), root / "labels.nii")
+        ...     cached = SliceCache(root / "cache", recipe, encoding).open(case, root=root)
+        ...     print(cached.images.shape, cached.codes.dtype)
+        (5, 1, 4, 3) uint8
     """
 
     folder: Path

@@ -54,6 +54,13 @@ def held_out_data(root: Path | str) -> list[dict[str, Any]]:
     Raises:
         InputError: There is no case that the weights have not seen, or it is no longer there.
         RecipeError: There is no plan.
+
+    Example:
+        >>> from unet_med.bundle import default_bundle
+        >>> held_out_data(default_bundle())  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        unet_med.errors.InputError: it was trained on every case of its plan: pass --dataset_dir ...
     """
     folder = Path(root)
     plan = TrainingPlan.load(folder / PLAN)
@@ -82,7 +89,22 @@ Counts = tuple[list[int], list[int], list[int]]
 
 
 def validation_data(plan: TrainingPlan, root: str | Path) -> list[dict[str, Any]]:
-    """Return this process's share of the held-out cases, for a MONAI dataset."""
+    """Return this process's share of the held-out cases, for a MONAI dataset.
+
+    Args:
+        plan: Names the cases.
+        root: Folder that the plan's relative paths are meant from.
+
+    Returns:
+        Per case ``case``, ``image`` (one path per channel) and ``label``.
+
+    Example:
+        >>> from unet_med.training.plan import TrainingCase
+        >>> cases = [TrainingCase(name, (f"{name}.nii",), f"{name}_seg.nii", name) for name in "ab"]
+        >>> plan = TrainingPlan(tuple(cases), validation=("b",), steps=100)
+        >>> validation_data(plan, "data")
+        [{'case': 'b', 'image': ['data/b.nii'], 'label': 'data/b_seg.nii'}]
+    """
     cases = plan.validation_cases[rank() :: world_size()]
     return [
         {
@@ -95,7 +117,19 @@ def validation_data(plan: TrainingPlan, root: str | Path) -> list[dict[str, Any]
 
 
 class CaseCounter:
-    """Counts true and false voxels of every case that an evaluator segments."""
+    """Count true and false voxels of every case that an evaluator segments.
+
+    Example:
+        >>> from unet_med.bundle import default_bundle
+        >>> from unet_med.recipe import Recipe
+        >>> from unet_med.training.target_encoding import TargetEncoding
+        >>> recipe = Recipe.load(default_bundle() / "configs/recipe.json")
+        >>> plan = TrainingPlan.load(default_bundle() / PLAN)
+        >>> counter = CaseCounter(TargetEncoding.from_recipe(recipe, plan), recipe)
+        >>> counter.add("a", np.full((2, 3, 4), 1), np.full((2, 3, 4), 2))
+        >>> counter.counts["a"]  # true positives, false positives, false negatives per label
+        ([0, 0, 0], [24, 0, 0], [0, 24, 0])
+    """
 
     def __init__(self, encoding: TargetEncoding, recipe: Recipe) -> None:
         """Start with no case."""

@@ -235,15 +235,24 @@ class PatchBatches(Dataset[Batch]):
     of the same batch.
 
     Example:
-        >>> from unet_med.recipe import Recipe
-        >>> from unet_med.training import SliceCache, TargetEncoding, TrainingPlan
         >>> from unet_med.bundle import default_bundle
-        >>> root = default_bundle()
-        >>> recipe = Recipe.load(root / "configs/recipe.json")
-        >>> plan = TrainingPlan.load(root / "configs/plan.json")
-        >>> cache = SliceCache(root / "cache", recipe, TargetEncoding.from_recipe(recipe, plan))
-        >>> cases = [cache.open(case, root=root) for case in plan.cases]  # doctest: +SKIP
-        >>> batches = PatchBatches(cases, recipe=recipe, plan=plan)  # doctest: +SKIP
+        >>> from unet_med.recipe import Recipe
+        >>> from unet_med.training.data.cache import CachedCase
+        >>> from unet_med.training.plan import TrainingCase, TrainingPlan
+        >>> recipe = Recipe.load(default_bundle() / "configs/recipe.json")
+        >>> case = TrainingCase("a", ("a.nii",), "b.nii", "patient")
+        >>> plan = TrainingPlan((case,), patch_size=(16, 24), batch_size=2, steps=1)
+        >>> codes = np.tile(np.eye(32, dtype=np.uint8), (3, 1, 1))
+        >>> cached = CachedCase(
+        ...     "a",
+        ...     images=codes[:, None].astype(np.float16),
+        ...     codes=codes,
+        ...     counts=np.array([[992, 32]] * 3),
+        ...     offsets=(-1, 0, 1),
+        ... )
+        >>> batch = PatchBatches([cached], recipe=recipe, plan=plan)[BatchIndex(0)]
+        >>> batch["image"].shape, batch["label"].shape
+        (torch.Size([2, 3, 16, 24]), torch.Size([2, 16, 24]))
     """
 
     def __init__(  # noqa: PLR0913 - what a batch is made from, and this process's share

@@ -21,10 +21,11 @@ from unet_med.recipe.decoding import decode
 from unet_med.training.distributed import broadcast, is_main_process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from torch import nn
 
+    from unet_med.training.data.patch_sampler import Batch
     from unet_med.training.plan import TrainingPlan
 
 logger = logging.getLogger(__name__)
@@ -48,12 +49,12 @@ _SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class StepBudget:
-    """The length of a run.
+    """State the length of a run.
 
     Attributes:
         steps_per_epoch: Optimizer steps between two checkpoints.
         epochs: How many epochs.
-        validate_every: EpochHandler between two validations; 0 = never.
+        validate_every: Epochs from one validation to the next; 0 = never.
         seconds_per_step: As it was timed; ``None`` = it was not.
     """
 
@@ -87,6 +88,13 @@ def last_held_out_epoch(plan: TrainingPlan, budget: StepBudget) -> int | None:
 
     Returns:
         Its number, counted from 1; ``None`` = they never are.
+
+    Example:
+        >>> from unet_med.training.plan import TrainingCase, TrainingPlan
+        >>> cases = tuple(TrainingCase(name, ("a.nii",), "b.nii", name) for name in "ab")
+        >>> plan = TrainingPlan(cases, validation=("b",), merge_validation_after=0.75, steps=100)
+        >>> last_held_out_epoch(plan, StepBudget(steps_per_epoch=5, epochs=20, validate_every=4))
+        15
     """
     wanted = plan.merge_validation_after is not None and plan.validation
     if (
@@ -178,22 +186,22 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - parsed JSON
 
 def time_training_step(
     network: nn.Module,
-    loss: nn.Module,
     optimizer: Callable[[nn.Module], torch.optim.Optimizer],
     *,
-    batch: Callable[[int], Mapping[str, torch.Tensor]],
-    forward: Callable[[torch.Tensor, nn.Module], torch.Tensor],
+    batch: Callable[[int], Batch],
+    loss: Callable[[nn.Module, Batch], torch.Tensor],
     seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> float:
     """Time real steps on a copy of the network; nothing of the run is touched.
 
     Args:
         network: The network, on its device.
-        loss: The loss.
         optimizer: Makes an optimizer for the copy.
         batch: Gives the batch of a step.
-        forward: Runs a network, as in training.
+        loss: Runs a network on a batch as in training and gives the loss.
         seconds: What the timing may take, about.
+        clock: Gives the time in seconds.
 
     Returns:
         Seconds per step: the mean after the first step, which also prepares the libraries.
@@ -204,15 +212,14 @@ def time_training_step(
     taken: list[float] = []
     state = torch.get_rng_state()
     for step in range(TIMED_STEPS[1] + 1):
-        began = time.perf_counter()
+        began = clock()
         data = batch(step)
         mover.zero_grad(set_to_none=True)
-        value = loss(forward(data["image"].to(device), trial), data["label"].to(device))
-        value.backward()
+        loss(trial, data).backward()
         mover.step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        taken.append(time.perf_counter() - began)
+        taken.append(clock() - began)
         if broadcast(len(taken) > TIMED_STEPS[0] and sum(taken) > seconds):
             break
     torch.set_rng_state(state)

@@ -32,7 +32,7 @@ from unet_med.training.engine.budget import (
 from unet_med.training.engine.epochs import BEST, BUDGET, CHECKPOINT, CURVE, LOG
 from unet_med.training.engine.optimization import build_optimizer
 from unet_med.training.engine.pretrained import load_pretrained
-from unet_med.training.engine.training_log import FOLDER as EVENTS
+from unet_med.training.engine.tensorboard_log import FOLDER as EVENTS
 from unet_med.training.target_encoding import TargetEncoding
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from unet_med.recipe import Recipe
     from unet_med.training.augmentation import AugmentationSettings
-    from unet_med.training.data.patch_sampler import BatchSource
+    from unet_med.training.data.patch_sampler import Batch, BatchSource
     from unet_med.training.plan import TrainingPlan
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,14 @@ FINALIZE_SLICES = 40
 
 
 def prepare_output_dir(folder: Path | str, *, resume: bool) -> Path:
-    """Make the folder of a run's own files; a fresh start removes those of an earlier run."""
+    """Make the folder of a run's own files; a fresh start removes those of an earlier run.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     prepare_output_dir(f"{folder}/runs/train", resume=False).is_dir()
+        True
+    """
     path = Path(folder)
     if is_main_process():
         path.mkdir(parents=True, exist_ok=True)
@@ -88,6 +95,17 @@ def build_batches(
     Raises:
         InputError, VolumeError, GeometryError, LabelError: A case cannot be used.
         OutputError: The cache cannot be written.
+
+    Example:
+        >>> from unet_med.bundle import default_bundle
+        >>> from unet_med.recipe import Recipe
+        >>> from unet_med.training.plan import TrainingCase, TrainingPlan
+        >>> recipe = Recipe.load(default_bundle() / "configs/recipe.json")
+        >>> plan = TrainingPlan((TrainingCase("a", ("a.nii",), "b.nii", "patient"),), steps=1)
+        >>> build_batches(plan, recipe, root="data", cache="cache")
+        Traceback (most recent call last):
+            ...
+        unet_med.errors.InputError: case a: there is no data/a.nii; name it anew in the plan
     """
     encoding = TargetEncoding.from_recipe(recipe, plan)
     began = time.monotonic()
@@ -113,9 +131,14 @@ def build_batches(
 
 
 class TrainingInferer(SimpleInferer):  # type: ignore[misc]  # monai is not typed
-    """Runs the network in bfloat16 where this CPU is faster so; else as MONAI does.
+    """Run the network in bfloat16 where this CPU is faster so; else as MONAI does.
 
     On CUDA the trainer's own ``amp`` takes its place.
+
+    Example:
+        >>> inferer = TrainingInferer(precision="bf16")
+        >>> inferer(torch.ones(1, 2, 8, 8), torch.nn.Conv2d(2, 3, 1)).dtype
+        torch.bfloat16
     """
 
     def __init__(self, *, precision: str = "auto") -> None:
@@ -141,7 +164,39 @@ def find_budget(  # noqa: PLR0913 - all parts of a step are timed
     loss: nn.Module,
     inferer: TrainingInferer,
 ) -> StepBudget:
-    """Return the length of the run: stored, stated by the plan, or found by timing steps."""
+    """Return the length of the run: stored, stated by the plan, or found by timing steps.
+
+    Args:
+        folder: Of the run; the budget is stored there.
+        plan: States minutes, epochs or steps.
+        recipe: What a slice is.
+        batches: What batches are drawn from.
+        network: What is trained, on its device.
+        loss: Takes logits and label codes.
+        inferer: Runs the network.
+
+    Raises:
+        InputError: The stored budget is damaged.
+
+    Example:
+        >>> import tempfile
+        >>> from unet_med.training.plan import TrainingCase, TrainingPlan
+        >>> case = TrainingCase("a", ("a.nii",), "b.nii", "patient")
+        >>> plan = TrainingPlan((case,), batch_size=8, epochs=5)
+        >>> with tempfile.TemporaryDirectory() as folder:  # steps are timed for minutes alone
+        ...     budget = find_budget(
+        ...         Path(folder), plan=plan, recipe=None, batches=range(100), network=None,
+        ...         loss=None, inferer=None,
+        ...     )
+        >>> budget.steps_per_epoch, budget.epochs
+        (13, 5)
+    """
+
+    def step_loss(trial: nn.Module, batch: Batch) -> torch.Tensor:
+        device = next(trial.parameters()).device
+        logits = inferer(batch["image"].to(device), trial)
+        value: torch.Tensor = loss(logits, batch["label"].to(device))
+        return value
 
     def find() -> StepBudget:
         if plan.minutes is None:
@@ -152,10 +207,9 @@ def find_budget(  # noqa: PLR0913 - all parts of a step are timed
         left = seconds_left(plan.minutes)
         seconds = time_training_step(
             network,
-            loss,
             lambda trial: build_optimizer(plan.optimizer, trial),
             batch=lambda step: batches[BatchIndex(step)],
-            forward=inferer,
+            loss=step_loss,
             seconds=max(1.0, TIMING_SHARE * left),
         )
         costs = _costs(plan, recipe, network, batches)
@@ -215,7 +269,14 @@ def _costs(
 
 
 def thread_count(plan: TrainingPlan) -> int:
-    """Return the CPU threads of this process: the plan's, or its share of the processors."""
+    """Return the CPU threads of this process: the plan's, or its share of the processors.
+
+    Example:
+        >>> from unet_med.training.plan import TrainingCase, TrainingPlan
+        >>> case = TrainingCase("a", ("a.nii",), "b.nii", "patient")
+        >>> thread_count(TrainingPlan((case,), threads=3, steps=1))
+        3
+    """
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return plan.threads or max(1, available_threads() // local)
 
@@ -236,15 +297,35 @@ def prepare_network(
         device: Where it is trained.
         pretrained: A bundle whose weights to start from, as far as they fit.
         freeze: Keep batch normalization at its running statistics.
+
+    Example:
+        >>> from unet_med.bundle import default_bundle
+        >>> from unet_med.networks import UNet2D
+        >>> from unet_med.recipe import Recipe
+        >>> recipe = Recipe.load(default_bundle() / "configs/recipe.json")
+        >>> network = UNet2D(5, 4, (4, 8))
+        >>> network = prepare_network(network, recipe, device=torch.device("cpu"), freeze=True)
+        >>> sum(isinstance(part, FrozenBatchNorm2d) for part in network.modules())
+        10
     """
     if pretrained is not None:
         load_pretrained(network, pretrained, recipe)
+    if freeze:
+        freeze_batch_norm(network)
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return freeze_batch_norm(network) if freeze else network
+    return network
 
 
 class FrozenBatchNorm2d(torch.nn.BatchNorm2d):
     """Batch normalization that keeps its running statistics, also while the rest trains."""
+
+    @classmethod
+    def from_batch_norm(cls, part: torch.nn.BatchNorm2d) -> FrozenBatchNorm2d:
+        """Return a frozen copy of a layer, under the same names."""
+        frozen = cls(part.num_features, part.eps, part.momentum, part.affine)
+        frozen.load_state_dict(part.state_dict())
+        frozen.train()
+        return frozen
 
     def train(self, mode: bool = True) -> FrozenBatchNorm2d:  # noqa: FBT001, FBT002, ARG002 - torch's own
         """Stay as in evaluation."""
@@ -256,13 +337,17 @@ def freeze_batch_norm(network: nn.Module) -> nn.Module:
 
     Batches that processes share then give the gradients that one process would have.
     """
-    for part in network.modules():
-        if type(part) is torch.nn.BatchNorm2d:
-            part.__class__ = FrozenBatchNorm2d  # the same tensors under the same names
-            part.train()
+    for parent in list(network.modules()):
+        for name, part in parent.named_children():
+            if type(part) is torch.nn.BatchNorm2d:
+                setattr(parent, name, FrozenBatchNorm2d.from_batch_norm(part))
     return network
 
 
 def remove_cache(folder: Path | str) -> None:
-    """Remove a cache that nobody asked to keep."""
+    """Remove a cache that nobody asked to keep.
+
+    Example:
+        >>> remove_cache("no_such_folder")
+    """
     shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,7 @@ import torch
 from unet_med.bundle.weights import write_tensors
 from unet_med.errors import InputError
 from unet_med.training.distributed import is_main_process
-from unet_med.training.engine.training_log import TrainingHistory
+from unet_med.training.engine.training_history import TrainingHistory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -64,7 +64,7 @@ class DeeplySupervised(nn.Module):
 
 
 class DeepSupervisionLoss(nn.Module):
-    """A loss at several resolutions; the weights halve per level and sum to 1.
+    """Apply a loss at several resolutions; the weights halve per level and sum to 1.
 
     Of a coarser level each pixel is compared with the label in the middle of what it covers, the
     nearest neighbor; what lies beyond the labels is ignored. Logits of one resolution give the
@@ -72,6 +72,12 @@ class DeepSupervisionLoss(nn.Module):
 
     Args:
         loss: Takes logits (N, K, H, W) and codes (N, H, W).
+
+    Example:
+        >>> loss = DeepSupervisionLoss(lambda logits, codes: logits.mean())
+        >>> fine, coarse = torch.full((1, 2, 8, 8), 3.0), torch.zeros(1, 2, 4, 4)
+        >>> loss((fine, coarse), torch.zeros(1, 8, 8, dtype=torch.uint8)).item()
+        2.0
     """
 
     def __init__(self, loss: nn.Module) -> None:
@@ -106,6 +112,14 @@ def with_deep_supervision(network: nn.Module, plan: TrainingPlan) -> nn.Module:
     Args:
         network: On its device.
         plan: Says whether.
+
+    Example:
+        >>> from unet_med.networks import UNet2D
+        >>> from unet_med.training.plan import TrainingCase, TrainingPlan
+        >>> case = TrainingCase("a", ("a.nii",), "b.nii", "patient")
+        >>> plan = TrainingPlan((case,), steps=1, deep_supervision=True)
+        >>> len(with_deep_supervision(UNet2D(1, 2, (4, 8, 16)), plan).heads)
+        2
     """
     if not plan.deep_supervision:
         return network

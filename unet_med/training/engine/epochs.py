@@ -22,7 +22,7 @@ from unet_med.training.distributed import (
 )
 from unet_med.training.engine.budget import last_held_out_epoch
 from unet_med.training.engine.checkpoint import Checkpoint, run_digest
-from unet_med.training.engine.training_log import TrainingHistory, epoch_summary
+from unet_med.training.engine.training_history import TrainingHistory, epoch_summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,14 @@ BUDGET = "budget.json"
 
 
 class HandlerReference:
-    """A handler that is a part of its own in a config, as an entry of a list of handlers."""
+    """Name a handler that is built elsewhere in a config as an entry of a list of handlers.
+
+    Example:
+        >>> from ignite.engine import Engine
+        >>> from unet_med.training.engine.optimization import WeightAverage
+        >>> average = WeightAverage(torch.nn.Linear(2, 1), decay=0.9)
+        >>> HandlerReference(average).attach(Engine(lambda engine, batch: None))
+    """
 
     def __init__(self, handler: Any) -> None:  # noqa: ANN401 - anything with ``attach``
         """Keep the handler."""
@@ -59,7 +66,7 @@ class HandlerReference:
 
 
 class EpochHandler:
-    """Handler that divides a trainer's run into epochs and makes it able to go on.
+    """Divide a trainer's run into epochs: validate, log, keep the best, write a checkpoint.
 
     Args:
         folder: Folder of the run's own files.
@@ -72,6 +79,28 @@ class EpochHandler:
         evaluator: MONAI's evaluator over this process's held-out cases.
         counter: Its handler.
         network: What is trained, for the checkpoint, where that is more than what is averaged.
+
+    Example:
+        >>> from unet_med.bundle import default_bundle
+        >>> from unet_med.recipe import Recipe
+        >>> from unet_med.training.data.patch_sampler import StepSampler
+        >>> from unet_med.training.engine.budget import StepBudget
+        >>> from unet_med.training.engine.optimization import WeightAverage
+        >>> from unet_med.training.plan import TrainingPlan
+        >>> network = torch.nn.Linear(2, 1)
+        >>> handler = EpochHandler(
+        ...     "run",
+        ...     recipe=Recipe.load(default_bundle() / "configs/recipe.json"),
+        ...     plan=TrainingPlan.load(default_bundle() / "configs/plan.json"),
+        ...     budget=StepBudget(steps_per_epoch=10, epochs=3, validate_every=1),
+        ...     average=WeightAverage(network, decay=0.9),
+        ...     optimizer=torch.optim.SGD(network.parameters()),
+        ...     sampler=StepSampler(10),
+        ...     evaluator=None,  # of MONAI, with the counter as its handler
+        ...     counter=None,
+        ... )
+        >>> handler.history.rows, handler.has_merged_validation
+        ([], False)
     """
 
     def __init__(  # noqa: PLR0913 - one argument per part of a training config

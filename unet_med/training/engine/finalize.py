@@ -47,6 +47,12 @@ def run_training(
         epoch_handler: Its handler.
         root: The bundle's folder: gets ``models/model.pt`` and the recipe its digest.
         resume: Go on from the checkpoint in the run's folder.
+
+    Example:
+        >>> from unet_med.bundle import default_bundle
+        >>> config = (default_bundle() / "configs/train.yaml").read_text(encoding="utf-8")
+        >>> "training.run_training(@train#trainer, @train#epoch_handler" in config
+        True
     """
     if is_main_process():
         _remove_leftovers(Path(root), epoch_handler.folder)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
 
+from unet_med.training.distributed import sum_over_processes, world_size
 from unet_med.training.target_encoding import IGNORE_INDEX
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ SMOOTH = 1.0
 
 
 class DiceCrossEntropy(nn.Module):
-    """1 - Dice, mean over labels, plus cross-entropy, mean over pixels.
+    """Compute 1 - Dice, mean over labels, plus cross-entropy, mean over pixels.
 
     Sums are taken over all pixels of the batch that are not ignored, in all processes: the value
     is that of one process with the whole batch, and so is the gradient after
@@ -38,6 +38,16 @@ class DiceCrossEntropy(nn.Module):
         activation: ``softmax`` or ``sigmoid``; then each output and the rest are two classes.
         dice_weight: Weight of the Dice term against 1 for the cross-entropy.
         balance: The power at the start; 0 = every pixel counts alike from the beginning.
+
+    Example:
+        >>> import numpy as np
+        >>> from unet_med.training.target_encoding import TargetEncoding
+        >>> encoding = TargetEncoding((1,), None, np.eye(2, dtype=np.float32), np.arange(2))
+        >>> loss = DiceCrossEntropy(encoding, activation="softmax")
+        >>> codes = torch.tensor([[[0, 1]]], dtype=torch.uint8)
+        >>> right = 30.0 * torch.eye(2)[None, :, None]  # (N, K, H, W)
+        >>> round(loss(right, codes).item(), 4), round(loss(-right, codes).item(), 1)
+        (0.0, 30.7)
     """
 
     targets: torch.Tensor
@@ -83,12 +93,12 @@ class DiceCrossEntropy(nn.Module):
             (surprise * classes).sum(dim=0),
             classes.sum(dim=0),
         ]
-        sums = torch.split(_summed(torch.cat(parts)), [len(part) for part in parts])
+        sums = torch.split(sum_over_processes(torch.cat(parts)), [len(part) for part in parts])
         dice = (2 * sums[0] + SMOOTH) / (sums[1] + SMOOTH)
         entropy = self._balanced(sums[2], sums[3])
         value = self.dice_weight * (1.0 - dice.mean()) + entropy
         # DDP divides gradients by the number of processes; the sums above must not be.
-        scale = float(_world())
+        scale = float(world_size())
         return value if scale == 1.0 else scale * value - (scale - 1.0) * value.detach()
 
     def _balanced(self, surprise: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
@@ -104,16 +114,3 @@ class DiceCrossEntropy(nn.Module):
         weights = counts.clamp(min=1.0).pow(-self.balance * (1.0 - self.progress))
         each = (surprise * weights).sum(dim=0) / (counts * weights).sum(dim=0).clamp(min=1e-6)
         return each.mean()
-
-
-def _summed(local: torch.Tensor) -> torch.Tensor:
-    """Return the sum over all processes; its gradient goes to this process's part alone."""
-    if _world() == 1:
-        return local
-    everywhere = local.detach().clone()
-    dist.all_reduce(everywhere)
-    return local + (everywhere - local.detach())
-
-
-def _world() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1

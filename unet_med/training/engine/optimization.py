@@ -21,7 +21,13 @@ MOMENTUM = 0.99
 
 
 def build_optimizer(plan: OptimizerPlan, network: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimizer of a network's weights."""
+    """Return the optimizer of a network's weights.
+
+    Example:
+        >>> from unet_med.training.plan import OptimizerPlan
+        >>> build_optimizer(OptimizerPlan("sgd", 0.1), torch.nn.Linear(2, 1)).defaults["momentum"]
+        0.99
+    """
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     if plan.name == "sgd":
         return torch.optim.SGD(
@@ -77,6 +83,15 @@ class LearningRateSchedule:
     """Set the learning rate before every step, by the share of steps that are done.
 
     A loss is told that share, too.
+
+    Example:
+        >>> from ignite.engine import Engine
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        >>> trainer = Engine(lambda engine, batch: None)
+        >>> LearningRateSchedule(optimizer, steps=4, schedule="poly").attach(trainer)
+        >>> state = trainer.run(range(3))
+        >>> optimizer.param_groups[0]["lr"] == 0.5**0.9  # two of four steps were done before
+        True
     """
 
     def __init__(
@@ -116,7 +131,7 @@ class LearningRateSchedule:
 
 
 class WeightAverage:
-    """An exponential moving average of a network's weights and running statistics.
+    """Keep an exponential moving average (EMA) of a network's weights and running statistics.
 
     After n steps the decay is at most (1 + n) / (10 + n), so that the random start is soon
     forgotten.
@@ -124,6 +139,14 @@ class WeightAverage:
     Args:
         network: The network that is trained, without a distributed wrapper.
         decay: Share of the average that a step leaves; 0 = the average is the network.
+
+    Example:
+        >>> network = torch.nn.Linear(1, 1)
+        >>> average = WeightAverage(network, decay=0.0)
+        >>> weight = torch.nn.init.constant_(network.weight, 3.0)
+        >>> average.update()
+        >>> average.network.weight.item()
+        3.0
     """
 
     def __init__(self, network: nn.Module, *, decay: float) -> None:
@@ -146,10 +169,8 @@ class WeightAverage:
         decay = min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
         old = self.network.state_dict()
         new = self.source.state_dict()
-        moving = [key for key, value in old.items() if value.is_floating_point()]
-        # Lerp between tensors of one memory layout; the copy has the network's.
-        torch._foreach_lerp_(
-            [old[key] for key in moving], [new[key] for key in moving], 1.0 - decay
-        )
-        for key in old.keys() - set(moving):
-            old[key].copy_(new[key])
+        for key, value in old.items():
+            if value.is_floating_point():
+                value.lerp_(new[key], 1.0 - decay)
+            else:
+                value.copy_(new[key])

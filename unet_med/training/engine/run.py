@@ -21,7 +21,7 @@ from unet_med.training.bundle_files import refuse_used_folder, write_bundle
 from unet_med.training.distributed import broadcast, is_distributed, is_main_process, under_torchrun
 from unet_med.training.engine.budget import StepBudget
 from unet_med.training.engine.epochs import BUDGET, CHECKPOINT
-from unet_med.training.engine.training_log import require_tensorboard
+from unet_med.training.engine.tensorboard_log import require_tensorboard
 from unet_med.training.plan import FOLDS_PLAN, PLAN, TrainingPlan
 
 if TYPE_CHECKING:
@@ -37,15 +37,12 @@ RUN = Path("runs/train")
 TRAIN = Path("configs/train.yaml")
 
 
-_NETWORK_WORDS = ("gloo", "connection", "closed by peer", "nccl", "timed out", "socket")
-
-
 _QUIET = ("monai.bundle.workflows", "unet_med.monai.transforms.io")
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How a plan is carried out.
+    """State how a plan is carried out.
 
     With the same threads only ``init`` and ``precision`` change the weights.
 
@@ -59,6 +56,10 @@ class RunOptions:
         tensorboard: Write event files for TensorBoard, too.
         batches: Dotted path of what makes the `BatchSource` in place of `build_batches`.
         command_line: For the model card.
+
+    Example:
+        >>> RunOptions(workers=2).precision
+        'auto'
     """
 
     resume: bool = False
@@ -89,7 +90,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a run has made.
+    """Say what a run has made.
 
     Attributes:
         root: The bundle.
@@ -99,6 +100,10 @@ class TrainingResult:
         validation_merged: Whether the last weights were trained on the cases held out, too, and
             the scores are of those before.
         n_held_out: Cases held out, scored or not.
+
+    Example:
+        >>> TrainingResult(Path("b"), 500, 0.9, {"case": {"brain": 0.9}}).summary()
+        'b: trained for 500 steps, mean Dice 0.900 on 1 held-out case'
     """
 
     root: Path
@@ -222,11 +227,14 @@ def _plain_errors(root: Path) -> Iterator[None]:
         for cause in chain:
             if isinstance(cause, UnetMedError):
                 raise cause from exc
-        said = " ".join(str(cause) for cause in chain).lower()
-        if is_distributed() and any(word in said for word in _NETWORK_WORDS):
+        # torch raises RuntimeError where a process is lost, and for faults of this one.
+        if is_distributed() and isinstance(chain[-1], RuntimeError):
             kept = (root / RUN / CHECKPOINT).is_file()
             state = "the checkpoint is whole" if kept else "there is no checkpoint yet"
-            msg = f"another training process has died; {state}: start again with --resume"
+            msg = (
+                f"another training process has died, or this one failed ({chain[-1]}); {state}: "
+                "start again with --resume"
+            )
             raise UnetMedError(msg) from exc
         raise
 
@@ -253,6 +261,14 @@ def train_bundle(output: Path, planner: Planner, options: RunOptions) -> Trainin
 
     Raises:
         UnetMedError: The plan, the data or the folder cannot be used.
+
+    Example:
+        >>> from unet_med.bundle import default_bundle
+        >>> planner = lambda: (recipe, plan)  # called for a new folder only
+        >>> train_bundle(default_bundle(), planner, RunOptions())  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+            ...
+        unet_med.errors.OutputError: ...: go on with --resume, or name a new folder with --output
     """
     if under_torchrun() and not is_distributed():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")

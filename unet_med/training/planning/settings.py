@@ -18,7 +18,11 @@ DEFAULT_MINUTES = 15.0
 
 @dataclass(frozen=True, slots=True)
 class PlanSettings:
-    """Budget and wishes; None = decided from the data.
+    """State the user's budget and choices; None = decided from the data.
+
+    Example:
+        >>> PlanSettings().time_budget, PlanSettings(steps=500).time_budget
+        (15.0, None)
 
     Attributes:
         name: Name of the bundle.
@@ -79,7 +83,12 @@ class PlanSettings:
 
 @dataclass(frozen=True, slots=True)
 class SourceData:
-    """Where cases come from, and what the user states of them.
+    """Say where cases come from, and what the user states of them.
+
+    Example:
+        >>> from pathlib import Path
+        >>> SourceData(images=Path("scans"), labels=Path("masks")).skip_bad
+        False
 
     Attributes:
         images, labels: Folders; see `unet_med.cases.find_training_cases`.

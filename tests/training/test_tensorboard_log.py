@@ -20,7 +20,7 @@ from unet_med.cli import main
 from unet_med.errors import MissingExtraError, OutputError
 from unet_med.training import RunOptions, train_bundle
 from unet_med.training.engine.run import run_bundle
-from unet_med.training.engine.training_log import tensorboard_folder
+from unet_med.training.engine.tensorboard_log import tensorboard_folder
 
 pytest.importorskip("tensorboard")
 WANTED = RunOptions(tensorboard=True)
