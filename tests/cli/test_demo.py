@@ -52,6 +52,6 @@ def test_the_demo_runs_again_and_as_json(tmp_path, capsys):
 
 def test_a_demo_that_fails_says_so_as_json_too(tmp_path, monkeypatch, capsys):
     make_bundle(tmp_path / "bundle", sizes=(2, 4), labels=LABELS)
-    monkeypatch.setattr("unet_med.segmenter.case.volume_statistics", None)
+    monkeypatch.setattr("unet_med.segmenter.segmenter.volume_statistics", None)
     assert demo(tmp_path, "--output", str(tmp_path / "d"), "--json") == 1
     assert json.loads(capsys.readouterr().out)["failed"] == 1

@@ -279,8 +279,7 @@ def test_the_network_runs_while_labels_are_made(segmenter, tmp_path, monkeypatch
         if not waited:  # labels of the first slices are made, the user of them waits
             waited.append((done, twice.wait(timeout=10)))
 
-    case = segmenter.open(make_scan())
-    case.wrap_predictors(after_two_calls(twice))
+    case = segmenter.open(make_scan()).with_predictors(after_two_calls(twice))
     case.write_to(tmp_path / "mask.nii.gz", progress)
     assert waited == [(3, True)]
 

@@ -113,8 +113,8 @@ def run_case(
         with partial_files(task.mask, task.context.save_maps) as (partial, maps):
             case_inference = segmenter.open(source, channel=case.channel, files=known.inputs)
             with network_lock.for_case(progress) as case_lock:
-                case_inference.wrap_predictors(case_lock.wrap)
-                case_report = case_inference.write_to(partial, case_lock.report_progress, maps=maps)
+                locked = case_inference.with_predictors(case_lock.wrap)
+                case_report = locked.write_to(partial, case_lock.report_progress, maps=maps)
             waited_s = case_lock.waited_s
             return _case_result(
                 task, known, case_report, partial=partial, maps=maps, waited_s=waited_s

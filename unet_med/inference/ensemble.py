@@ -102,10 +102,10 @@ def iter_ensemble_logits(
     activation: str,
     timer: StageTimer | None = None,
 ) -> Iterator[Batch]:
-    """Yield (first slice, logits (n, K, H, W) float32 on the scan's grid) of the mean probability.
+    """Return an iterator of (first slice, logits (n, K, H, W) float32) of the mean probability.
 
-    Slices are read and prepared in threads, once for all networks that take the same input. A
-    single member gives its own logits.
+    Logits lie on the scan's grid. Slices are read and prepared in threads, once for all networks
+    that take the same input. A single member gives its own logits.
 
     Args:
         members: The networks, with a common step.
@@ -125,9 +125,12 @@ def iter_ensemble_logits(
             iter_logits(copy, member.pipeline, member.predictor, timer=timer, asynchronous=alone)
             for copy, member in zip(copies, group, strict=True)
         ]
-    if len(streams) == 1:
-        yield from streams[0]
-        return
+    return streams[0] if alone else _average(streams, activation, timer)
+
+
+def _average(
+    streams: Sequence[Iterator[Batch]], activation: str, timer: StageTimer
+) -> Iterator[Batch]:
     while True:
         mean, start = MeanProbability(activation), -1
         for stream in streams:  # one at a time: logits are large

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from unet_med.errors import GeometryError, WeightsError
@@ -133,15 +134,17 @@ class SlicePipeline:
         Raises:
             WeightsError: The network's output has another size than its input.
         """
-
-        def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-            return _predict_padded(batch, predictor, self.multiple)
-
-        def predict(part: NDArray[np.float32]) -> NDArray[np.float32]:
-            return predict_with_tta(
-                part, run, flips=self.flips, batch_size=self.batch_size, activation=self.activation
+        predict: Callable[[NDArray[np.float32]], NDArray[np.float32]] = partial(
+            _predict_padded, predictor=predictor, multiple=self.multiple
+        )
+        if len(self.flips) > 1:
+            predict = partial(
+                predict_with_tta,
+                predict=predict,
+                flips=self.flips,
+                batch_size=self.batch_size,
+                activation=self.activation,
             )
-
         if self.window.is_needed((slices.shape[-2], slices.shape[-1])):
             batch_size = self.slices_per_call
             return sliding_window_inference(

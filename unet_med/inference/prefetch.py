@@ -58,23 +58,18 @@ class Prefetch(Generic[T]):
             worker.join()
 
     def _run(self) -> None:
+        end = _End()
         try:
-            self._produce()
-            self._queue.put(_End())
+            items = iter(self._items)
+            while self._slots.acquire() and not self._stopped:
+                item = next(items, end)
+                if item is end:
+                    break
+                self._queue.put(item)
+                del item
+            if isinstance(self._items, Generator):
+                self._items.close()  # so that threads of its own stop too, whoever still has it
         except BaseException as exc:  # noqa: BLE001 - carried over to the iterating thread
             self._queue.put(_End(exc))
-
-    def _produce(self) -> None:
-        items = iter(self._items)
-        while True:
-            self._slots.acquire()
-            if self._stopped:
-                break
-            try:
-                item = next(items)
-            except StopIteration:
-                break
-            self._queue.put(item)
-            del item
-        if isinstance(self._items, Generator):
-            self._items.close()  # so that threads of its own stop too, whoever still has it
+        else:
+            self._queue.put(end)

@@ -164,7 +164,7 @@ def iter_logits(
         asynchronous: Whether the network may begin the next batch meanwhile.
     """
     timer = timer or StageTimer()
-    network = _Network(pipeline, predictor, asynchronous=asynchronous)
+    run, submit = _network_calls(pipeline, predictor, asynchronous=asynchronous)
     pending: deque[tuple[int, Result]] = deque()  # two at the most
 
     def collect(start: int, result: Result) -> Batch:
@@ -176,13 +176,13 @@ def iter_logits(
     try:
         for start, batch in batches:
             with timer.stage("network"):
-                result = network.submit(batch)
+                result = submit(batch)
             if result is not None:
                 pending.append((start, result))
             while len(pending) > (0 if result is None else 1):
                 yield collect(*pending.popleft())
             if result is None:
-                yield collect(start, partial(network.run, batch))
+                yield collect(start, partial(run, batch))
         while pending:
             yield collect(*pending.popleft())
     finally:
@@ -191,36 +191,21 @@ def iter_logits(
                 result()
 
 
-class _Network:
-    """The network over the batches of one scan; constant slices are run once.
+def _network_calls(
+    pipeline: SlicePipeline, predictor: SlicePredictor, *, asynchronous: bool
+) -> tuple[Callable[[Slices], Slices], Callable[[Slices], Result | None]]:
+    """Return what runs a batch, and what submits one or returns nothing where it must be run."""
+    run = partial(pipeline.run_network, predictor=predictor)
+    if not pipeline.batch_invariant:
+        return run, lambda _: None
+    cache = ConstantSliceCache()
 
-    Args:
-        pipeline: The steps around the network.
-        predictor: The network.
-        asynchronous: Whether it may begin a batch before the last one's logits are taken.
-    """
-
-    def __init__(
-        self, pipeline: SlicePipeline, predictor: SlicePredictor, *, asynchronous: bool
-    ) -> None:
-        self._pipeline = pipeline
-        self._predictor = predictor
-        self._asynchronous = asynchronous and pipeline.batch_invariant
-        self._constant_slices = ConstantSliceCache()
-
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits of a batch."""
-        if not self._pipeline.batch_invariant:
-            return self._pipeline.run_network(batch, self._predictor)
-        return self._constant_slices.run(
-            batch, lambda part: self._pipeline.run_network(part, self._predictor)
-        )
-
-    def submit(self, batch: NDArray[np.float32]) -> Result | None:
-        """Submit a batch and return what waits for it, or nothing."""
-        if not self._asynchronous or self._constant_slices.contains_constant(batch):
+    def submit(batch: Slices) -> Result | None:
+        if not asynchronous or cache.contains_constant(batch):
             return None
-        return self._pipeline.submit_network(batch, self._predictor)
+        return pipeline.submit_network(batch, predictor)
+
+    return partial(cache.run, run=run), submit
 
 
 def iter_labels(

@@ -1,12 +1,11 @@
-"""One case, opened and its intensities counted, on its way through the stream."""
+"""Run the networks over one opened case: labels, and what is known of them, out."""
 
 from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,17 +13,13 @@ from unet_med.inference import (
     EnsembleMember,
     Prefetch,
     SharedVolume,
-    SlicePipeline,
     StageTimer,
     VolumeSlices,
-    fit_batch,
     group_by_input,
     iter_ensemble_logits,
     iter_labels,
     postprocess_labels,
     smallest_label_dtype,
-    volume_statistics,
-    with_common_step,
 )
 from unet_med.quality import (
     Quality,
@@ -33,9 +28,14 @@ from unet_med.quality import (
     scan_warnings,
     volume_warnings,
 )
-from unet_med.segmenter.inputs import as_volume, check_channels
-from unet_med.segmenter.results import CaseMaps, CaseReport, VoxelCounter, check_map_kinds
-from unet_med.volumes import MaskMetadata, digest_inputs, reslice_to_planes, write_labels
+from unet_med.segmenter.results import (
+    CaseMaps,
+    CaseReport,
+    Segmentation,
+    VoxelCounter,
+    check_map_kinds,
+)
+from unet_med.volumes import MaskMetadata, reslice_to_planes, write_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -45,199 +45,223 @@ if TYPE_CHECKING:
     from unet_med.backends import SlicePredictor
     from unet_med.geometry import SliceLayout
     from unet_med.inference import PostprocessingReport
-    from unet_med.preprocessing import IntensityStatistics, Normalization
-    from unet_med.segmenter.bundles import LoadedBundle
-    from unet_med.segmenter.segmenter import Segmenter
-    from unet_med.volumes import InputFiles, Volume
+    from unet_med.preprocessing import IntensityStatistics
+    from unet_med.recipe import Recipe
+    from unet_med.volumes import InputFiles, MaskProvenance, Volume
 
 
+@dataclass(frozen=True, eq=False)
 class CaseInference:
-    """One case: opened and its statistics taken; its labels are still to be asked for, once."""
+    """Hold one opened case and the networks to run over it.
 
-    def __init__(
-        self,
-        segmenter: Segmenter,
-        source: Any,  # noqa: ANN401 - see Segmenter.segment
-        *,
-        channel: int | None,
-        files: InputFiles | None = None,
-    ) -> None:
-        """Open a case.
+    Nothing in it changes. Each method reads the scan and runs the networks from the start, so
+    methods can be called in any order and again.
 
-        Args:
-            segmenter: What is run.
-            source: As for ``Segmenter.segment``.
-            channel: As for ``Segmenter.segment``.
-            files: The files of the source, if they are digested already.
-        """
-        self.start_time = time.perf_counter()
-        self.timer = StageTimer()
-        self.recipe = segmenter.recipe
-        with self.timer.stage("open"):
-            self.volume: Volume = as_volume(source, channel, segmenter.read_rules)
-            check_channels(self.volume, self.recipe)
-            self.files = files or digest_inputs(source)
-            self.provenance = segmenter.provenance.of(self.files, channel=channel)
-        self._loaded_bundles = segmenter.loaded_bundles
-        self._memory_gb = segmenter.memory_gb
-        with self.timer.stage("statistics"):
-            self.statistics: tuple[IntensityStatistics, ...] = volume_statistics(self.volume)
-            for loaded in self._loaded_bundles:  # fails before any slice is run
-                for counted, rule in zip(self.statistics, _rules(loaded), strict=True):
-                    counted.region(rule.region)
-        self._counter = VoxelCounter(self.recipe.labels)
-        self._postprocessing: PostprocessingReport | None = None
-        self._maps: CaseMaps | None = None
+    Attributes:
+        recipe: The bundle's recipe; of an ensemble, the first.
+        volume: The scan.
+        statistics: Whole-volume statistics per channel.
+        members: Each network with its pipeline for this scan, with a common step.
+        provenance: How the labels are made.
+        files: The scan's files and their digests; ``None`` for a scan in memory.
+        open_seconds: Seconds of the stages ``open`` and ``statistics``, and their ``total``.
 
-    def wrap_predictors(self, wrap: Callable[[SlicePredictor], SlicePredictor]) -> None:
-        """Run each network through a wrapper that lets other cases have it in between."""
-        self._loaded_bundles = tuple(
-            replace(loaded, predictor=wrap(loaded.predictor)) for loaded in self._loaded_bundles
-        )
+    Example:
+        >>> import unet_med
+        >>> voxels = np.random.default_rng(0).normal(100, 20, (16, 12, 3)).astype(np.float32)
+        >>> case = unet_med.load(backend="torch", threads=1).open((voxels, np.eye(4)))
+        >>> case.n_slices
+        3
+        >>> case.segment().labels.shape
+        (16, 12, 3)
+    """
 
-    @cached_property
-    def members(self) -> tuple[EnsembleMember, ...]:
-        """Each member's way through this scan, with a common step."""
-        return with_common_step([self._member(loaded) for loaded in self._loaded_bundles])
+    recipe: Recipe
+    volume: Volume
+    statistics: tuple[IntensityStatistics, ...]
+    members: tuple[EnsembleMember, ...]
+    provenance: MaskProvenance
+    files: InputFiles | None = None
+    open_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def layout(self) -> SliceLayout:
-        """How the scan becomes slices, in the file's own order."""
+        """Return how the scan becomes slices, in the file's own order."""
         return self.members[0].pipeline.layout
 
     @property
     def n_slices(self) -> int:
-        """How many slices there are."""
+        """Return the number of slices."""
         return self.layout.n_slices(self.volume.geometry)
 
-    def logits(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (first slice, logits (n, K, H, W) float32 on the scan's grid), once."""
+    @property
+    def label_dtype(self) -> np.dtype[np.unsignedinteger]:
+        """Return the dtype of the labels."""
+        return smallest_label_dtype(tuple(self.recipe.labels))
+
+    def with_predictors(self, wrap: Callable[[SlicePredictor], SlicePredictor]) -> CaseInference:
+        """Return the case with a wrapper around each network, such as a lock.
+
+        Args:
+            wrap: Takes a predictor and returns the one to run instead.
+        """
+        members = tuple(
+            replace(member, predictor=wrap(member.predictor)) for member in self.members
+        )
+        return replace(self, members=members)
+
+    def logits(self, *, timer: StageTimer | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (first slice, logits (n, K, H, W) float32 on the scan's grid).
+
+        Args:
+            timer: Takes the times of stages ``read``, ``network``, ``restore`` and ``average``.
+        """
         shared = SharedVolume(self.volume, readers=len(group_by_input(self.members)))
 
         def make_source(member: EnsembleMember) -> VolumeSlices:
             return VolumeSlices(shared, self.layout, member.normalizations, self.statistics)
 
-        yield from iter_ensemble_logits(
-            self.members, make_source, activation=self.recipe.activation, timer=self.timer
+        return iter_ensemble_logits(
+            self.members, make_source, activation=self.recipe.activation, timer=timer
         )
 
-    def labels(self, progress: Progress | None) -> Iterator[tuple[int, np.ndarray]]:
+    def segment(self, progress: Progress | None = None) -> Segmentation:
+        """Return the labels and what is known of them.
+
+        Args:
+            progress: Called with (slices done, slices in all).
+        """
+        run = _Run(self, progress)
+        labels = run.label_map()
+        return Segmentation(**vars(run.report()), labels=labels)
+
+    def write_to(
+        self,
+        path: Path,
+        progress: Progress | None = None,
+        *,
+        maps: Mapping[str, Path] | None = None,
+    ) -> CaseReport:
+        """Write the mask slab by slab, then the maps; see ``Segmenter.segment_to``.
+
+        Args:
+            path: The mask.
+            progress: Called with (slices done, slices in all).
+            maps: Files of further maps, by kind.
+        """
+        kinds = check_map_kinds(tuple(maps or ()))
+        names = self.recipe.labels
+        with closing(CaseMaps(kinds, self.volume, self.layout, names)) as collected:
+            run = _Run(self, progress, maps=collected if kinds else None)
+            notes = MaskMetadata(names, self.provenance, self.recipe.terminology)
+            slabs = run.timer.busy("write", run.planes())
+            write_labels(slabs, path, like=self.volume, dtype=self.label_dtype, metadata=notes)
+            with run.timer.stage("write"):
+                collected.write(maps or {}, self.provenance)
+        return run.report()
+
+
+class _Run:
+    """One pass over a case, and what is counted on the way."""
+
+    def __init__(
+        self, case: CaseInference, progress: Progress | None, *, maps: CaseMaps | None = None
+    ) -> None:
+        self.timer = StageTimer()
+        self._start_time = time.perf_counter()
+        self._case = case
+        self._progress = progress
+        self._counter = VoxelCounter(case.recipe.labels)
+        self._postprocessing: PostprocessingReport | None = None
+        self._estimator = QualityEstimator(
+            case.recipe,
+            case.volume.geometry,
+            case.layout,
+            sink=None if maps is None else maps.add,
+        )
+
+    def labels(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (first slice, labels (n, H, W)) before post-processing.
 
         Slices are read, and the network runs, in threads of their own meanwhile.
         """
-        logits = Prefetch(self.logits(), depth=0)  # logits are large
-        watch = self._watch.add
-        for start, part in iter_labels(logits, self.recipe, timer=self.timer, on_labels=watch):
+        case = self._case
+        logits = Prefetch(case.logits(timer=self.timer), depth=0)  # logits are large
+        add = self._estimator.add
+        for start, part in iter_labels(logits, case.recipe, timer=self.timer, on_labels=add):
+            if not case.recipe.postprocessing:
+                self._counter.add(part)
             yield start, part
-            if progress is not None:
-                progress(start + len(part), self.n_slices)
-        if self.files is not None:  # before the mask is whole, so that none is left
-            self.files.check_unchanged()
+            if self._progress is not None:
+                self._progress(start + len(part), case.n_slices)
+        if case.files is not None:  # before the mask is whole, so that none is left
+            case.files.check_unchanged()
 
-    def planes(self, progress: Progress | None) -> Iterator[np.ndarray]:
+    def label_map(self) -> np.ndarray:
+        """Return all final labels (i, j, k)."""
+        case = self._case
+        labels = np.zeros(case.volume.geometry.shape, case.label_dtype)
+        view = case.layout.to_slices(labels)
+        for start, part in self.labels():
+            view[start : start + len(part)] = part
+        if case.recipe.postprocessing:
+            with self.timer.stage("postprocessing"):
+                self._postprocessing = postprocess_labels(labels, case.recipe, case.volume.geometry)
+            with self.timer.stage("quality"):
+                self._estimator.add_labels(0, view)
+            self._counter.add(labels)
+        return labels
+
+    def planes(self) -> Iterator[np.ndarray]:
         """Yield final labels (i, j, n) in slabs of the file's planes.
 
         Without post-processing the next slices are computed meanwhile; with it all labels are
         there before the first plane.
         """
-        if self.recipe.postprocessing:
-            yield from (
-                plane[..., np.newaxis] for plane in np.moveaxis(self.label_map(progress), 2, 0)
-            )
+        case = self._case
+        if case.recipe.postprocessing:
+            yield from (plane[..., np.newaxis] for plane in np.moveaxis(self.label_map(), 2, 0))
             return
-        parts = Prefetch(self._counted(progress))
         yield from reslice_to_planes(
-            (self.layout.from_slices(part) for part in parts),
-            shape=self.volume.geometry.shape,
-            axis=self.layout.slice_axis,
-            dtype=smallest_label_dtype(tuple(self.recipe.labels)),
+            (case.layout.from_slices(part) for _, part in Prefetch(self.labels())),
+            shape=case.volume.geometry.shape,
+            axis=case.layout.slice_axis,
+            dtype=case.label_dtype,
         )
-
-    def write_to(
-        self, path: Path, progress: Progress | None, *, maps: Mapping[str, Path] | None = None
-    ) -> CaseReport:
-        """Write the mask slab by slab, then the maps; see ``Segmenter.segment_to``."""
-        kinds = check_map_kinds(tuple(maps or ()))
-        names = self.recipe.labels
-        with closing(CaseMaps(kinds, self.volume, self.layout, names)) as self._maps:
-            slabs = self.timer.busy("write", self.planes(progress))
-            dtype = smallest_label_dtype(tuple(names))
-            notes = MaskMetadata(names, self.provenance, self.recipe.terminology)
-            write_labels(slabs, path, like=self.volume, dtype=dtype, metadata=notes)
-            with self.timer.stage("write"):
-                self._maps.write(maps or {}, self.provenance)
-        return self.report()
-
-    def label_map(self, progress: Progress | None) -> np.ndarray:
-        """Return all final labels (i, j, k)."""
-        labels = np.zeros(
-            self.volume.geometry.shape, smallest_label_dtype(tuple(self.recipe.labels))
-        )
-        view = self.layout.to_slices(labels)
-        for start, part in self.labels(progress):
-            view[start : start + len(part)] = part
-        if self.recipe.postprocessing:
-            with self.timer.stage("postprocessing"):
-                self._postprocessing = postprocess_labels(labels, self.recipe, self.volume.geometry)
-            with self.timer.stage("quality"):
-                self._watch.add_labels(0, view)
-        self._counter.add(labels)
-        return labels
 
     def report(self) -> CaseReport:
         """Return what is known now that all slices have passed."""
-        nonfinite = sum(counted.n_nonfinite for counted in self.statistics)
-        quality = self._watch.quality()
-        volumes_ml = self._counter.volumes_ml(self.volume.geometry)
-        total = time.perf_counter() - self.start_time
+        case = self._case
+        nonfinite = sum(counted.n_nonfinite for counted in case.statistics)
+        quality = self._estimator.quality()
+        volumes_ml = self._counter.volumes_ml(case.volume.geometry)
+        total = case.open_seconds.get("total", 0.0) + time.perf_counter() - self._start_time
         return CaseReport(
-            volume=self.volume,
-            label_names=dict(self.recipe.labels),
-            provenance=self.provenance,
-            terminology=dict(self.recipe.terminology),
+            volume=case.volume,
+            label_names=dict(case.recipe.labels),
+            provenance=case.provenance,
+            terminology=dict(case.recipe.terminology),
             volumes_ml=volumes_ml,
-            seconds={**self.timer.seconds, "total": total},
+            seconds={**case.open_seconds, **self.timer.seconds, "total": total},
             nonfinite_voxels=nonfinite,
             warnings=(
-                *_warnings(self.volume, nonfinite),
-                *self._unlike_training(volumes_ml, quality),
+                *_warnings(case.volume, nonfinite),
+                *_unlike_training(case, volumes_ml, quality),
             ),
             quality=quality,
             postprocessing=self._postprocessing,
         )
 
-    def _unlike_training(self, volumes_ml: dict[str, float], quality: Quality) -> list[str]:
-        cut = [label.name for label in quality.labels if label.touches_border]
-        return [
-            *scan_warnings(self.recipe, self.volume.geometry, self.layout),
-            *intensity_warnings(self.recipe, self.statistics),
-            *volume_warnings(self.recipe.fingerprint, volumes_ml, cut=cut),
-        ]
 
-    @cached_property
-    def _watch(self) -> QualityEstimator:
-        sink = None if self._maps is None else self._maps.add
-        return QualityEstimator(self.recipe, self.volume.geometry, self.layout, sink=sink)
-
-    def _counted(self, progress: Progress | None) -> Iterator[np.ndarray]:
-        for _, part in self.labels(progress):
-            self._counter.add(part)
-            yield part
-
-    def _member(self, loaded: LoadedBundle) -> EnsembleMember:
-        recipe = loaded.bundle.recipe
-        pipeline = fit_batch(
-            SlicePipeline.for_scan(recipe, self.volume.geometry),
-            recipe,
-            backend=loaded.execution.backend,
-            memory_gb=self._memory_gb,
-        )
-        return EnsembleMember(pipeline, _rules(loaded), loaded.predictor)
-
-
-def _rules(loaded: LoadedBundle) -> tuple[Normalization, ...]:
-    return tuple(channel.normalization for channel in loaded.bundle.recipe.channels)
+def _unlike_training(
+    case: CaseInference, volumes_ml: dict[str, float], quality: Quality
+) -> list[str]:
+    cut = [label.name for label in quality.labels if label.touches_border]
+    return [
+        *scan_warnings(case.recipe, case.volume.geometry, case.layout),
+        *intensity_warnings(case.recipe, case.statistics),
+        *volume_warnings(case.recipe.fingerprint, volumes_ml, cut=cut),
+    ]
 
 
 def _warnings(volume: Volume, nonfinite_voxels: int) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What can be segmented: paths, images of two libraries, arrays, and lists of these."""
+"""Open what can be segmented: paths, images of two libraries, arrays, and lists of these."""
 
 from __future__ import annotations
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from unet_med.inference import (
+    EnsembleMember,
+    SlicePipeline,
+    StageTimer,
+    fit_batch,
+    volume_statistics,
+    with_common_step,
+)
 from unet_med.segmenter.bundles import LoadedBundle, identity, mask_provenance
 from unet_med.segmenter.case import CaseInference
-from unet_med.segmenter.results import CaseReport, Segmentation
-from unet_med.volumes import ReadOptions
+from unet_med.segmenter.inputs import as_volume, check_channels
+from unet_med.volumes import ReadOptions, digest_inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +26,10 @@ if TYPE_CHECKING:
     from unet_med._progress import Progress
     from unet_med.backends import Execution, SlicePredictor
     from unet_med.bundle import Bundle
+    from unet_med.preprocessing import Normalization
     from unet_med.recipe import Recipe
-    from unet_med.volumes import InputFiles, MaskProvenance
+    from unet_med.segmenter.results import CaseReport, Segmentation
+    from unet_med.volumes import InputFiles, MaskProvenance, Volume
 
 
 @dataclass(frozen=True)
@@ -89,9 +100,7 @@ class Segmenter:
             GeometryError: The channels' grids differ.
             InputError: The number of channels is not the recipe's.
         """
-        case = self.open(source, channel=channel)
-        labels = case.label_map(progress)
-        return Segmentation(**vars(case.report()), labels=labels)
+        return self.open(source, channel=channel).segment(progress)
 
     def segment_to(
         self,
@@ -133,7 +142,7 @@ class Segmenter:
         channel: int | None = None,
         files: InputFiles | None = None,
     ) -> CaseInference:
-        """Open one case and count its intensities; the network does not run yet.
+        """Open one case and take its statistics; the network does not run yet.
 
         Args:
             source: As for ``segment``.
@@ -141,9 +150,44 @@ class Segmenter:
             files: The files of the source, if they are digested already.
 
         Returns:
-            The case, whose ``write_to`` does what is left.
+            The case; ``segment`` and ``write_to`` run the network, in any order and again.
 
         Raises:
             VolumeError, GeometryError, InputError: As for ``segment``.
         """
-        return CaseInference(self, source, channel=channel, files=files)
+        start_time, timer = time.perf_counter(), StageTimer()
+        with timer.stage("open"):
+            volume = as_volume(source, channel, self.read_rules)
+            check_channels(volume, self.recipe)
+            files = files or digest_inputs(source)
+        with timer.stage("statistics"):
+            statistics = volume_statistics(volume)
+            for loaded in self.loaded_bundles:  # fails before any slice is run
+                for counted, rule in zip(statistics, _normalizations(loaded), strict=True):
+                    counted.region(rule.region)
+        return CaseInference(
+            recipe=self.recipe,
+            volume=volume,
+            statistics=statistics,
+            members=with_common_step(
+                [_member(loaded, volume, self.memory_gb) for loaded in self.loaded_bundles]
+            ),
+            provenance=self.provenance.of(files, channel=channel),
+            files=files,
+            open_seconds={**timer.seconds, "total": time.perf_counter() - start_time},
+        )
+
+
+def _member(loaded: LoadedBundle, volume: Volume, memory_gb: float | None) -> EnsembleMember:
+    recipe = loaded.bundle.recipe
+    pipeline = fit_batch(
+        SlicePipeline.for_scan(recipe, volume.geometry),
+        recipe,
+        backend=loaded.execution.backend,
+        memory_gb=memory_gb,
+    )
+    return EnsembleMember(pipeline, _normalizations(loaded), loaded.predictor)
+
+
+def _normalizations(loaded: LoadedBundle) -> tuple[Normalization, ...]:
+    return tuple(channel.normalization for channel in loaded.bundle.recipe.channels)

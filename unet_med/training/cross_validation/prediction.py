@@ -6,30 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet_med.inference import (
-    SharedVolume,
-    VolumeSlices,
-    group_by_input,
-    iter_ensemble_logits,
-    iter_labels,
-    smallest_label_dtype,
-)
-from unet_med.segmenter.case import CaseInference
+from unet_med.inference import iter_labels
 from unet_med.volumes import open_volume, stack_volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from unet_med.inference import EnsembleMember
     from unet_med.quality import VoxelSample
     from unet_med.segmenter import Segmenter
     from unet_med.training import TargetEncoding, TrainingCase
     from unet_med.volumes import Volume
-
-    Batch = tuple[int, NDArray[np.float32]]
 
 
 def open_scan(case: TrainingCase, root: Path) -> Volume:
@@ -73,23 +61,15 @@ def segment_held_out(
         Labels (i, j, k).
     """
     recipe = segmenter.recipe
-    case = CaseInference(segmenter, scan, channel=None)
-    layout = case.members[0].pipeline.layout
-    true = layout.to_slices(reference)
-    shared = SharedVolume(case.volume, readers=len(group_by_input(case.members)))
+    case = segmenter.open(scan)
+    true = case.layout.to_slices(reference)
 
-    def make_source(member: EnsembleMember) -> VolumeSlices:
-        return VolumeSlices(shared, layout, member.normalizations, case.statistics)
+    def add(start: int, logits: NDArray[np.float32], _labels: NDArray[np.unsignedinteger]) -> None:
+        if sample is not None:
+            sample.add(logits, true[start : start + len(logits)], list(recipe.labels))
 
-    def sampled(batches: Iterator[Batch]) -> Iterator[Batch]:
-        for start, logits in batches:
-            if sample is not None:
-                sample.add(logits, true[start : start + len(logits)], list(recipe.labels))
-            yield start, logits
-
-    logits = iter_ensemble_logits(case.members, make_source, activation=recipe.activation)
-    labels = np.zeros(scan.geometry.shape, smallest_label_dtype(tuple(recipe.labels)))
-    view = layout.to_slices(labels)
-    for start, part in iter_labels(sampled(logits), recipe):
+    labels = np.zeros(scan.geometry.shape, case.label_dtype)
+    view = case.layout.to_slices(labels)
+    for start, part in iter_labels(case.logits(), recipe, on_labels=add):
         view[start : start + len(part)] = part
     return labels
