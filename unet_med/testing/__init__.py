@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unet_med.testing.predictors import PredictorContract
 from unet_med.testing.readers import ReaderContract
 
-__all__ = ["ReaderContract"]
+__all__ = ["PredictorContract", "ReaderContract"]
