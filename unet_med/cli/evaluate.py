@@ -194,8 +194,7 @@ def _scoring_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _metric_settings(args: argparse.Namespace) -> MetricSettings:
-    from unet_med.evaluation import LabelRegion, MetricSettings
-    from unet_med.evaluation.settings import DEFAULT_TOLERANCE_MM
+    from unet_med.evaluation import DEFAULT_TOLERANCE_MM, LabelRegion, MetricSettings
 
     default, by_label = args.tolerance
     return MetricSettings(

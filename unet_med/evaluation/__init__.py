@@ -6,17 +6,23 @@ from unet_med.evaluation.case import evaluate_case, score_volumes, with_file_lab
 from unet_med.evaluation.cohort import assemble_cohort, evaluate_cohort
 from unet_med.evaluation.cohort_scores import CohortScores
 from unet_med.evaluation.comparison import Comparison, compare_cohorts
+from unet_med.evaluation.metric_columns import Better, MetricColumn
 from unet_med.evaluation.pairing import pair_cases
 from unet_med.evaluation.scores import (
+    DEFAULT_TOLERANCE_MM,
     CaseScores,
     CaseStatus,
     ExtraPrediction,
     FailedCase,
+    LabelRegion,
+    MetricSettings,
     SurfaceMetrics,
 )
-from unet_med.evaluation.settings import EvaluationSettings, LabelRegion, MetricSettings
+from unet_med.evaluation.settings import EvaluationSettings
 
 __all__ = [
+    "DEFAULT_TOLERANCE_MM",
+    "Better",
     "CaseScores",
     "CaseStatus",
     "CohortScores",
@@ -25,6 +31,7 @@ __all__ = [
     "ExtraPrediction",
     "FailedCase",
     "LabelRegion",
+    "MetricColumn",
     "MetricSettings",
     "SurfaceMetrics",
     "assemble_cohort",

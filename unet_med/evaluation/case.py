@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unet_med.errors import GeometryError, LabelError
-from unet_med.evaluation.scores import CaseScores
-from unet_med.evaluation.settings import MetricSettings
+from unet_med.evaluation.scores import CaseScores, MetricSettings
 from unet_med.evaluation.surface_metrics import ForegroundCropper, compute_surface_metrics
 from unet_med.geometry import (
     SLICE_ORIENTATIONS,
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from unet_med.evaluation.settings import LabelKey, LabelRegion
+    from unet_med.evaluation.scores import LabelKey, LabelRegion
     from unet_med.metrics.labels import LabelArray
     from unet_med.volumes import Volume
 

@@ -20,11 +20,11 @@ from unet_med.evaluation.scores import (
     CaseScores,
     ExtraPrediction,
     FailedCase,
+    LabelKey,
+    MetricSettings,
 )
-from unet_med.evaluation.settings import EvaluationSettings, LabelKey, MetricSettings
-from unet_med.evaluation.tables import (
-    make_folder,
-)
+from unet_med.evaluation.settings import EvaluationSettings
+from unet_med.evaluation.tables import make_folder
 from unet_med.metrics import EmptyPolicy
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_med._version import __version__
-from unet_med.evaluation.metric_columns import Better, MetricColumn, metric_columns, metric_notes
+from unet_med.evaluation.metric_columns import Better, MetricColumn
 from unet_med.evaluation.scores import CaseScores, CaseStatus, ExtraPrediction, FailedCase
-from unet_med.evaluation.settings import EvaluationSettings, LabelKey
 from unet_med.evaluation.statistics import BOOTSTRAP_SEED, aggregate
 from unet_med.evaluation.tables import (
     CASES_FILE,
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from unet_med.evaluation.scores import CaseScores
-    from unet_med.evaluation.settings import EvaluationSettings, LabelKey
+    from unet_med.evaluation.scores import LabelKey
+    from unet_med.evaluation.settings import EvaluationSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +144,7 @@ def summarize(cohort: CohortScores) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "unet_med": __version__,
         "command": cohort.command,
-        "metric_notes": metric_notes(settings),
+        "metric_notes": settings.metric_notes,
         "settings": _settings(settings),
         "cases": {
             "scored": _with_status(cohort, CaseStatus.SCORED),
@@ -182,7 +181,7 @@ def _with_status(cohort: CohortScores, status: CaseStatus) -> list[str]:
 
 def _label_summaries(cohort: CohortScores) -> list[dict[str, Any]]:
     empty = cohort.settings.empty
-    scored = [one for one in metric_columns(cohort.settings.metrics) if one.better is not None]
+    scored = [one for one in cohort.settings.metric_columns if one.better is not None]
     tables = {
         metric: np.array([metric.of(case, empty) for case in cohort.scored], dtype=np.float64)
         for metric in scored

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_med.evaluation.cohort import evaluate_cohort
-from unet_med.evaluation.metric_columns import Better, MetricColumn, metric_columns
+from unet_med.evaluation.metric_columns import Better, MetricColumn
 from unet_med.evaluation.statistics import bootstrap_interval, wilcoxon_signed_rank
 from unet_med.evaluation.tables import (
     SUMMARY_FILE,
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from unet_med.evaluation.cohort_scores import CohortScores
-    from unet_med.evaluation.scores import CaseScores
-    from unet_med.evaluation.settings import LabelKey
+    from unet_med.evaluation.scores import CaseScores, LabelKey
 
 COMPARISON_FILE = "comparison.csv"
 
@@ -175,7 +174,7 @@ class Comparison:
         write_table(output / COMPARISON_SLICES_FILE, _SLICE_COLUMNS, rows=self.slice_rows)
 
     def _compared_metrics(self) -> list[MetricColumn]:
-        return [m for m in metric_columns(self.candidate.settings.metrics) if m.name in COMPARED]
+        return [m for m in self.candidate.settings.metric_columns if m.name in COMPARED]
 
     def _values(self, metric: MetricColumn) -> np.ndarray[Any, Any]:
         """Return values of both, shape (2, n_pairs, n_labels)."""

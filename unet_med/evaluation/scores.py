@@ -1,20 +1,99 @@
-"""Counts and scores of one case, from which every table follows."""
+"""Keep the counts and surface metrics of one case, and the settings that they were taken with."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet_med.evaluation.settings import LabelKey, MetricSettings
+from unet_med.errors import LabelError
 from unet_med.metrics import ComponentCounts, SliceCounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+LabelKey = int | str
+"""A label's value, or a region's key: its values joined by +, as in ``1+2+4``."""
+
+
+DEFAULT_TOLERANCE_MM = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRegion:
+    """A union of labels, scored like a label.
+
+    Attributes:
+        name: Name for the tables.
+        values: Label values, at least one, distinct, none of them 0.
+    """
+
+    name: str
+    values: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.values or 0 in self.values:
+            msg = f"a region needs a name and label values other than 0, got {self}"
+            raise LabelError(msg)
+        if len(set(self.values)) != len(self.values):
+            msg = f"the region {self.name} repeats a label value: {list(self.values)}"
+            raise LabelError(msg)
+
+    @property
+    def key(self) -> str:
+        """What stands in the tables' ``label`` column.
+
+        Example:
+            >>> LabelRegion("core", (4, 1)).key
+            '1+4'
+        """
+        return "+".join(str(value) for value in sorted(self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSettings:
+    """What is measured beside the counts.
+
+    Attributes:
+        surface_metrics: Whether surface distances and components are measured. They need
+            the box around all labels of both masks in memory; the counts need a few planes.
+        tolerance_mm: Tolerance of the surface Dice.
+        label_tolerances_mm: The same for single labels by value, or regions by name.
+        regions: Unions of labels.
+    """
+
+    surface_metrics: bool = True
+    tolerance_mm: float = DEFAULT_TOLERANCE_MM
+    label_tolerances_mm: Mapping[LabelKey, float] = field(default_factory=dict)
+    regions: tuple[LabelRegion, ...] = ()
+
+    def __post_init__(self) -> None:
+        keys = [region.key for region in self.regions]
+        if len(set(keys)) != len(keys):
+            msg = f"two regions hold the same labels: {', '.join(keys)}; keep one of them"
+            raise LabelError(msg)
+        names = {region.name for region in self.regions}
+        if len(names) != len(keys):
+            msg = f"two regions have one name: {', '.join(r.name for r in self.regions)}"
+            raise LabelError(msg)
+        for value in (self.tolerance_mm, *self.label_tolerances_mm.values()):
+            if not (math.isfinite(value) and value >= 0):
+                msg = f"a tolerance is a distance in mm, 0 or more; got {value}"
+                raise LabelError(msg)
+        unknown = {key for key in self.label_tolerances_mm if isinstance(key, str)} - names
+        if unknown:
+            msg = f"a tolerance is given for {', '.join(sorted(unknown))}, which is no region"
+            raise LabelError(msg)
+
+    def tolerance_of(self, label: LabelKey) -> float:
+        """Return the tolerance in mm of a label, or of a region by its key."""
+        name = next((region.name for region in self.regions if region.key == label), label)
+        return self.label_tolerances_mm.get(name, self.tolerance_mm)
 
 
 class CaseStatus(StrEnum):

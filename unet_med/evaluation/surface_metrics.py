@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from unet_med.evaluation.settings import LabelKey, MetricSettings
+    from unet_med.evaluation.scores import LabelKey, MetricSettings
     from unet_med.geometry import Geometry
     from unet_med.metrics import Box
     from unet_med.metrics.labels import LabelArray

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from unet_med._files import atomic_path, write_json
 from unet_med.errors import OutputError
-from unet_med.evaluation.metric_columns import metric_columns
 from unet_med.evaluation.scores import CaseScores, CaseStatus, FailedCase
 from unet_med.metrics import dice, slice_states
 
@@ -16,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from unet_med.evaluation.settings import EvaluationSettings, LabelKey, MetricSettings
+    from unet_med.evaluation.scores import LabelKey, MetricSettings
+    from unet_med.evaluation.settings import EvaluationSettings
 
 TableRow = dict[str, Any]
 
@@ -40,7 +40,7 @@ def slice_columns(metrics: MetricSettings) -> tuple[str, ...]:
 
 def case_columns(settings: EvaluationSettings) -> tuple[str, ...]:
     """Return the columns of cases.csv."""
-    measured = (one.column(settings.empty) for one in metric_columns(settings.metrics))
+    measured = (one.column(settings.empty) for one in settings.metric_columns)
     return ("case", "status", "label", "label_name", "slice_axis", "n_slices", *measured, "error")
 
 
@@ -79,7 +79,7 @@ def case_rows(
 ) -> Iterator[TableRow]:
     """Yield the rows of cases.csv of a case, one per label."""
     empty = settings.empty
-    measured = {one.column(empty): one.of(case, empty) for one in metric_columns(settings.metrics)}
+    measured = {one.column(empty): one.of(case, empty) for one in settings.metric_columns}
     for column, label in enumerate(case.labels):
         yield {
             "case": case.case,

@@ -1,4 +1,4 @@
-"""Counts, overlap scores, surface distances and components as pure NumPy functions."""
+"""Compute counts, overlap metrics, surface distances and components of masks with NumPy."""
 
 from __future__ import annotations
 

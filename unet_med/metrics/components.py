@@ -1,4 +1,4 @@
-"""Connected components: how many lesions were found, and how many were made up."""
+"""Count connected components: lesions that were detected, and false positive ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class ComponentCounts:
-    """Components of two masks; voxels that touch by face, edge or corner are one component.
+    """Hold the component counts of two masks; faces, edges and corners connect voxels.
 
     A component is found when it shares at least one voxel with the other mask. One predicted
     component may find several of the reference, and several may find the same one.
@@ -23,6 +23,10 @@ class ComponentCounts:
         prediction: Components of the prediction.
         detected: Components of the reference that were found.
         false_positive: Components of the prediction that share no voxel with the reference.
+
+    Example:
+        >>> ComponentCounts(reference=4, prediction=5, detected=3, false_positive=1).sensitivity
+        0.75
     """
 
     reference: int = 0
@@ -32,7 +36,7 @@ class ComponentCounts:
 
     @property
     def sensitivity(self) -> float:
-        """Share of the reference's components that were found; NaN when there are none."""
+        """Return the share of the reference's components that were found; NaN without any."""
         return self.detected / self.reference if self.reference else float("nan")
 
 

@@ -1,4 +1,4 @@
-"""True positive, false positive and false negative voxels per slice and label."""
+"""Count true positive, false positive and false negative voxels per slice and label."""
 
 from __future__ import annotations
 
@@ -24,18 +24,32 @@ Measured on 512 × 512 voxels: six comparing passes a label take 0.1 ms, the tab
 """
 
 
+N_AXES = 2
+"""Axes of counts: slice and label."""
+
+
 BYTES = 256
 BYTE_PAIRS = BYTES * BYTES
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SliceCounts:
-    """Voxel counts, one row per slice, one column per label.
+    """Hold voxel counts, one row per slice, one column per label.
 
     Attributes:
         tp: In the label in both masks, shape (n_slices, n_labels), int64.
         fp: In the label in the prediction only, same shape.
         fn: In the label in the reference only, same shape.
+
+    Raises:
+        ValueError: The shapes differ or have not two axes.
+
+    Example:
+        >>> counts = SliceCounts.zeros(n_slices=40, n_labels=2)
+        >>> counts
+        SliceCounts(n_slices=40, n_labels=2)
+        >>> [total.tolist() for total in counts.sums()]
+        [[0, 0], [0, 0], [0, 0]]
     """
 
     tp: Counts
@@ -43,27 +57,31 @@ class SliceCounts:
     fn: Counts
 
     def __post_init__(self) -> None:
-        if self.tp.ndim != 2 or not self.tp.shape == self.fp.shape == self.fn.shape:  # noqa: PLR2004 - slices and labels
+        shapes = {self.tp.shape, self.fp.shape, self.fn.shape}
+        if len(shapes) > 1 or self.tp.ndim != N_AXES:
             msg = (
                 "counts need three arrays of one shape (n_slices, n_labels), "
                 f"got {self.tp.shape}, {self.fp.shape}, {self.fn.shape}"
             )
             raise ValueError(msg)
 
+    def __repr__(self) -> str:
+        return f"SliceCounts(n_slices={self.n_slices}, n_labels={self.n_labels})"
+
     @classmethod
     def zeros(cls, n_slices: int, n_labels: int) -> SliceCounts:
-        """Counts of nothing."""
+        """Return counts of nothing."""
         tp, fp, fn = np.zeros((3, n_slices, n_labels), np.int64)
         return cls(tp, fp, fn)
 
     @property
     def n_slices(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return int(self.tp.shape[0])
 
     @property
     def n_labels(self) -> int:
-        """Number of columns."""
+        """Return the number of columns."""
         return int(self.tp.shape[1])
 
     def __add__(self, other: SliceCounts) -> SliceCounts:

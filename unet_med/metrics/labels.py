@@ -1,4 +1,4 @@
-"""Label values of masks: which are valid and present, their codes 1, 2, 3, …, bounding boxes."""
+"""Check, list, encode and box the label values of masks."""
 
 from __future__ import annotations
 
@@ -43,6 +43,10 @@ def integer_labels(array: NDArray[Any], *, name: str = "the mask") -> LabelArray
     Raises:
         LabelError: A value is NaN, infinite, too large for its type to be exact, or further
             than `LABEL_TOLERANCE` from an integer; or the type is no number.
+
+    Example:
+        >>> integer_labels(np.array([0.0, 2.0004])).tolist()
+        [0, 2]
     """
     if array.dtype.kind == "b":
         return array.view(np.uint8)
@@ -113,7 +117,7 @@ def unique_labels(labels: LabelArray) -> frozenset[int]:
 
 @dataclass(frozen=True, slots=True)
 class LabelEncoder:
-    """Label values and their codes: the first label is 1, the second 2, …, anything else 0.
+    """Encode label values: the first label is 1, the second 2, …, anything else 0.
 
     Attributes:
         labels: Distinct values, any order, gaps allowed.
@@ -172,7 +176,7 @@ class LabelEncoder:
 
 
 def _fits_table(labels: LabelArray) -> bool:
-    if labels.dtype.kind == "u" and labels.dtype.itemsize <= 2:  # noqa: PLR2004 - bytes of uint16
+    if labels.dtype.kind == "u" and np.iinfo(labels.dtype).max < _TABLE_LIMIT:
         return True
     return bool(labels.min() >= 0 and labels.max() < _TABLE_LIMIT)
 
@@ -209,7 +213,12 @@ def label_boxes(
 
 
 def union_box(boxes: Iterable[Box]) -> Box:
-    """Return the smallest box around boxes, of which there must be one."""
+    """Return the smallest box around boxes, of which there must be one.
+
+    Example:
+        >>> union_box([(slice(1, 3), slice(0, 2)), (slice(2, 6), slice(1, 2))])
+        (slice(1, 6, None), slice(0, 2, None))
+    """
     return tuple(
         slice(min(side.start for side in sides), max(side.stop for side in sides))
         for sides in zip(*boxes, strict=True)

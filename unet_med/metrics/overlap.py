@@ -1,4 +1,6 @@
-"""Overlap metrics from counts: Dice, IoU, precision, recall, volume error; empty slices by policy.
+"""Compute overlap metrics from counts: Dice, IoU, precision, recall, volume error.
+
+A slice without the label in either mask counts as an `EmptyPolicy` says.
 
 Source:
     L. R. Dice, Measures of the amount of ecologic association between species, Ecology 1945:
@@ -22,7 +24,12 @@ Scores = NDArray[np.float64]
 
 
 class EmptyPolicy(StrEnum):
-    """What a slice without the label in either mask counts for in a mean over slices."""
+    """Choose what a slice without the label in either mask counts for in a mean over slices.
+
+    Example:
+        >>> [str(policy) for policy in EmptyPolicy]
+        ['skip', 'one', 'zero']
+    """
 
     SKIP = "skip"
     """It is left out."""
@@ -33,7 +40,12 @@ class EmptyPolicy(StrEnum):
 
 
 class SliceState(StrEnum):
-    """Which of the two masks holds the label in a slice."""
+    """Say which of the two masks holds the label in a slice.
+
+    Example:
+        >>> str(SliceState.PREDICTION_EMPTY)
+        'prediction_empty'
+    """
 
     BOTH_EMPTY = "both_empty"
     REFERENCE_EMPTY = "reference_empty"
@@ -73,13 +85,34 @@ def volume_dice(counts: SliceCounts) -> Scores:
     """Return the Dice of the volume from counts summed over its slices, shape (n_labels,).
 
     NaN where the label is in neither mask. It does not depend on the slice axis.
+
+    Args:
+        counts: Counts per slice and label.
+
+    Example:
+        >>> from unet_med.metrics import slice_counts
+        >>> prediction, reference = np.array([[5, 5], [5, 0]]), np.array([[5, 5], [0, 0]])
+        >>> counts = slice_counts(prediction, reference, labels=[5])
+        >>> volume_dice(counts).tolist()
+        [0.8]
     """
     tp, fp, fn = counts.sums()
     return dice(tp, fp, fn)
 
 
 def slice_states(counts: SliceCounts) -> NDArray[np.object_]:
-    """Return the `SliceState` per slice and label, shape (n_slices, n_labels)."""
+    """Return the `SliceState` per slice and label, shape (n_slices, n_labels).
+
+    Args:
+        counts: Counts per slice and label.
+
+    Example:
+        >>> from unet_med.metrics import slice_counts
+        >>> prediction, reference = np.array([[5, 5], [5, 0]]), np.array([[5, 5], [0, 0]])
+        >>> counts = slice_counts(prediction, reference, labels=[5])
+        >>> [str(state) for state in slice_states(counts)[:, 0]]
+        ['both', 'reference_empty']
+    """
     in_prediction = counts.tp + counts.fp > 0
     in_reference = counts.tp + counts.fn > 0
     states = np.full(counts.tp.shape, SliceState.BOTH_EMPTY, dtype=object)
@@ -90,12 +123,36 @@ def slice_states(counts: SliceCounts) -> NDArray[np.object_]:
 
 
 def slice_dice_mean(counts: SliceCounts, policy: EmptyPolicy) -> Scores:
-    """Return the mean over slices of their Dice, shape (n_labels,); NaN if no slice counts."""
+    """Return the mean over slices of their Dice, shape (n_labels,); NaN if no slice counts.
+
+    Args:
+        counts: Counts per slice and label.
+        policy: The value of a slice without the label in either mask.
+
+    Example:
+        >>> from unet_med.metrics import slice_counts
+        >>> prediction, reference = np.array([[5, 5], [5, 0]]), np.array([[5, 5], [0, 0]])
+        >>> counts = slice_counts(prediction, reference, labels=[5])
+        >>> slice_dice_mean(counts, EmptyPolicy.SKIP).tolist()
+        [0.5]
+    """
     return _over_slices(counts, policy, np.mean)
 
 
 def slice_dice_median(counts: SliceCounts, policy: EmptyPolicy) -> Scores:
-    """Return the median over slices of their Dice, shape (n_labels,); NaN if no slice counts."""
+    """Return the median over slices of their Dice, shape (n_labels,); NaN if no slice counts.
+
+    Args:
+        counts: Counts per slice and label.
+        policy: The value of a slice without the label in either mask.
+
+    Example:
+        >>> from unet_med.metrics import slice_counts
+        >>> prediction, reference = np.array([[5, 5], [5, 0]]), np.array([[5, 5], [0, 0]])
+        >>> counts = slice_counts(prediction, reference, labels=[5])
+        >>> slice_dice_median(counts, EmptyPolicy.SKIP).tolist()
+        [0.5]
+    """
     return _over_slices(counts, policy, np.median)
 
 
@@ -118,19 +175,52 @@ def _value_of_empty(policy: EmptyPolicy) -> float:
 
 
 def volume_iou(counts: SliceCounts) -> Scores:
-    """Return tp / (tp + fp + fn) of the volume, shape (n_labels,); NaN where in neither mask."""
+    """Return tp / (tp + fp + fn) of the volume, shape (n_labels,); NaN where in neither mask.
+
+    Args:
+        counts: Counts per slice and label.
+
+    Example:
+        >>> from unet_med.metrics import slice_counts
+        >>> prediction, reference = np.array([[5, 5], [5, 0]]), np.array([[5, 5], [0, 0]])
+        >>> counts = slice_counts(prediction, reference, labels=[5])
+        >>> volume_iou(counts).round(3).tolist()
+        [0.667]
+    """
     tp, fp, fn = counts.sums()
     return _ratio(tp, tp + fp + fn)
 
 
 def volume_precision(counts: SliceCounts) -> Scores:
-    """Return tp / (tp + fp) of the volume, shape (n_labels,); NaN where nothing is predicted."""
+    """Return tp / (tp + fp) of the volume, shape (n_labels,); NaN where nothing is predicted.
+
+    Args:
+        counts: Counts per slice and label.
+
+    Example:
+        >>> from unet_med.metrics import slice_counts
+        >>> prediction, reference = np.array([[5, 5], [5, 0]]), np.array([[5, 5], [0, 0]])
+        >>> counts = slice_counts(prediction, reference, labels=[5])
+        >>> volume_precision(counts).round(3).tolist()
+        [0.667]
+    """
     tp, fp, _ = counts.sums()
     return _ratio(tp, tp + fp)
 
 
 def volume_recall(counts: SliceCounts) -> Scores:
-    """Return tp / (tp + fn) of the volume, shape (n_labels,); NaN where the reference is empty."""
+    """Return tp / (tp + fn) of the volume, shape (n_labels,); NaN where the reference is empty.
+
+    Args:
+        counts: Counts per slice and label.
+
+    Example:
+        >>> from unet_med.metrics import slice_counts
+        >>> prediction, reference = np.array([[5, 5], [5, 0]]), np.array([[5, 5], [0, 0]])
+        >>> counts = slice_counts(prediction, reference, labels=[5])
+        >>> volume_recall(counts).tolist()
+        [1.0]
+    """
     tp, _, fn = counts.sums()
     return _ratio(tp, tp + fn)
 
@@ -139,6 +229,16 @@ def relative_volume_error(counts: SliceCounts) -> Scores:
     """Return (prediction − reference) / reference in voxels, shape (n_labels,).
 
     Positive: too much was predicted. NaN where the reference is empty.
+
+    Args:
+        counts: Counts per slice and label.
+
+    Example:
+        >>> from unet_med.metrics import slice_counts
+        >>> prediction, reference = np.array([[5, 5], [5, 0]]), np.array([[5, 5], [0, 0]])
+        >>> counts = slice_counts(prediction, reference, labels=[5])
+        >>> relative_volume_error(counts).tolist()
+        [0.5]
     """
     tp, fp, fn = counts.sums()
     return _ratio(fp - fn, tp + fn)

@@ -1,4 +1,4 @@
-"""Distances between the surfaces of two masks, in mm, for any affine.
+"""Measure distances between the surfaces of two masks, in mm, for any affine.
 
 The surface of a mask is its border voxels: those with a face neighbor outside, where everything
 beyond the array is outside. Distances are between voxel centers in world space, so anisotropic,
@@ -30,6 +30,9 @@ Points = NDArray[np.float64]
 
 HD95_PERCENTILE = 95.0
 
+SPATIAL_AXES = 3
+"""Axes of a mask: i, j, k."""
+
 TOLERANCE_SLACK_MM = 1e-4
 """A distance counts as within a tolerance up to this much above it: a float32 affine stores
 0.3 mm as 0.300000012, so three voxels are a little more than 0.9 mm."""
@@ -37,9 +40,9 @@ TOLERANCE_SLACK_MM = 1e-4
 _SAFETY = 2.0  # slices are set apart by this times the longest way within a slice
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SurfaceDistances:
-    """How far each surface voxel is from the other surface, in mm.
+    """Hold the distance of each surface voxel from the other surface, in mm.
 
     Where one mask is empty the other's distances are infinite; where both are, there are none.
 
@@ -48,14 +51,23 @@ class SurfaceDistances:
             shape (n,).
         reference_to_prediction: From each surface voxel of the reference to the prediction,
             shape (m,).
+
+    Example:
+        >>> distances = SurfaceDistances(np.array([0.0, 3.0]), np.array([0.0, 0.0]))
+        >>> distances.hausdorff_mm, distances.assd_mm, distances.surface_dice(1.0)
+        (3.0, 0.75, 0.75)
     """
 
     prediction_to_reference: Points
     reference_to_prediction: Points
 
+    def __repr__(self) -> str:
+        sizes = self.prediction_to_reference.size, self.reference_to_prediction.size
+        return f"SurfaceDistances(surface voxels: {sizes[0]} prediction, {sizes[1]} reference)"
+
     @cached_property
     def hd95_mm(self) -> float:
-        """The larger of the two directed 95th percentiles; infinite for a miss, NaN for nothing.
+        """Return the larger directed 95th percentile; infinite for a miss, NaN for nothing.
 
         Source:
             ``compute_robust_hausdorff`` of DeepMind's surface-distance, ``monai.metrics`` and
@@ -65,12 +77,12 @@ class SurfaceDistances:
 
     @cached_property
     def hausdorff_mm(self) -> float:
-        """The largest distance; infinite for a miss, NaN for nothing."""
+        """Return the largest distance; infinite for a miss, NaN for nothing."""
         return self._of_both(lambda distances: float(distances.max()))
 
     @cached_property
     def assd_mm(self) -> float:
-        """The mean over all surface voxels of both masks; infinite for a miss, NaN for nothing."""
+        """Return the mean over both surfaces; infinite for a miss, NaN for nothing."""
         count = self.prediction_to_reference.size + self.reference_to_prediction.size
         total = float(self.prediction_to_reference.sum() + self.reference_to_prediction.sum())
         return total / count if count else float("nan")
@@ -145,6 +157,14 @@ def surface_distances(
 
     Raises:
         GeometryError: The shapes differ.
+
+    Example:
+        >>> reference = np.zeros((5, 4, 6), bool)
+        >>> reference[2, 1, 3] = True
+        >>> prediction = np.roll(reference, 1, axis=2)
+        >>> affine = np.diag([1.0, 1.0, 3.0, 1.0])
+        >>> surface_distances(prediction, reference, voxel_to_world=affine).hd95_mm
+        3.0
     """
     _check_shapes(prediction, reference)
     axes = [axis for axis in range(prediction.ndim) if axis not in flat_axes]
@@ -180,6 +200,13 @@ def slice_hd95_mm(
 
     Raises:
         GeometryError: The shapes differ.
+
+    Example:
+        >>> reference = np.zeros((5, 4, 2), bool)
+        >>> reference[2, 1, 0] = True
+        >>> prediction = np.roll(reference, 1, axis=0)
+        >>> slice_hd95_mm(prediction, reference, axis=2, voxel_to_world=np.eye(4)).tolist()
+        [1.0, nan]
     """
     _check_shapes(prediction, reference)
     n_slices = prediction.shape[axis]
@@ -227,7 +254,7 @@ def _percentile95(distances: Points) -> float:
 
 
 def _check_shapes(prediction: Mask, reference: Mask) -> None:
-    if prediction.shape != reference.shape or prediction.ndim != 3:  # noqa: PLR2004 - i, j, k
+    if prediction.shape != reference.shape or prediction.ndim != SPATIAL_AXES:
         msg = (
             f"surfaces need two masks of one shape (i, j, k), got {prediction.shape} and "
             f"{reference.shape}; bring them onto one grid first"

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_med.evaluation.metric_columns import MetricColumn, metric_columns, metric_notes
 from unet_med.evaluation.tables import case_rows, python_number
-from unet_med.metrics import SliceState, dice, slice_states
+from unet_med.metrics import SliceState, dice, slice_states, volume_dice
 from unet_med.reporting.report_data import (
     MAX_REVIEW_SLICES,
     CaseEntry,
@@ -25,27 +24,12 @@ from unet_med.reporting.report_data import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from unet_med.evaluation import CaseScores, CohortScores
+    from unet_med.evaluation import CaseScores, CohortScores, EvaluationSettings, MetricColumn
 
-_TITLES = {
-    "volume_dice": "Dice",
-    "reference_volume_ml": "reference, ml",
-    "prediction_volume_ml": "prediction, ml",
-    "volume_error_ml": "volume error, ml",
-    "relative_volume_error": "volume error, relative",
-    "iou": "IoU",
-    "hd95_mm": "HD95, mm",
-    "hausdorff_mm": "Hausdorff, mm",
-    "assd_mm": "ASSD, mm",
-    "surface_dice": "surface Dice",
-    "component_sensitivity": "component sensitivity",
-    "false_positive_components": "false positive components",
-}
 _FIRST = (
     "volume_dice", "hd95_mm", "surface_dice", "assd_mm", "volume_error_ml",
     "slice_dice_mean_{empty}",
 )  # fmt: skip
-_SHARES = ("volume_dice", "iou", "precision", "recall", "surface_dice", "component_sensitivity")
 _COUNTED = ("tp", "fp", "fn", "n_")  # columns of cases.csv that are no reading for people
 
 _STATE_WORDS = {
@@ -91,7 +75,7 @@ def evaluation_report(
         cases=tuple(sorted(cases, key=lambda case: case.id)),
         page_of=lambda case: case_page(by_id[case], cohort),
         problems=_problems(cohort),
-        metric_notes=tuple(metric_notes(settings).items()),
+        metric_notes=tuple(settings.metric_notes.items()),
         provenance=_provenance(cohort),
     )
 
@@ -104,17 +88,13 @@ def case_page(case: CaseScores, cohort: CohortScores) -> CasePage:
     true = (case.counts.tp + case.counts.fn) * case.pixel_mm2
     area = "area in mm² (wide pale line: reference)"
     curves.append(Curve(area, _series(case, predicted, true), digits=1, high=None))
-    volume = next(
-        metric for metric in metric_columns(case.metrics) if metric.name == "volume_dice"
-    ).of(case, cohort.settings.empty)
+    volumes = zip(case.labels, volume_dice(case.counts), strict=True)
     missing = case.prediction_values is None
     return CasePage(
         curves=tuple(curves),
         worst=_worst(case, scores, cohort=cohort),
         volume_title="volume Dice",
-        volume_values={
-            label: python_number(value) for label, value in zip(case.labels, volume, strict=True)
-        },
+        volume_values={label: python_number(value) for label, value in volumes},
         facts=(("slices", f"{case.slice_axis}, counted in the order of the reference's file"),),
         notes=("There is no prediction: every voxel of the reference is missed.",)
         if missing
@@ -123,35 +103,22 @@ def case_page(case: CaseScores, cohort: CohortScores) -> CasePage:
 
 
 def _columns(cohort: CohortScores) -> tuple[ReportColumn, ...]:
-    settings = cohort.settings
-    words = metric_notes(settings)
-    metrics = [m for m in metric_columns(settings.metrics) if not m.name.startswith(_COUNTED)]
+    metrics = [m for m in cohort.settings.metric_columns if not m.name.startswith(_COUNTED)]
     metrics.sort(key=lambda m: _FIRST.index(m.name) if m.name in _FIRST else len(_FIRST))
-    return tuple(
-        _column(metric, name=metric.column(settings.empty), words=words) for metric in metrics
-    )
+    return tuple(_column(metric, cohort.settings) for metric in metrics)
 
 
-def _column(metric: MetricColumn, *, name: str, words: Mapping[str, str]) -> ReportColumn:
-    share = metric.name in _SHARES or metric.name.startswith("slice_dice")
-    help_text = words.get(metric.name, "")
-    if metric.name.startswith("slice_dice"):
-        help_text = words["slice_means"]
+def _column(metric: MetricColumn, settings: EvaluationSettings) -> ReportColumn:
+    name = metric.column(settings.empty)
+    follows_policy = name != metric.name
     return ReportColumn(
         name=name,
-        title=_title(metric, name),
+        title=metric.title.format(empty=settings.empty) or name.replace("_", " "),
         better=str(metric.better or ""),
-        digits=0 if metric.name.endswith("components") else 3 if share else 2,
-        limits=(0.0, 1.0) if share else None,
-        help=help_text,
+        digits=0 if metric.name.endswith("components") else 3 if metric.limits else 2,
+        limits=metric.limits,
+        help=settings.metric_notes["slice_means"] if follows_policy else metric.note,
     )
-
-
-def _title(metric: MetricColumn, name: str) -> str:
-    if metric.name.startswith("slice_dice"):
-        statistic, policy = name.removeprefix("slice_dice_").split("_")
-        return f"slice Dice, {statistic} (empty: {policy})"
-    return _TITLES.get(metric.name, name.replace("_", " "))
 
 
 def _series(

@@ -17,7 +17,7 @@ from unet_med.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from unet_med.evaluation.settings import LabelKey
+    from unet_med.evaluation.scores import LabelKey
 
     Value = float | int | str | None
     from collections.abc import Iterator
