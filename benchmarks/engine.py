@@ -39,8 +39,8 @@ from unet_med.backends.torch_backend import build_network
 from unet_med.bundle import open_bundle
 from unet_med.bundle.weights import load_weights, save_weights
 from unet_med.errors import InputError
-from unet_med.export import ExportSettings, export_bundle
-from unet_med.export.samples import Scan
+from unet_med.exporting import ExportSettings, export_bundle
+from unet_med.exporting.samples import Scan
 from unet_med.inference.pipeline import default_batch_size
 from unet_med.networks import UNet2D
 from unet_med.preprocessing import Normalization

@@ -33,8 +33,8 @@ from unet_med.backends.hardware import processor_name
 from unet_med.backends.torch_backend import build_network
 from unet_med.bundle import open_bundle
 from unet_med.bundle.weights import load_weights
-from unet_med.export import ExportSettings, export_bundle
-from unet_med.export.samples import Scan
+from unet_med.exporting import ExportSettings, export_bundle
+from unet_med.exporting.samples import Scan
 from unet_med.segmenter import load_segmenter
 
 if TYPE_CHECKING:

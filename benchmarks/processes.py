@@ -26,7 +26,6 @@ from train_step import write_scans
 
 from unet_med.api import plan as make_plan
 from unet_med.training.bundle_files import write_bundle
-from unet_med.training.planning import PlanSettings, SourceData
 
 LAST_ROUNDS = 5
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
@@ -74,10 +73,13 @@ def main() -> None:
         folder = Path(temporary)
         write_scans(folder, 3)
         planned = make_plan(
-            source=SourceData(images=folder / "images", labels=folder / "labels"),
-            settings=PlanSettings(
-                steps=args.steps, threads=1, spacing_mm=3.0, sizes=(8, 16, 32), val_fraction=0.0
-            ),
+            folder / "images",
+            folder / "labels",
+            steps=args.steps,
+            threads=1,
+            spacing_mm=3.0,
+            sizes=(8, 16, 32),
+            val_fraction=0.0,
         )
         assert planned.recipe is not None
         assert planned.plan is not None

@@ -34,7 +34,6 @@ from unet_med.api import plan as make_plan
 from unet_med.backends.hardware import processor_name
 from unet_med.training.bundle_files import write_bundle
 from unet_med.training.engine.optimization import build_optimizer
-from unet_med.training.planning import PlanSettings, SourceData
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,9 +112,14 @@ def bare_loop(
 
 
 def measure(folder: Path, sizes: tuple[int, ...] | None, args: argparse.Namespace) -> str:
-    source = SourceData(images=folder / "images", labels=folder / "labels")
-    settings = PlanSettings(sizes=sizes, minutes=15, threads=args.threads, val_fraction=0)
-    planned = make_plan(source=source, settings=settings)
+    planned = make_plan(
+        folder / "images",
+        folder / "labels",
+        sizes=sizes,
+        minutes=15,
+        threads=args.threads,
+        val_fraction=0,
+    )
     plan = replace(planned.plan, minutes=None, steps=args.steps + UNTIMED)
     root = folder / f"bundle{sizes or ''}"
     write_bundle(root, planned.recipe, plan)

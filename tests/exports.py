@@ -13,8 +13,8 @@ import pytest
 from tests.bundles import make_bundle
 from unet_med.backends import openvino_backend, precision_report
 from unet_med.bundle import open_bundle
-from unet_med.export import ExportSettings, export_bundle
-from unet_med.export.samples import Scan
+from unet_med.exporting import ExportSettings, export_bundle
+from unet_med.exporting.samples import Scan
 
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, 1.5, 0, -7], [0, 0, 3, 2], [0, 0, 0, 1]])
 

@@ -1,38 +1,102 @@
 """Slice-wise segmentation of medical volumes with a 2D U-Net, as a MONAI plugin.
 
-Importing this package loads neither torch nor monai and registers nothing.
+Importing this package loads neither torch nor monai and registers nothing. Its functions are the
+commands of ``unet-med``; its packages are loaded when their name is used.
+
+Example:
+    >>> import unet_med
+    >>> unet_med.info()["slice_axis"], unet_med.geometry.__name__
+    ('axial', 'unet_med.geometry')
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from unet_med._lazy import lazy_exports
 from unet_med._version import __version__
 
 if TYPE_CHECKING:
-    from unet_med.api import Segmentation, Segmenter, evaluate, load, plan, report, segment, train
+    from unet_med import (
+        bundle,
+        evaluation,
+        geometry,
+        inference,
+        metrics,
+        monai,
+        networks,
+        recipe,
+        reporting,
+        training,
+        volumes,
+    )
+    from unet_med.api import (
+        Segmentation,
+        Segmenter,
+        calibrate,
+        evaluate,
+        export,
+        info,
+        load,
+        plan,
+        report,
+        segment,
+        train,
+        verify,
+    )
 
 __all__ = [
     "Segmentation",
     "Segmenter",
     "__version__",
+    "bundle",
+    "calibrate",
     "evaluate",
+    "evaluation",
+    "export",
+    "geometry",
+    "inference",
+    "info",
     "load",
+    "metrics",
+    "monai",
+    "networks",
     "plan",
+    "recipe",
     "report",
+    "reporting",
     "segment",
     "train",
+    "training",
+    "verify",
+    "volumes",
 ]
 
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names in __all__
-    """Import the public names of `unet_med.api` on first use."""
-    if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module(f"{__name__}.api"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "Segmentation": "api",
+        "Segmenter": "api",
+        "bundle": "",
+        "calibrate": "api",
+        "evaluate": "api",
+        "evaluation": "",
+        "export": "api",
+        "geometry": "",
+        "inference": "",
+        "info": "api",
+        "load": "api",
+        "metrics": "",
+        "monai": "",
+        "networks": "",
+        "plan": "api",
+        "recipe": "",
+        "report": "api",
+        "reporting": "",
+        "segment": "api",
+        "train": "api",
+        "training": "",
+        "verify": "api",
+        "volumes": "",
+    },
+)

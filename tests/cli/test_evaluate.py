@@ -10,8 +10,6 @@ import pytest
 
 from tests.bundles import make_bundle
 from unet_med.cli import main
-from unet_med.cli.evaluate import EMPTY_POLICIES
-from unet_med.metrics import EmptyPolicy
 
 
 def save(path, mask, spacing=3.0):
@@ -170,10 +168,6 @@ def test_label_names_come_from_a_bundle_and_the_caller_wins(folder, capsys):
     assert "no bundle folder" in capsys.readouterr().err
 
 
-def test_choices_are_those_of_the_library():
-    assert tuple(EmptyPolicy) == EMPTY_POLICIES
-
-
 def test_evaluating_loads_neither_torch_nor_monai(folder):
     code = (
         "import sys, pathlib; from unet_med.evaluation import evaluate_cohort; "
@@ -181,11 +175,11 @@ def test_evaluating_loads_neither_torch_nor_monai(folder):
         "assert not {'torch', 'monai', 'ignite'} & sys.modules.keys()"
     )
     command = [sys.executable, "-c", code, str(folder / "p"), str(folder / "r")]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True)
 
 
 def test_metric_options_reach_the_files(folder, capsys):
-    more = ["--region", "whole=1,2", "--tolerance", "2,1=0.5,whole=3", "--jobs", "1"]
+    more = ["--region", "whole=1,2", "--tolerance-mm", "2,1=0.5,whole=3", "--jobs", "1"]
     assert run(folder, *more, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert [one["label"] for one in summary["labels"]] == [1, 2, "1+2"]
@@ -223,8 +217,8 @@ def test_baseline_prints_the_difference_and_exits_with_the_worse_code(folder, ca
 @pytest.mark.parametrize(
     "wrong",
     [
-        ["--tolerance", "wide"],
-        ["--tolerance", "1,2"],
+        ["--tolerance-mm", "wide"],
+        ["--tolerance-mm", "1,2"],
         ["--region", "1,2"],
         ["--region", "a="],
         ["--jobs", "0"],
@@ -238,7 +232,7 @@ def test_wrong_metric_options_are_exit_2(folder, wrong, capsys):
 
 def test_a_region_or_tolerance_that_cannot_be_is_one_line_and_exit_2(folder, capsys):
     assert run(folder, "--region", "a=0,1") == 2
-    assert run(folder, "--tolerance", "heart=2") == 2
+    assert run(folder, "--tolerance-mm", "heart=2") == 2
     assert capsys.readouterr().err.count("unet-med: error:") == 2
 
 

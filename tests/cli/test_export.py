@@ -7,9 +7,9 @@ import pytest
 
 from tests.bundles import make_bundle
 from tests.exports import needs_openvino, write_scan
+from unet_med.api.bundles import find_scans
 from unet_med.bundle import open_bundle
 from unet_med.cli import main
-from unet_med.cli.export import _scans
 from unet_med.segmenter import load_segmenter
 
 needs_openvino()
@@ -52,7 +52,7 @@ def test_references_are_found_in_folders_and_for_first_channels(tmp_path):
         write_scan(masks / name)
     found = {
         scan.paths[0].relative_to(source).as_posix(): scan.reference
-        for scan in _scans(open_bundle(make_bundle(tmp_path / "bundle")), source, masks)
+        for scan in find_scans(open_bundle(make_bundle(tmp_path / "bundle")), source, masks)
     }
     assert found == {
         "a_0000.nii.gz": masks / "a.nii.gz",

@@ -13,9 +13,8 @@ from tests.bundles import make_bundle
 from unet_med.batch import Case, Outcome, Status
 from unet_med.cli import main
 from unet_med.cli.progress import BarProgress
-from unet_med.cli.segment import FORMATS
 from unet_med.segmenter import load_segmenter
-from unet_med.volumes import MASK_FORMATS, verify_mask
+from unet_med.volumes import verify_mask
 
 FIXED = ("--threads", "1", "--device", "cpu")
 
@@ -174,10 +173,6 @@ def test_names_that_are_no_text_are_segmented_too(tmp_path, monkeypatch):
     assert segment(tmp_path, "--output", str(tmp_path / "out\udcff")) == 0
     assert screen.buffer.getvalue().startswith(b"1 done; ledger ")
     assert (tmp_path / "out\udcff" / "\udcff \u0416\n.nii.gz").is_file()
-
-
-def test_the_formats_offered_are_those_that_can_be_written():
-    assert set(FORMATS) == {*MASK_FORMATS, "input"}
 
 
 @pytest.mark.usefixtures("bundle")

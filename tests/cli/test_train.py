@@ -122,7 +122,7 @@ def test_a_time_too_short_for_a_step_is_said_and_makes_a_bundle(data, tmp_path, 
     assert main(["segment", scan, f"--bundle={tmp_path / 'b'}", f"--output={tmp_path / 'm'}"]) == 0
 
 
-@pytest.mark.parametrize("option", ["--workers=-1", "--seed=-1", "--spacing=inf", "--threads=0"])
+@pytest.mark.parametrize("option", ["--workers=-1", "--seed=-1", "--spacing-mm=inf", "--threads=0"])
 def test_numbers_that_make_no_sense_are_one_line(data, tmp_path, capsys, option):
     assert train(data, tmp_path / "b", "--steps=1", option) == 2
     (line,) = [text for text in capsys.readouterr().err.splitlines() if "error" in text]

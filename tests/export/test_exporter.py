@@ -22,9 +22,9 @@ from unet_med.backends.torch_backend import build_network
 from unet_med.bundle import open_bundle
 from unet_med.bundle.weights import load_weights, save_weights
 from unet_med.errors import InputError, MissingExtraError, OutputError
-from unet_med.export import ExportSettings, export_bundle
-from unet_med.export.folders import LEFTOVER_S, atomic_folder
-from unet_med.export.samples import Scan
+from unet_med.exporting import ExportSettings, export_bundle
+from unet_med.exporting.folders import LEFTOVER_S, atomic_folder
+from unet_med.exporting.samples import Scan
 from unet_med.recipe import VerifiedPrecision
 from unet_med.segmenter import load_segmenter
 
@@ -193,7 +193,7 @@ def test_a_failed_export_leaves_the_old_one(bundle, monkeypatch):
     def fail(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("unet_med.export.exporter.save_openvino", fail)
+    monkeypatch.setattr("unet_med.exporting.exporter.save_openvino", fail)
     with pytest.raises(OutputError, match="No space left"):
         export(bundle)
     assert precision_report_of(bundle)[1] == before
@@ -212,7 +212,7 @@ def test_a_failed_export_leaves_the_verdicts_of_the_old_one(bundle, scan, monkey
         raise OSError(28, "No space left on device")
 
     place = {"measure": "exporter.compare_precisions", "replace": "folders._replace"}[at]
-    monkeypatch.setattr(f"unet_med.export.{place}", fail)
+    monkeypatch.setattr(f"unet_med.exporting.{place}", fail)
     with pytest.raises(OutputError, match="No space left"):
         export(bundle, scans=(Scan((scan,)),), n_slices=2)
     assert (bundle / "configs/recipe.json").read_bytes() == before

@@ -9,8 +9,8 @@ import pytest
 
 from tests.bundles import make_bundle
 from tests.exports import write_scan
-from unet_med.export.samples import Sample, Scan, iter_samples, network_inputs
-from unet_med.export.verification import PrecisionComparison, pooled_dice
+from unet_med.exporting.samples import Sample, Scan, iter_samples, network_inputs
+from unet_med.exporting.verification import PrecisionComparison, pooled_dice
 from unet_med.recipe import Channel, NetworkRecipe, Recipe
 from unet_med.recipe.sliding_window import SlidingWindow
 from unet_med.segmenter import load_segmenter

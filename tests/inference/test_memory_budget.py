@@ -59,7 +59,7 @@ def test_a_budget_too_small_for_the_smallest_batch_says_what_is_needed(backend):
         batch_for(0.001, backend=backend)
     text = str(caught.value)
     assert "\n" not in text
-    needed = float(re.search(r"--memory ([0-9.]+) or more", text)[1])
+    needed = float(re.search(r"--memory-gb ([0-9.]+) or more", text)[1])
     assert batch_for(needed, backend=backend) >= 1
 
 
@@ -78,7 +78,7 @@ def test_on_the_command_line(tmp_path, capsys):
     make_bundle(tmp_path / "bundle")
     write_scan(tmp_path / "in" / "a.nii.gz", shape=(21, 18, 5))
     words = ["segment", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--threads", "1"]
-    words += ["--bundle", str(tmp_path / "bundle"), "--device", "cpu", "--memory"]
+    words += ["--bundle", str(tmp_path / "bundle"), "--device", "cpu", "--memory-gb"]
     assert main([*words, "0"]) == 2
     assert main([*words, "1e-5"]) == 1
     assert "FAILED: a budget of 1e-05 GB is too small" in capsys.readouterr().err

@@ -1,50 +1,41 @@
 """The Python API: one function per command, each a thin call into the packages below.
 
-Packages that `segment` does not need are imported inside the functions that need them.
+The signature and the docstring of a function are the options of its command. Importing this package
+loads only the standard library; the functions import what they need.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from unet_med.api.evaluation import EvaluateOptions, evaluate, report, report_scores
-from unet_med.api.options import StrPath
-from unet_med.api.segmentation import ExecutionOptions, SegmentOptions, segment
-from unet_med.api.training import TrainOptions, plan, train
-from unet_med.segmenter import Segmentation, Segmenter
-from unet_med.segmenter import load_segmenter as load
+from unet_med._lazy import lazy_exports
+from unet_med.api.bundles import calibrate, export
+from unet_med.api.evaluation import Evaluation, evaluate, report
+from unet_med.api.inspection import Verification, info, verify
+from unet_med.api.segmentation import segment
+from unet_med.api.training import plan, train
 
 if TYPE_CHECKING:
-    from unet_med.training.planning import PlannedTraining, PlanSettings, SourceData
+    from unet_med.segmenter import Segmentation, Segmenter
+    from unet_med.segmenter import load_segmenter as load
 
 __all__ = [
-    "EvaluateOptions",
-    "ExecutionOptions",
-    "PlanSettings",
-    "PlannedTraining",
-    "SegmentOptions",
+    "Evaluation",
     "Segmentation",
     "Segmenter",
-    "SourceData",
-    "StrPath",
-    "TrainOptions",
+    "Verification",
+    "calibrate",
     "evaluate",
+    "export",
+    "info",
     "load",
     "plan",
     "report",
-    "report_scores",
     "segment",
     "train",
+    "verify",
 ]
 
-_PLANNING = ("PlanSettings", "PlannedTraining", "SourceData")
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - module attribute of any type
-    """Hand out what `plan` takes and gives, on first use."""
-    if name in _PLANNING:
-        from unet_med.training import planning
-
-        return getattr(planning, name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+__getattr__, __dir__ = lazy_exports(
+    __name__, {"Segmentation": "results", "Segmenter": "results", "load": "results"}
+)

@@ -81,7 +81,7 @@ def _matched(
                 UnpairedCase(name, "label", "has no scan", close_matches(name, all_ids))
             )
         elif several:
-            why = f"has {len(by_suffix[several[0]])} scans {several[0]}; give a --list"
+            why = f"has {len(by_suffix[several[0]])} scans {several[0]}; give a --datalist"
             unpaired.append(UnpairedCase(name, "label", why))
         else:
             cases.append(LabeledCase(name, tuple(by_suffix[s][0] for s in channels), path))

@@ -90,7 +90,7 @@ def pair_folders(images: Path, labels: Path, *, info: DatasetInfo | None = None)
 
 def _files(folder: Path) -> list[FoundFile]:
     if folder.is_file():
-        msg = f"{folder} is a file; name a folder, or a list with --list"
+        msg = f"{folder} is a file; name a folder, or a list with --datalist"
         raise InputError(msg)
     found, failed = find_files(str(folder))
     if failed:
@@ -132,7 +132,7 @@ def _best_rule(images: Sequence[FoundFile], labels: Sequence[FoundFile]) -> _Rul
     if doubtful:
         msg = (
             "each sub-folder of the scans could be a case or a channel, label maps have the names "
-            "of both: give a --list"
+            "of both: give a --datalist"
         )
         raise InputError(msg)
     return best
@@ -225,5 +225,5 @@ def _nothing_fits(images: Sequence[str], labels: Sequence[str]) -> str:
     )
     return (
         f"no label map has the name of a scan: scans {', '.join(images[:_SHOWN])}, label maps "
-        f"{', '.join(labels[:_SHOWN])}; name them alike, or give a --list{hint}"
+        f"{', '.join(labels[:_SHOWN])}; name them alike, or give a --datalist{hint}"
     )

@@ -1,12 +1,15 @@
 """``unet-med demo``: the whole way on the scan that comes with the program."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unet_med.cli.options import add_execution_options, execution_options_from
+from unet_med.api.evaluation import evaluate
+from unet_med.api.segmentation import segment
+from unet_med.api.types import Backend, Bundles, Device, File, Precision, Tta
+from unet_med.cli.parser import Command
+from unet_med.cli.progress import batch_progress, print_result
+from unet_med.cli.segment import EXECUTION
 
 if TYPE_CHECKING:
     import argparse
@@ -15,77 +18,83 @@ if TYPE_CHECKING:
     from unet_med.batch import BatchReport, Outcome
     from unet_med.evaluation import CohortScores
 
-_DESCRIPTION = """\
-Segment the demo scan that comes with the program, compare the mask with its reference and draw the
-worst and the median slice. Writes DIR/masks, two pictures, and DIR/scores with report.html, a page
-to look at every slice."""
+
+def demo(
+    output: File = "unet-med-demo",
+    *,
+    bundle: Bundles | None = None,
+    tta: Tta = "recipe",
+    device: Device = "auto",
+    backend: Backend = "auto",
+    precision: Precision = "auto",
+    threads: int | None = None,
+) -> None:
+    """Segment, score and draw the demo scan.
+
+    Segment the demo scan that comes with the program, compare the mask with its reference and draw
+    the worst and the median slice. Writes OUTPUT/masks, two pictures, and OUTPUT/scores with
+    report.html, a page to look at every slice.
+
+    Args:
+        output: Folder to write to.
+        bundle: Bundle folder; several are an ensemble, whose mean is taken. Default: the one
+            shipped.
+        tta: Average over mirrored slices, as for segment.
+        device: Where torch runs.
+        backend: Library that runs the network.
+        precision: Arithmetic of the network; auto takes only what was verified.
+        threads: CPU threads. Default: all processors of this process.
+    """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command's arguments."""
-    parser = subparsers.add_parser(
-        "demo", help="segment, score and draw the demo scan", description=_DESCRIPTION
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("unet-med-demo"),
-        metavar="DIR",
-        help="default: %(default)s",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON, nothing else")
-    add_execution_options(parser)
-    parser.set_defaults(run=run)
+COMMAND = Command(demo, groups={"execution": EXECUTION[:-1]})
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: "argparse.Namespace", options: dict[str, Any]) -> int:
     """Segment, evaluate, draw, print."""
-    from unet_med import api
     from unet_med.bundle import demo_data
-    from unet_med.cli.progress import batch_progress
     from unet_med.reporting import REPORT_FILE
     from unet_med.segmenter import open_bundles
 
-    data = demo_data()
+    data, output = demo_data(), Path(args.output)
     recipe = open_bundles(args.bundle)[0].recipe
+    execution = {name: options[name] for name in EXECUTION[:-1]}
     with batch_progress() as listener:
-        report = api.segment(
+        report = segment(
             data / "images",
-            args.output / "masks",
-            bundle=args.bundle,
+            output / "masks",
             listener=listener,
             overwrite=True,
             command_line=args.command_line,
-            **execution_options_from(args),
+            **execution,
         )
     if report.exit_code != 0:
-        print(json.dumps(report.as_dict(), indent=2) if args.json else report.summary())
+        print_result(report, as_json=args.json)
         return report.exit_code
-    scores = api.evaluate(
-        args.output / "masks",
+    result = evaluate(
+        output / "masks",
         data / "labels",
-        output=args.output / "scores",
+        output=output / "scores",
         images=data / "images",
         slice_axis=recipe.slice_axis,
         label_names=recipe.labels,
     )
-    folders = (data / "labels", args.output)
+    scores, folders = result.scores, (data / "labels", output)
     pictures = [
         path
         for outcome in report.outcomes
         for path in _draw(outcome, scores, folders=folders, label_names=recipe.labels)
     ]
-    _print(report, scores, (pictures, args.output / "scores" / REPORT_FILE), as_json=args.json)
+    _print(report, scores, (pictures, output / "scores" / REPORT_FILE), as_json=args.json)
     return scores.exit_code
 
 
 def _draw(
-    outcome: Outcome,
-    scores: CohortScores,
+    outcome: "Outcome",
+    scores: "CohortScores",
     *,
     folders: tuple[Path, Path],
-    label_names: Mapping[int, str],
+    label_names: "Mapping[int, str]",
 ) -> list[Path]:
     """Draw the worst and the median slice of one case."""
     from unet_med.cases import find_masks
@@ -114,7 +123,7 @@ def _draw(
 
 
 def _print(
-    report: BatchReport, scores: CohortScores, drawn: tuple[list[Path], Path], *, as_json: bool
+    report: "BatchReport", scores: "CohortScores", drawn: tuple[list[Path], Path], *, as_json: bool
 ) -> None:
     """Print what came out; ``drawn`` are the pictures and the page."""
     from unet_med.cli.format import print_scores

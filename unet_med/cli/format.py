@@ -30,7 +30,7 @@ _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 def print_scores(scores: CohortScores) -> None:
     """Print volume Dice per label, the worst slices, and what has no score."""
     summary = scores.summary
-    _print_table(
+    print_table(
         "Volume Dice",
         ("label", "name", "n", "mean", "median", "min", "95 % of mean"),
         rows=[
@@ -45,7 +45,7 @@ def print_scores(scores: CohortScores) -> None:
         _print_surfaces(summary)
     worst = [row for row in scores.worst_slices(N_WORST_SLICES) if row["dice"] < 1]
     if worst:
-        _print_table(
+        print_table(
             "Worst slices",
             ("case", "label", "slice", "mm", "dice", "state"),
             rows=[
@@ -68,14 +68,14 @@ def print_comparison(comparison: Comparison) -> None:
         rows.append(
             (
                 str(one["label"]), one["name"], str(found["n"]),
-                _number(found["mean_difference"], "+.4f"), _interval(found["ci95"], "+.4f"),
-                _number(test["p"], ".3g") if test["p"] is not None else f"- ({test['reason']})",
+                format_number(found["mean_difference"], "+.4f"), _interval(found["ci95"], "+.4f"),
+                f"- ({test['reason']})" if test["p"] is None else format_number(test["p"], ".3g"),
                 f"{found['better']}/{found['worse']}/{found['equal']}",
                 "{better}/{worse}/{equal}".format(**one["slices"]),
             )
         )  # fmt: skip
     columns = ("label", "name", "n", "difference", "95 %", "Wilcoxon p", "cases +/-/=")
-    _print_table("Volume Dice, difference", (*columns, "slices +/-/="), rows=rows)
+    print_table("Volume Dice, difference", (*columns, "slices +/-/="), rows=rows)
 
 
 def _print_surfaces(summary: dict[str, Any]) -> None:
@@ -86,12 +86,13 @@ def _print_surfaces(summary: dict[str, Any]) -> None:
         rows.append(
             (
                 str(one["label"]), one["name"], str(distance["n_infinite"]),
-                _number(distance["median"], ".2f"), _number(one["assd_mm"]["median"], ".2f"),
-                _number(within["mean"], ".4f"),
+                format_number(distance["median"], ".2f"),
+                format_number(one["assd_mm"]["median"], ".2f"),
+                format_number(within["mean"], ".4f"),
             )
         )  # fmt: skip
     columns = ("label", "name", "misses", "HD95 median", "ASSD median", "surface Dice")
-    _print_table("Surfaces, in mm", columns, rows=rows)
+    print_table("Surfaces, in mm", columns, rows=rows)
 
 
 def _print_unscored(summary: dict[str, Any]) -> None:
@@ -119,10 +120,16 @@ def _print_unscored(summary: dict[str, Any]) -> None:
 
 
 def _statistics(values: dict[str, float | None]) -> tuple[str, ...]:
-    return tuple(_number(values[name], ".4f") for name in ("mean", "median", "min"))
+    return tuple(format_number(values[name], ".4f") for name in ("mean", "median", "min"))
 
 
-def _number(value: float | None, spec: str) -> str:
+def format_number(value: float | None, spec: str) -> str:
+    """Return a number as text, or ``-`` when there is none.
+
+    Example:
+        >>> format_number(0.25, ".1%"), format_number(None, ".1%")
+        ('25.0%', '-')
+    """
     return "-" if value is None else format(value, spec)
 
 
@@ -130,7 +137,7 @@ def _interval(ends: list[float] | None, spec: str = ".4f") -> str:
     return "-" if ends is None else " to ".join(format(end, spec) for end in ends)
 
 
-def _print_table(title: str, columns: tuple[str, ...], *, rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(title: str, columns: tuple[str, ...], *, rows: Sequence[tuple[str, ...]]) -> None:
     """Print a table: drawn on a terminal, aligned plain text elsewhere."""
     if sys.stdout.isatty():
         from rich.console import Console

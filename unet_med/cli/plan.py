@@ -3,57 +3,35 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from unet_med.cli.options import (
-    add_data_options,
-    add_plan_options,
-    data_source_from,
-    plan_settings_from,
-)
+from unet_med.api.training import plan
+from unet_med.cli.parser import Command
 from unet_med.cli.progress import case_progress_bar
 
 if TYPE_CHECKING:
     import argparse
 
-_DESCRIPTION = """\
-Read every scan and label map once: pairs, grids, label values, NaN, duplicates, patients. Then plan
-how to train: slices, spacing, normalization, network and batch for the time and the memory, and say
-why. With --output a folder, its configs/recipe.json and configs/plan.json are written, to be edited
-and trained by unet-med train; a name that ends in .json gets everything in one file. Exit code: 0
-training could start, 2 it could not."""
+DATA = (
+    "images", "labels", "datalist", "channels", "label_names", "region", "ignore", "skip_bad"
+)  # fmt: skip
+PLAN = (
+    "minutes", "epochs", "steps", "memory_gb", "threads", "seed", "slice_axis", "spacing_mm",
+    "sizes", "mirror", "deep_supervision", "val_fraction", "recipe", "plan",
+)  # fmt: skip
+GROUPS = {"data set": DATA, "training plan": PLAN}
+BUDGET = ("minutes", "epochs", "steps")
+COMMAND = Command(plan, groups=GROUPS, exclusive=(BUDGET,))
 
 _NOTE = "fields in these files may be changed; unet-med train --recipe FILE --plan FILE takes them"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command's arguments."""
-    parser = subparsers.add_parser(
-        "plan", help="check a data set and plan its training", description=_DESCRIPTION
-    )
-    add_data_options(parser)
-    add_plan_options(parser)
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="PATH", help="bundle folder or .json file to write"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON, nothing else")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, options: dict[str, Any]) -> int:
     """Check, plan, print, and return the exit code."""
-    from unet_med import api
     from unet_med.cli.format import print_planned
 
-    name = "trained" if args.output is None else args.output.name.removesuffix(".json")
     with case_progress_bar("read") as progress:
-        planned = api.plan(
-            source=data_source_from(args),
-            settings=plan_settings_from(args, name=name or "trained"),
-            output=args.output,
-            progress=progress,
-        )
+        planned = plan(**options, progress=progress)
     if args.json:
         print(json.dumps(planned.as_dict(), indent=2))
     else:

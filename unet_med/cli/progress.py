@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections import deque
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from unet_med.cli.format import pluralize
 
@@ -137,6 +138,21 @@ class BarProgress(LogProgress):
         super().case_ended(outcome)
         self._progress.advance(self._cases)
         self._progress.update(self._slices, visible=False)
+
+
+class Result(Protocol):
+    """A result that a command prints."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready content."""
+
+    def summary(self) -> str:
+        """Return a few lines of text."""
+
+
+def print_result(result: Result, *, as_json: bool) -> None:
+    """Print a result to standard output, as text or as JSON."""
+    print(json.dumps(result.as_dict(), indent=2) if as_json else result.summary())
 
 
 def print_stderr(line: str) -> None:

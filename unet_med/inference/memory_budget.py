@@ -57,7 +57,7 @@ def fit_batch(
         needed = math.ceil((fixed + smallest * each) / 1e7) / 100
         msg = (
             f"a budget of {memory_gb:g} GB is too small: slices of this scan need {needed:.2f} GB "
-            f"at least; use --memory {needed:.2f} or more, or leave it out"
+            f"at least; use --memory-gb {needed:.2f} or more, or leave it out"
         )
         raise InputError(msg)
     batch = max(smallest, min(pipeline.batch_size, fitting))

@@ -5,8 +5,9 @@ Names are loaded on first use; importing this package loads neither torch nor MO
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from unet_med._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from unet_med.monai import handlers, inferer, metrics, transforms
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
         StackContextd,
     )
 
-_MODULES = ("handlers", "inferer", "metrics", "transforms")
 _LAZY = {
     "LoadVolume": "transforms",
     "LoadVolumed": "transforms",
@@ -42,6 +42,10 @@ _LAZY = {
     "StackContext": "transforms",
     "StackContextd": "transforms",
     "WeightsLoader": "handlers",
+    "handlers": "",
+    "inferer": "",
+    "metrics": "",
+    "transforms": "",
 }
 
 __all__ = [
@@ -65,15 +69,4 @@ __all__ = [
     "transforms",
 ]
 
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names in __all__
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _LAZY)

@@ -5,9 +5,9 @@ Names are loaded on first use: reading and writing a plan needs neither torch no
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from unet_med._lazy import lazy_exports
 from unet_med._parsing import parse_bool
 from unet_med.training.plan import OptimizerPlan, TrainingCase, TrainingPlan
 
@@ -121,9 +121,4 @@ __all__ = [
     "with_deep_supervision",
 ]
 
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names in _LAZY
-    if name not in _LAZY:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+__getattr__, __dir__ = lazy_exports(__name__, _LAZY)

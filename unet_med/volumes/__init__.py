@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from unet_med._lazy import lazy_exports
 from unet_med.volumes.dicom_series import holds_dicom, is_dicom
 from unet_med.volumes.formats import (
     MASK_FORMATS,
@@ -89,9 +89,4 @@ __all__ = [
     "write_mask_slabs",
 ]
 
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names in _LAZY
-    if name not in _LAZY:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+__getattr__, __dir__ = lazy_exports(__name__, _LAZY)

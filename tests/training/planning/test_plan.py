@@ -52,7 +52,7 @@ def test_a_plan_is_whole_and_says_why(tmp_path):
 
 def test_the_plan_is_read_back_and_can_be_changed_field_by_field(tmp_path):
     source = thin_cases(tmp_path)
-    first = unet_med.plan(source=source, settings=PlanSettings(steps=5), output=tmp_path / "bundle")
+    first = unet_med.plan(source.images, source.labels, steps=5, output=tmp_path / "bundle")
     assert Recipe.load(tmp_path / "bundle/configs/recipe.json") == first.recipe
     assert TrainingPlan.load(tmp_path / "bundle/configs/plan.json") == first.plan
     (tmp_path / "r.json").write_text('{"context": {"slices": 1}, "network": {"in_channels": 1}}')
@@ -204,7 +204,7 @@ def test_errors_are_exit_code_2(tmp_path, capsys):
     content = json.loads(capsys.readouterr().out)
     assert (content["ok"], content["plan"]) == (False, None)
     assert {issue["kind"] for issue in content["data"]["issues"]} >= {"unpaired"}
-    assert run("--list", tmp_path / "none.csv") == 2
+    assert run("--datalist", tmp_path / "none.csv") == 2
     assert "is no file" in capsys.readouterr().err
     assert run(*folders, "--sizes", "16,30") == 2
     assert run(*folders, "--mirror", "up") == 2

@@ -15,8 +15,8 @@ from unet_med.backends.precision_report import ONNX
 from unet_med.bundle import METADATA, RECIPE, WEIGHTS, open_bundle
 from unet_med.bundle.weights import read_weights, save_weights
 from unet_med.errors import InputError, OutputError, UnetMedError
-from unet_med.export import ExportSettings, export_bundle
-from unet_med.export.samples import Scan
+from unet_med.exporting import ExportSettings, export_bundle
+from unet_med.exporting.samples import Scan
 from unet_med.recipe import Recipe
 from unet_med.training.bundle_files import COMMAND
 from unet_med.training.distributed import barrier, is_main_process

@@ -185,7 +185,7 @@ def plan_coarser_spacing(
         return None
     return coarse, (
         f"in-plane spacing: {coarse:g} mm instead of {middle:g} mm: in this time more slices are "
-        f"seen so; with more time it would be finer, --spacing {middle:g} wants it in any case"
+        f"seen so; with more time it would be finer, --spacing-mm {middle:g} wants it in any case"
     )
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from unet_med.export.exporter import ExportResult, ExportSettings, export_bundle
+from unet_med.exporting.exporter import ExportResult, ExportSettings, export_bundle
 
 __all__ = ["ExportResult", "ExportSettings", "export_bundle"]

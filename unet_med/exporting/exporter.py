@@ -25,16 +25,21 @@ from unet_med.backends.torch_backend import build_network, wrap_network
 from unet_med.bundle import RECIPE, Bundle, open_bundle
 from unet_med.bundle.weights import load_weights
 from unet_med.errors import InputError, OutputError
-from unet_med.export.conversion import (
+from unet_med.exporting.conversion import (
     CALIBRATION_SLICES,
     quantize,
     save_onnx,
     save_openvino,
     to_openvino,
 )
-from unet_med.export.folders import atomic_folder, copy_bundle, refuse_read_only
-from unet_med.export.samples import Scan, iter_samples, network_inputs
-from unet_med.export.verification import REFERENCE, PrecisionComparison, Variant, compare_precisions
+from unet_med.exporting.folders import atomic_folder, copy_bundle, refuse_read_only
+from unet_med.exporting.samples import Scan, iter_samples, network_inputs
+from unet_med.exporting.verification import (
+    REFERENCE,
+    PrecisionComparison,
+    Variant,
+    compare_precisions,
+)
 from unet_med.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from unet_med.backends import SlicePredictor
-    from unet_med.export.samples import Sample
+    from unet_med.exporting.samples import Sample
     from unet_med.recipe import Recipe
 
 MIN_AGREEMENT = 0.99
