@@ -26,7 +26,7 @@ _SMALLEST_SINE = 1e-6  # columns of an affine closer to a plane than this span n
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Geometry:
-    """The grid of a volume.
+    """Place the voxels of a volume in the patient: shape and affine.
 
     Attributes:
         shape: Voxels per array axis (i, j, k), all > 0.
@@ -35,6 +35,13 @@ class Geometry:
     Raises:
         GeometryError: The shape is not three positive integers, or the affine is not a finite,
             invertible (4, 4) matrix with the last row 0 0 0 1.
+
+    Example:
+        >>> grid = Geometry((4, 5, 6), np.diag([0.5, 0.5, 4.0, 1.0]))
+        >>> grid.spacing_mm, grid.voxel_ml
+        ((0.5, 0.5, 4.0), 0.001)
+        >>> grid.world((0, 0, 2)).tolist()
+        [0.0, 0.0, 8.0]
     """
 
     shape: tuple[int, int, int]
@@ -113,6 +120,12 @@ def corner_displacement_mm(first: Geometry, second: Geometry) -> float:
     """Return the largest distance in mm between corresponding corner voxels.
 
     The corners are those of the first grid's shape, so only the affines are compared.
+
+    Example:
+        >>> moved = np.eye(4)
+        >>> moved[0, 3] = 2.0
+        >>> corner_displacement_mm(Geometry((4, 5, 6), np.eye(4)), Geometry((4, 5, 6), moved))
+        2.0
     """
     corners = np.array(np.meshgrid(*[(0, size - 1) for size in first.shape])).reshape(3, -1).T
     displacement_mm = first.world(corners) - second.world(corners)

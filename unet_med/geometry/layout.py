@@ -27,7 +27,7 @@ Nominally isotropic scans differ in the third digit between axes.
 
 @dataclass(frozen=True, slots=True)
 class SliceLayout:
-    """How a volume (i, j, k) becomes slices (n, H, W), without copying.
+    """Cut a volume (i, j, k) into slices (n, H, W), without copying.
 
     Slices come in increasing world coordinate. Rows run along the later world axis and columns
     along the earlier one (axial: H = anterior, W = right; coronal: H = superior, W = right;
@@ -36,6 +36,15 @@ class SliceLayout:
     Attributes:
         axes: Array axis of slices, rows and columns: a permutation of (0, 1, 2).
         flips: Whether each of the three runs against its array axis.
+
+    Example:
+        >>> layout = SliceLayout(axes=(2, 1, 0), flips=(False, False, True))
+        >>> volume = np.arange(24).reshape(2, 3, 4)
+        >>> slices = layout.to_slices(volume)
+        >>> slices.shape
+        (4, 3, 2)
+        >>> bool((layout.from_slices(slices) == volume).all())
+        True
     """
 
     axes: tuple[int, int, int]
@@ -117,6 +126,11 @@ def slice_layout(geometry: Geometry, name: str) -> SliceLayout:
 
     Raises:
         GeometryError: The name is none of these.
+
+    Example:
+        >>> from unet_med.geometry import Geometry
+        >>> slice_layout(Geometry((4, 5, 6), np.eye(4)), "axial").axes
+        (2, 1, 0)
     """
     assigned, against = world_axes(geometry.voxel_to_world)
     if name in SLICE_ORIENTATIONS:
@@ -144,6 +158,11 @@ def slice_position_mm(geometry: Geometry, index: int, *, axis: int) -> float:
         The RAS+ coordinate in mm, along the world axis that ``axis`` is assigned to (axial
         slices: z), of the slice's central point. In an oblique volume the rest of the slice
         lies at other coordinates.
+
+    Example:
+        >>> from unet_med.geometry import Geometry
+        >>> slice_position_mm(Geometry((4, 5, 6), np.diag([1.0, 1.0, 3.0, 1.0])), 2, axis=2)
+        6.0
     """
     return slice_positions_mm(geometry, [index], axis=axis)[0]
 
@@ -151,7 +170,13 @@ def slice_position_mm(geometry: Geometry, index: int, *, axis: int) -> float:
 def slice_positions_mm(
     geometry: Geometry, indices: Iterable[int], *, axis: int
 ) -> tuple[float, ...]:
-    """Return `slice_position_mm` of several slices."""
+    """Return `slice_position_mm` of several slices.
+
+    Example:
+        >>> from unet_med.geometry import Geometry
+        >>> slice_positions_mm(Geometry((4, 5, 6), np.diag([1.0, 1.0, 3.0, 1.0])), [0, 1], axis=2)
+        (0.0, 3.0)
+    """
     assigned, _ = world_axes(geometry.voxel_to_world)
     center = [(size - 1) / 2 for size in geometry.shape]
     positions = []

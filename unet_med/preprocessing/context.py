@@ -13,12 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """How many slices the network sees at once and how far they reach.
+    """Choose how many slices the network sees at once, and how far they reach.
 
     Attributes:
         slices: Odd number of slices, 1 = the slice alone.
         reach_mm: Distance from the center to the outermost slice; the others lie evenly
             between. Ignored for one slice.
+
+    Example:
+        >>> Context(slices=3, reach_mm=2.0).offsets(1.0)
+        (-2, 0, 2)
     """
 
     slices: int = 1
@@ -55,7 +59,12 @@ class Context:
 
 
 def context_indices(index: int, offsets: tuple[int, ...], n_slices: int) -> tuple[int, ...]:
-    """Return the slices that slice ``index`` sees; beyond the ends the end slice repeats."""
+    """Return the slices that slice ``index`` sees; beyond the ends the end slice repeats.
+
+    Example:
+        >>> context_indices(0, (-1, 0, 1), n_slices=5)
+        (0, 0, 1)
+    """
     return tuple(min(max(index + offset, 0), n_slices - 1) for offset in offsets)
 
 
@@ -68,6 +77,10 @@ def stack_context(slices: NDArray[np.float32], offsets: tuple[int, ...]) -> NDAr
 
     Returns:
         (n, len(offsets)·C, H, W): channel = offset index · C + c.
+
+    Example:
+        >>> stack_context(np.zeros((5, 1, 8, 6), np.float32), (-1, 0, 1)).shape
+        (5, 3, 8, 6)
     """
     n_slices = slices.shape[0]
     return np.stack(

@@ -20,7 +20,7 @@ _PERCENT_MAXIMUM = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Normalization:
-    """How one channel is normalized.
+    """Choose how one channel is normalized.
 
     * ``zscore``: subtract the mean, divide by the standard deviation of ``region``, then clip
       to ``low``…``high`` standard deviations where given.
@@ -28,6 +28,10 @@ class Normalization:
     * ``fixed``: clip to ``low``…``high`` in scan units, subtract ``mean``, divide by ``std``:
       for CT, whose units mean the same in every scan.
     * ``none``: leave the values.
+
+    Example:
+        >>> Normalization("fixed", low=-100.0, high=300.0, mean=40.0, std=80.0).method
+        'fixed'
     """
 
     method: NormalizationMethod = "zscore"
@@ -81,6 +85,13 @@ def normalize(
 
     Raises:
         VolumeError: The statistics cannot serve the rule (no finite voxel, all equal).
+
+    Example:
+        >>> statistics = IntensityStatistics()
+        >>> statistics.add(np.array([[0.0, 2.0]], np.float32))
+        >>> voxels = np.array([0.0, 1.0, 2.0], np.float32)
+        >>> normalize(voxels, Normalization("zscore"), statistics).tolist()
+        [-1.0, 0.0, 1.0]
     """
     background = np.float32(statistics.region("all").minimum)
     finite = np.where(np.isfinite(voxels), voxels, background).astype(np.float32, copy=False)

@@ -41,7 +41,7 @@ SPACING_TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class InPlaneResampler:
-    """Linear resampling of slices between their own grid and the recipe's spacing.
+    """Resample slices linearly between their own grid and the recipe's spacing.
 
     Both grids cover the same field of view, edge to edge. Shrinking widens the linear kernel
     by the ratio, so fine detail is averaged and not aliased. Each slice is resampled by two
@@ -51,6 +51,12 @@ class InPlaneResampler:
         shape: Rows and columns of the slice as it is.
         spacing_mm: Row and column spacing of the slice as it is.
         target_mm: Spacing the network was trained on; ``None`` = leave as it is.
+
+    Example:
+        >>> resampler = InPlaneResampler((40, 30), (0.5, 0.5), target_mm=1.0)
+        >>> small = resampler.to_network(np.ones((2, 40, 30), np.float32))
+        >>> small.shape, resampler.to_native(small).shape
+        ((2, 20, 15), (2, 40, 30))
     """
 
     shape: tuple[int, int]

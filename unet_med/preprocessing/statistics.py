@@ -26,7 +26,12 @@ _INTEGER_LOW, _INTEGER_HIGH = -(1 << 15), (1 << 16) - 1
 
 @dataclass(frozen=True, slots=True)
 class RegionStatistics:
-    """What normalization needs to know about one channel."""
+    """Hold mean, deviation and extremes of one channel, for normalization.
+
+    Example:
+        >>> RegionStatistics(mean=1.0, std=1.0, minimum=0.0, maximum=2.0, n_voxels=2).n_voxels
+        2
+    """
 
     mean: float
     std: float
@@ -37,11 +42,18 @@ class RegionStatistics:
 
 @dataclass(slots=True)
 class IntensityStatistics:
-    """Histogram of one channel: exact for integers, bins of 1/128 relative width for floats.
+    """Count the intensities of one channel in a histogram.
 
-    A float's bin is the leading 16 bits of its float32 pattern; each bin also keeps the sum
-    and the sum of squares of its voxels in float64, so means and deviations over whole bins
-    are exact to float64. NaN and infinite voxels are left out and counted.
+    Integers are counted exactly, floats in bins of 1/128 relative width. A float's bin is the
+    leading 16 bits of its float32 pattern; each bin also keeps the sum and the sum of squares of
+    its voxels in float64, so means and deviations over whole bins are exact to float64.
+    NaN and infinite voxels are left out and counted.
+
+    Example:
+        >>> statistics = IntensityStatistics()
+        >>> statistics.add(np.array([[0, 2], [4, 6]], np.float32))
+        >>> statistics.region("nonzero").mean, statistics.percentile(50)
+        (4.0, 2.0)
     """
 
     n_nonfinite: int = 0

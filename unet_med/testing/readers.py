@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import tracemalloc
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from unet_med.errors import VolumeError
 from unet_med.volumes import Limits, MaskMetadata, open_volume, verify_mask, write_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -116,7 +117,7 @@ class ReaderContract:
         """Refuse a slab beyond the volume with ValueError, instead of clipping it."""
         volume = open_volume(self._written(tmp_path / "a", _voxels(self.dtypes[0])))
         for start, stop, axis in ((0, 7, 0), (-1, 2, 1), (2, 2, 2), (0, 1, 3)):
-            error = _error(lambda s=start, e=stop, a=axis: volume.read(s, e, axis=a))
+            error = _error(partial(volume.read, start, stop, axis=axis))
             assert isinstance(error, ValueError), f"slab [{start}, {stop}) on axis {axis}: {error}"
 
     def test_opening_reads_no_voxels(self, tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ class ReaderContract:
         if self.has_channels:
             np.testing.assert_array_equal(both, np.moveaxis(voxels, 3, 0)[:, :, 1:3])
         for channel in (last + 1, -1):
-            _refused(path, lambda c=channel: open_volume(path, channel=c))
+            _refused(path, partial(open_volume, path, channel=channel))
 
     def test_limits(self, tmp_path: Path) -> None:
         """Refuse a header that claims more voxels than the limit."""
@@ -231,7 +232,7 @@ def _voxels(dtype: str, shape: tuple[int, ...] = _SHAPE) -> NDArray[Any]:
     return order.reshape(shape).astype(dtype)
 
 
-def _oblique_affines() -> Iterable[NDArray[np.float64]]:
+def _oblique_affines() -> Iterator[NDArray[np.float64]]:
     """Return an affine for each way to assign and flip the axes, turned out of the world's."""
     angle = np.radians(12.0)
     turn = np.eye(3)

@@ -39,9 +39,14 @@ _MAGIC = b"DICM"
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM, by its ending or by the four bytes after its preamble.
+    """Return whether a file is DICOM, by its ending or by the four bytes after its preamble.
 
     DICOM files often have no ending, or a number for one.
+
+    Example:
+        >>> from pathlib import Path
+        >>> is_dicom(Path("scan.nii.gz"))
+        False
     """
     if path.suffix.lower() in _NON_DICOM_ENDINGS or not path.is_file():
         return False
@@ -62,7 +67,13 @@ def dicom_files(folder: Path) -> list[Path]:
 
 
 def holds_dicom(folder: Path) -> bool:
-    """Whether a folder itself holds a DICOM file."""
+    """Return whether a folder itself holds a DICOM file.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> holds_dicom(pathlib.Path(tempfile.mkdtemp()))
+        False
+    """
     return any(is_dicom(path) for path in folder.iterdir() if not path.name.startswith("."))
 
 

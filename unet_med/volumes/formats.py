@@ -110,6 +110,18 @@ def write_labels(
     Raises:
         GeometryError: The format cannot hold the scan's grid.
         OutputError: The file cannot be written, or what was read back is not what was written.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from unet_med.volumes import MaskMetadata, from_array
+        >>> scan, labels = from_array(np.zeros((4, 5, 6)), np.eye(4)), np.ones((4, 5, 6), np.uint8)
+        >>> names = MaskMetadata({1: "csf"})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "mask.nrrd")
+        ...     write_labels([labels], path, like=scan, dtype=labels.dtype, metadata=names)
+        ...     open_volume(path).geometry.shape
+        (4, 5, 6)
     """
     ending = next((end for end in WRITERS if path.name.lower().endswith(end)), None)
     if ending is None:
@@ -136,6 +148,17 @@ def open_volume(
     Raises:
         VolumeError: The file cannot be used, claims too much, or has no such channel; one line
             says why.
+
+    Example:
+        >>> import tempfile
+        >>> import nibabel
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "scan.nii.gz")
+        ...     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.eye(4)), path)
+        ...     volume = open_volume(path)
+        ...     volume.geometry.shape, volume.read(0, 2, axis=2).shape
+        ((4, 5, 6), (1, 4, 5, 2))
     """
     volume = _open(Path(path), channel, series or SeriesSelection())
     (limits or Limits()).check(volume)

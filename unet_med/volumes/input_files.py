@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InputFiles:
-    """Scan files as they were when they were digested.
+    """Hold scan files as they were when they were digested.
 
     Attributes:
         paths: What was named, in channel order.
         sha256: Digest of each; of a .hdr and .img pair, of both files together.
         states: Size, time and identity of every file.
+
+    Example:
+        >>> files = InputFiles.digest([Path(__file__)])
+        >>> files.check_unchanged()
+        >>> len(files.sha256[0])
+        64
     """
 
     paths: tuple[Path, ...]
@@ -58,6 +64,10 @@ def digest_inputs(source: Any) -> InputFiles | None:  # noqa: ANN401 - whatever 
 
     Raises:
         InputError: A file cannot be read.
+
+    Example:
+        >>> digest_inputs(("array", "affine")) is None  # an image in memory
+        True
     """
     parts = source if isinstance(source, list) else [source]
     if not parts or not all(isinstance(part, str | Path) for part in parts):

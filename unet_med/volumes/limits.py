@@ -37,12 +37,16 @@ DICOM_MODALITIES = {"CT", "MR", "PT", "NM", "US", "XA"}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a volume may claim.
+    """Limit what the header of a volume may claim.
 
     Attributes:
         max_voxels: Most voxels, over all channels.
         max_compression_ratio: Most unpacked bytes per byte of a file of more than
             `RATIO_MIN_BYTES`.
+
+    Example:
+        >>> Limits(max_voxels=1000).max_voxels, Limits.for_scans(None).max_compression_ratio
+        (1000, 250.0)
     """
 
     max_voxels: int = MAX_VOXELS
@@ -93,7 +97,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class SeriesSelection:
-    """Which series of a DICOM folder is meant.
+    """Select a series of a DICOM folder.
 
     Attributes:
         query: A series number, a series instance UID, or a pattern such as ``*T1*`` that the
@@ -101,6 +105,10 @@ class SeriesSelection:
             that can be meant.
         modality: ``CT``, ``MR``, …, as the recipe states; None = any.
         keep_identifiers: Whether who and what was scanned may go into a mask's sidecar.
+
+    Example:
+        >>> SeriesSelection(query="*t1*", modality="MR").query
+        '*t1*'
     """
 
     query: str | None = None
@@ -110,11 +118,15 @@ class SeriesSelection:
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How scans are read.
+    """Choose how scans are read.
 
     Attributes:
         limits: What their headers may claim.
         series: Which series of a DICOM folder is meant.
+
+    Example:
+        >>> ReadOptions().for_modalities(["ct", "CT"]).series.modality
+        'CT'
     """
 
     limits: Limits = field(default_factory=lambda: Limits.for_scans(None))

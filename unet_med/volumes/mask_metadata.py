@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MaskProvenance:
-    """What goes into a mask file beside its voxels.
+    """State in a mask file how the mask was made.
 
     Neither a path nor a name of the scan nor a time: equal scans give equal files, and nothing
     in them can name a patient.
@@ -27,6 +27,10 @@ class MaskProvenance:
         precision: In which numbers.
         inputs: SHA-256 of each scan file in channel order; empty for scans from memory.
         channel: Channel or frame taken of a 4D file, or None.
+
+    Example:
+        >>> MaskProvenance("0.1", "heads", "ab12", "torch", "fp32").as_dict()["bundle"]
+        'heads'
     """
 
     version: str
@@ -51,12 +55,16 @@ class MaskProvenance:
 
 @dataclass(frozen=True, slots=True)
 class MaskMetadata:
-    """What a mask says besides its voxels, as far as its format can.
+    """Describe a mask: label names, provenance and codes, as far as its format can.
 
     Attributes:
         label_names: Name per label value.
         provenance: How it was made.
         terminology: Code value, coding scheme and meaning per label value, for DICOM.
+
+    Example:
+        >>> MaskMetadata({1: "csf", 2: "gray matter"}).label_names[1]
+        'csf'
     """
 
     label_names: Mapping[int, str]
@@ -84,6 +92,11 @@ def is_map(path: Path) -> bool:
     """Return whether a file is a map that this program wrote.
 
     Only a file that is named like one is opened.
+
+    Example:
+        >>> from pathlib import Path
+        >>> is_map(Path("case01.nii.gz"))
+        False
     """
     if not path.name.lower().endswith(_MAP_ENDINGS):
         return False

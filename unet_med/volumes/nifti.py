@@ -150,6 +150,11 @@ def from_nibabel(image: nib.spatialimages.SpatialImage) -> Volume:
 
     Raises:
         VolumeError: The image has no affine, or voxels that are not real numbers.
+
+    Example:
+        >>> image = nib.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.eye(4))
+        >>> from_nibabel(image).geometry.shape
+        (4, 5, 6)
     """
     name = image.get_filename() or "nibabel image"
     if image.affine is None:

@@ -49,6 +49,12 @@ def mask_image(
     Raises:
         GeometryError: The labels are not on the scan's grid.
         LabelError: The labels are no integers from 0.
+
+    Example:
+        >>> from unet_med.volumes import from_array
+        >>> scan = from_array(np.zeros((4, 5, 6)), np.eye(4))
+        >>> mask_image(np.ones((4, 5, 6), int), like=scan, label_names={1: "csf"}).get_data_dtype()
+        dtype('uint8')
     """
     dtype = mask_dtype(labels, like=like, label_names=label_names)
     header = mask_header(like, dtype=dtype, label_names=label_names, provenance=provenance)
@@ -87,6 +93,17 @@ def write_mask(
             survive in the header.
         LabelError: The labels are no integers from 0.
         OutputError: The file cannot be written, or what was read back is not what was written.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from unet_med.volumes import from_array
+        >>> scan = from_array(np.zeros((4, 5, 6)), np.eye(4))
+        >>> labels = np.ones((4, 5, 6), int)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "mask.nii.gz")
+        ...     write_mask(labels, path, like=scan, label_names={1: "csf"})
+        ...     nib.load(path).shape
+        (4, 5, 6)
     """
     dtype = mask_dtype(labels, like=like, label_names=label_names)
     step = max(1, _BLOCK_BYTES // (labels.shape[0] * labels.shape[1] * dtype.itemsize))
@@ -119,6 +136,17 @@ def write_mask_slabs(
         GeometryError: The slabs are not the scan's grid, or the scan's affine does not survive
             in the header.
         OutputError: The file cannot be written, or what was read back is not what was written.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from unet_med.volumes import from_array
+        >>> scan = from_array(np.zeros((4, 5, 6)), np.eye(4))
+        >>> slabs = (np.ones((4, 5, 2), np.uint8) for _ in range(3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path, dtype = pathlib.Path(folder, "mask.nii.gz"), np.dtype(np.uint8)
+        ...     write_mask_slabs(slabs, path, like=scan, dtype=dtype, label_names={1: "csf"})
+        ...     nib.load(path).shape
+        (4, 5, 6)
     """
     header = mask_header(like, dtype=dtype, label_names=label_names, provenance=provenance)
     write_verified(slabs, path, header=header, like=like)
@@ -215,7 +243,12 @@ _INTENT_ESTIMATE = 1001
 
 
 def quantize_map(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return values in 0 … 1 as whole 255ths."""
+    """Return values in 0 … 1 as whole 255ths.
+
+    Example:
+        >>> quantize_map(np.array([0.0, 0.5, 1.0], np.float32)).tolist()
+        [0, 128, 255]
+    """
     return np.asarray(np.rint(values * np.float32(QUANTIZATION_STEPS)), np.uint8)
 
 
@@ -243,6 +276,17 @@ def write_map(
     Raises:
         GeometryError: The slabs are not the scan's grid, or its affine does not survive.
         OutputError: The file cannot be written, or what was read back is not what was written.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from unet_med.volumes import from_array
+        >>> scan = from_array(np.zeros((4, 5, 6)), np.eye(4))
+        >>> slabs = [quantize_map(np.full((4, 5, 6), 0.2, np.float32))]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "a.entropy.nii.gz")
+        ...     write_map(slabs, path, like=scan, kind="entropy", label_names={1: "csf"})
+        ...     round(float(nib.load(path).get_fdata().max()), 3)
+        0.2
     """
     header = mask_header(like, dtype=np.dtype(np.uint8), label_names=label_names)
     _describe_map(header, kind, label_names, provenance)

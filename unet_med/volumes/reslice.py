@@ -44,6 +44,12 @@ def reslice_to_planes(
 
     Raises:
         OutputError: The temporary disk is full.
+
+    Example:
+        >>> slabs = [np.full((1, 3, 2), i, np.uint8) for i in range(4)]  # along the first axis
+        >>> planes = reslice_to_planes(slabs, shape=(4, 3, 2), axis=0, dtype=np.dtype(np.uint8))
+        >>> np.concatenate(list(planes), axis=2)[:, 0, 0].tolist()
+        [0, 1, 2, 3]
     """
     if axis == _SLOWEST_AXIS:
         yield from slabs
@@ -116,7 +122,7 @@ def insert_slabs(
 
 
 class MapBuffer:
-    """Maps (C, i, j, k) uint8 that come in slabs along one axis and leave map by map.
+    """Collect maps (C, i, j, k) uint8 from slabs along one axis; yield them map by map.
 
     A file holds one map after the other, the stream brings all of them slice by slice: so they
     are collected, in memory, or when they take `MAX_IN_MEMORY_BYTES` or more in temporary files.
@@ -125,6 +131,13 @@ class MapBuffer:
         shape: The grid (i, j, k).
         n_maps: How many there are, C.
         axis: Array axis that the slabs come along, in order.
+
+    Example:
+        >>> buffer = MapBuffer((4, 3, 2), 1, axis=0)
+        >>> buffer.add(np.ones((1, 4, 3, 2), np.uint8))
+        >>> [plane.shape for plane in buffer.planes()]
+        [(4, 3, 2)]
+        >>> buffer.close()
     """
 
     def __init__(self, shape: tuple[int, int, int], n_maps: int, *, axis: int) -> None:

@@ -38,6 +38,10 @@ def from_sitk(image: SimpleITK.Image) -> ArrayVolume:
 
     Raises:
         VolumeError: The image has more than three dimensions.
+
+    Example:
+        >>> from_sitk(SimpleITK.Image((4, 5, 6), SimpleITK.sitkInt16)).geometry.shape
+        (4, 5, 6)
     """
     dimension = image.GetDimension()
     if dimension not in (2, 3):
@@ -60,6 +64,11 @@ def to_sitk(labels: NDArray[Any], geometry: Geometry) -> SimpleITK.Image:
 
     Raises:
         GeometryError: The affine is sheared, which ITK cannot express.
+
+    Example:
+        >>> from unet_med.geometry import Geometry
+        >>> to_sitk(np.ones((4, 5, 6), np.uint8), Geometry((4, 5, 6), np.eye(4))).GetSize()
+        (4, 5, 6)
     """
     spacing = np.asarray(geometry.spacing_mm)
     direction = _RAS_TO_LPS @ (geometry.voxel_to_world[:3, :3] / spacing)

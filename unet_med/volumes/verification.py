@@ -40,6 +40,16 @@ def verify_mask(scan_path: Path, mask_path: Path) -> list[str]:
 
     Raises:
         VolumeError: A file cannot be read.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import nibabel
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scan, mask = pathlib.Path(folder, "scan.nii"), pathlib.Path(folder, "mask.nii")
+        ...     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.eye(4)), scan)
+        ...     nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 7), np.uint8), np.eye(4)), mask)
+        ...     verify_mask(scan, mask)[0]
+        'grid: shape (4, 5, 6) vs (4, 5, 7)'
     """
     scan, mask = open_volume(scan_path), open_volume(mask_path)
     differences = []

@@ -19,9 +19,14 @@ _READABLE_KINDS = "biuf"  # NumPy's kinds of bool, integers and floats
 
 
 class Volume(Protocol):
-    """Voxels with a place in the patient, read slab by slab.
+    """Read voxels with a place in the patient slab by slab.
 
     Attributes are read-only; array axes are in the file's own order.
+
+    Example:
+        >>> volume: Volume = from_array(np.zeros((4, 5, 6)), np.eye(4))
+        >>> volume.read(0, 2, axis=0).shape
+        (1, 2, 5, 6)
     """
 
     @property
@@ -77,7 +82,7 @@ class Volume(Protocol):
 
 
 class ArrayVolume:
-    """A volume held in memory as an array.
+    """Hold a volume in memory as an array.
 
     Args:
         voxels: Values (C, i, j, k); any boolean, integer or float type; not copied.
@@ -89,6 +94,11 @@ class ArrayVolume:
     Raises:
         VolumeError: The array is no real-valued (C, i, j, k).
         GeometryError: The array's shape is not the grid's.
+
+    Example:
+        >>> grid = Geometry((4, 5, 6), np.eye(4))
+        >>> ArrayVolume(np.zeros((2, 4, 5, 6), np.int16), grid).n_channels
+        2
     """
 
     path = None
@@ -182,6 +192,11 @@ def select_channel(volume: Volume, channel: int) -> Volume:
 
     Raises:
         VolumeError: There is no such channel.
+
+    Example:
+        >>> both = from_array(np.zeros((4, 5, 6, 2)), np.eye(4))
+        >>> select_channel(both, 1).n_channels
+        1
     """
     if not 0 <= channel < volume.n_channels:
         msg = f"{volume.name} has no channel {channel}: it has {volume.n_channels}, counted from 0"
@@ -200,6 +215,10 @@ def from_array(array: ArrayLike, affine: ArrayLike, *, name: str = "array") -> A
     Raises:
         VolumeError: The array is not real-valued with three or four axes.
         GeometryError: The affine is not invertible.
+
+    Example:
+        >>> from_array(np.zeros((4, 5, 6)), np.diag([0.5, 0.5, 3.0, 1.0])).geometry.spacing_mm
+        (0.5, 0.5, 3.0)
     """
     voxels = np.asarray(array)
     if voxels.ndim not in (3, 4):
@@ -219,6 +238,11 @@ def stack_volumes(volumes: Sequence[Volume]) -> Volume:
     Raises:
         VolumeError: There are no volumes.
         GeometryError: The grids differ.
+
+    Example:
+        >>> one = from_array(np.zeros((4, 5, 6)), np.eye(4))
+        >>> stack_volumes([one, one]).n_channels
+        2
     """
     if not volumes:
         msg = "no channels: a volume needs at least one"
