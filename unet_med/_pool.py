@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
 from pickle import PicklingError
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
@@ -181,6 +182,8 @@ def _serve(pipe: Connection, log_level: int) -> None:
     logger = logging.getLogger(_PACKAGE)
     logger.addHandler(handler)
     logger.setLevel(log_level)
+    if hasattr(os, "register_at_fork"):  # the pipe is no data loader's to write to
+        os.register_at_fork(after_in_child=lambda: logger.removeHandler(handler))
     while True:
         try:
             function, args, kwargs = pipe.recv()
@@ -192,6 +195,7 @@ def _serve(pipe: Connection, log_level: int) -> None:
             value = function(*args, **kwargs)
         except Exception as exc:  # noqa: BLE001 - raised again in the caller
             error = exc
+            error.add_note(traceback.format_exc())
         try:
             handler.send((value, error))
         except (AttributeError, TypeError, ValueError, PicklingError) as exc:
