@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from unet_med.recipe import Recipe
-    from unet_med.training.data.patch_sampler import Batch, BatchIndex
+    from unet_med.training.data.batch_source import Batch, BatchIndex
     from unet_med.training.plan import TrainingCase, TrainingPlan
 
 SEED_STRIDE = 1_000_003

@@ -16,8 +16,8 @@ from unet_med.preprocessing import Context
 from unet_med.recipe import NetworkRecipe
 from unet_med.training import LearningRateSchedule, TrainingPlan
 from unet_med.training.bundle_files import write_bundle
-from unet_med.training.engine.builders import FrozenBatchNorm2d
 from unet_med.training.engine.epochs import CHECKPOINT
+from unet_med.training.engine.pretrained import FrozenBatchNorm2d
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"

@@ -13,20 +13,15 @@ from unet_med.training.plan import OptimizerPlan, TrainingCase, TrainingPlan
 
 if TYPE_CHECKING:
     from unet_med.training.augmentation import AugmentationSettings
+    from unet_med.training.data.batch_source import BatchIndex, BatchSource, StepSampler
     from unet_med.training.data.cache import SliceCache
     from unet_med.training.data.held_out import CaseCounter, held_out_data, validation_data
-    from unet_med.training.data.patch_sampler import (
-        BatchIndex,
-        BatchSource,
-        PatchBatches,
-        StepSampler,
-    )
+    from unet_med.training.data.patch_sampler import PatchBatches
     from unet_med.training.engine.budget import last_held_out_epoch
     from unet_med.training.engine.builders import (
         TrainingInferer,
         build_batches,
         find_budget,
-        prepare_network,
         prepare_output_dir,
         remove_cache,
         thread_count,
@@ -41,14 +36,16 @@ if TYPE_CHECKING:
         build_optimizer,
         warmup_cosine,
     )
-    from unet_med.training.engine.run import RunOptions, TrainingResult, train_bundle
+    from unet_med.training.engine.pretrained import prepare_network
+    from unet_med.training.engine.run import train_bundle
+    from unet_med.training.engine.run_options import RunOptions, TrainingResult
     from unet_med.training.engine.tensorboard_log import TensorBoardLog, tensorboard_folder
     from unet_med.training.target_encoding import TargetEncoding
 
 _LAZY = {
     "AugmentationSettings": "augmentation",
-    "BatchIndex": "data.patch_sampler",
-    "BatchSource": "data.patch_sampler",
+    "BatchIndex": "data.batch_source",
+    "BatchSource": "data.batch_source",
     "CaseCounter": "data.held_out",
     "DeepSupervisionLoss": "engine.deep_supervision",
     "DiceCrossEntropy": "engine.loss",
@@ -56,20 +53,20 @@ _LAZY = {
     "HandlerReference": "engine.epochs",
     "LearningRateSchedule": "engine.optimization",
     "PatchBatches": "data.patch_sampler",
-    "RunOptions": "engine.run",
+    "RunOptions": "engine.run_options",
     "SliceCache": "data.cache",
-    "StepSampler": "data.patch_sampler",
+    "StepSampler": "data.batch_source",
     "TargetEncoding": "target_encoding",
     "TensorBoardLog": "engine.tensorboard_log",
     "TrainingInferer": "engine.builders",
-    "TrainingResult": "engine.run",
+    "TrainingResult": "engine.run_options",
     "WeightAverage": "engine.optimization",
     "build_batches": "engine.builders",
     "build_optimizer": "engine.optimization",
     "find_budget": "engine.builders",
     "held_out_data": "data.held_out",
     "last_held_out_epoch": "engine.budget",
-    "prepare_network": "engine.builders",
+    "prepare_network": "engine.pretrained",
     "prepare_output_dir": "engine.builders",
     "remove_cache": "engine.builders",
     "run_training": "engine.finalize",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from unet_med.training.data.patch_sampler import Batch
+    from unet_med.training.data.batch_source import Batch
     from unet_med.training.plan import TrainingPlan
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,9 @@ from monai.inferers.inferer import SimpleInferer
 from unet_med.backends import available_threads
 from unet_med.backends.hardware import bf16_is_faster
 from unet_med.inference.pipeline import PIXELS_PER_BATCH
+from unet_med.training.data.batch_source import BatchIndex
 from unet_med.training.data.cache import SliceCache
-from unet_med.training.data.patch_sampler import BatchIndex, PatchBatches
+from unet_med.training.data.patch_sampler import PatchBatches
 from unet_med.training.distributed import barrier, is_main_process, rank, world_size
 from unet_med.training.engine.budget import (
     TIMING_SHARE,
@@ -31,7 +32,6 @@ from unet_med.training.engine.budget import (
 )
 from unet_med.training.engine.epochs import BEST, BUDGET, CHECKPOINT, CURVE, LOG
 from unet_med.training.engine.optimization import build_optimizer
-from unet_med.training.engine.pretrained import load_pretrained
 from unet_med.training.engine.tensorboard_log import FOLDER as EVENTS
 from unet_med.training.target_encoding import TargetEncoding
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from unet_med.recipe import Recipe
     from unet_med.training.augmentation import AugmentationSettings
-    from unet_med.training.data.patch_sampler import Batch, BatchSource
+    from unet_med.training.data.batch_source import Batch, BatchSource
     from unet_med.training.plan import TrainingPlan
 
 logger = logging.getLogger(__name__)
@@ -279,69 +279,6 @@ def thread_count(plan: TrainingPlan) -> int:
     """
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return plan.threads or max(1, available_threads() // local)
-
-
-def prepare_network(
-    network: nn.Module,
-    recipe: Recipe,
-    *,
-    device: torch.device,
-    pretrained: Path | str | None = None,
-    freeze: bool = False,
-) -> nn.Module:
-    """Return the network ready for training: on its device, channels last.
-
-    Args:
-        network: With random weights.
-        recipe: Of the network.
-        device: Where it is trained.
-        pretrained: A bundle whose weights to start from, as far as they fit.
-        freeze: Keep batch normalization at its running statistics.
-
-    Example:
-        >>> from unet_med.bundle import default_bundle
-        >>> from unet_med.networks import UNet2D
-        >>> from unet_med.recipe import Recipe
-        >>> recipe = Recipe.load(default_bundle() / "configs/recipe.json")
-        >>> network = UNet2D(5, 4, (4, 8))
-        >>> network = prepare_network(network, recipe, device=torch.device("cpu"), freeze=True)
-        >>> sum(isinstance(part, FrozenBatchNorm2d) for part in network.modules())
-        10
-    """
-    if pretrained is not None:
-        load_pretrained(network, pretrained, recipe)
-    if freeze:
-        freeze_batch_norm(network)
-    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
-
-
-class FrozenBatchNorm2d(torch.nn.BatchNorm2d):
-    """Batch normalization that keeps its running statistics, also while the rest trains."""
-
-    @classmethod
-    def from_batch_norm(cls, part: torch.nn.BatchNorm2d) -> FrozenBatchNorm2d:
-        """Return a frozen copy of a layer, under the same names."""
-        frozen = cls(part.num_features, part.eps, part.momentum, part.affine)
-        frozen.load_state_dict(part.state_dict())
-        frozen.train()
-        return frozen
-
-    def train(self, mode: bool = True) -> FrozenBatchNorm2d:  # noqa: FBT001, FBT002, ARG002 - torch's own
-        """Stay as in evaluation."""
-        return super().train(mode=False)
-
-
-def freeze_batch_norm(network: nn.Module) -> nn.Module:
-    """Keep batch normalization at its running statistics, in place; its weights are trained.
-
-    Batches that processes share then give the gradients that one process would have.
-    """
-    for parent in list(network.modules()):
-        for name, part in parent.named_children():
-            if type(part) is torch.nn.BatchNorm2d:
-                setattr(parent, name, FrozenBatchNorm2d.from_batch_norm(part))
-    return network
 
 
 def remove_cache(folder: Path | str) -> None:

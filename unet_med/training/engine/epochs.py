@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from unet_med.recipe import Recipe
+    from unet_med.training.data.batch_source import StepSampler
     from unet_med.training.data.held_out import CaseCounter
-    from unet_med.training.data.patch_sampler import StepSampler
     from unet_med.training.engine.budget import StepBudget
     from unet_med.training.engine.optimization import WeightAverage
     from unet_med.training.plan import TrainingPlan
@@ -83,7 +83,7 @@ class EpochHandler:
     Example:
         >>> from unet_med.bundle import default_bundle
         >>> from unet_med.recipe import Recipe
-        >>> from unet_med.training.data.patch_sampler import StepSampler
+        >>> from unet_med.training.data.batch_source import StepSampler
         >>> from unet_med.training.engine.budget import StepBudget
         >>> from unet_med.training.engine.optimization import WeightAverage
         >>> from unet_med.training.plan import TrainingPlan

@@ -1,4 +1,4 @@
-"""Starting from the weights of another bundle: what fits is taken, the rest is named."""
+"""Prepare the network: start from another bundle's weights, freeze batch normalization."""
 
 from __future__ import annotations
 
@@ -23,6 +23,69 @@ logger = logging.getLogger(__name__)
 FIRST = "down.0.block.0.weight"
 LAST = ("last.weight", "last.bias")
 _SHOWN = 3
+
+
+def prepare_network(
+    network: nn.Module,
+    recipe: Recipe,
+    *,
+    device: torch.device,
+    pretrained: Path | str | None = None,
+    freeze: bool = False,
+) -> nn.Module:
+    """Return the network ready for training: on its device, channels last.
+
+    Args:
+        network: With random weights.
+        recipe: Of the network.
+        device: Where it is trained.
+        pretrained: A bundle whose weights to start from, as far as they fit.
+        freeze: Keep batch normalization at its running statistics.
+
+    Example:
+        >>> from unet_med.bundle import default_bundle
+        >>> from unet_med.networks import UNet2D
+        >>> from unet_med.recipe import Recipe
+        >>> recipe = Recipe.load(default_bundle() / "configs/recipe.json")
+        >>> network = UNet2D(5, 4, (4, 8))
+        >>> network = prepare_network(network, recipe, device=torch.device("cpu"), freeze=True)
+        >>> sum(isinstance(part, FrozenBatchNorm2d) for part in network.modules())
+        10
+    """
+    if pretrained is not None:
+        load_pretrained(network, pretrained, recipe)
+    if freeze:
+        freeze_batch_norm(network)
+    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+class FrozenBatchNorm2d(torch.nn.BatchNorm2d):
+    """Batch normalization that keeps its running statistics, also while the rest trains."""
+
+    @classmethod
+    def from_batch_norm(cls, part: torch.nn.BatchNorm2d) -> FrozenBatchNorm2d:
+        """Return a frozen copy of a layer, under the same names."""
+        frozen = cls(part.num_features, part.eps, part.momentum, part.affine)
+        frozen.load_state_dict(part.state_dict())
+        frozen.train()
+        return frozen
+
+    def train(self, mode: bool = True) -> FrozenBatchNorm2d:  # noqa: FBT001, FBT002, ARG002 - torch's own
+        """Stay as in evaluation."""
+        return super().train(mode=False)
+
+
+def freeze_batch_norm(network: nn.Module) -> nn.Module:
+    """Keep batch normalization at its running statistics, in place; its weights are trained.
+
+    Batches that processes share then give the gradients that one process would have.
+    """
+    for parent in list(network.modules()):
+        for name, part in parent.named_children():
+            if type(part) is torch.nn.BatchNorm2d:
+                setattr(parent, name, FrozenBatchNorm2d.from_batch_norm(part))
+    return network
 
 
 def load_pretrained(network: nn.Module, bundle: Path | str, recipe: Recipe) -> list[str]:
