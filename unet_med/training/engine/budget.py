@@ -215,7 +215,7 @@ def time_training_step(
         began = clock()
         data = batch(step)
         mover.zero_grad(set_to_none=True)
-        loss(trial, data).backward()
+        torch.autograd.backward(loss(trial, data))
         mover.step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)

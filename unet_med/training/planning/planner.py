@@ -10,7 +10,7 @@ from unet_med._files import write_json
 from unet_med.cases import CheckedCases, as_dict, check_cases, find_training_cases
 from unet_med.errors import InputError
 from unet_med.recipe import NetworkRecipe, Recipe
-from unet_med.training import TrainingCase, TrainingPlan
+from unet_med.training.plan import TrainingCase, TrainingPlan
 from unet_med.training.planning.channels import plan_channels, plan_outputs
 from unet_med.training.planning.dimensionality import compare_2d_3d
 from unet_med.training.planning.fingerprint import extract_fingerprint
