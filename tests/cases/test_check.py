@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from tests.cases.datasets import SHAPE, labels, oblique, save, scan, write_cases
-from unet_med.cases import DatasetInfo, as_dict, check_cases, find_training_cases
+from unet_med.cases import DatasetInfo, check_cases, find_training_cases
 from unet_med.cases import stats as stats_module
 
 
@@ -96,9 +96,9 @@ def test_a_blank_scan_that_is_left_out_bends_no_intensities(tmp_path):
 
 def test_neither_slabs_nor_jobs_change_what_is_found(tmp_path, monkeypatch):
     write_cases(tmp_path, 3, dtype=np.float32)
-    whole = as_dict(check(tmp_path, jobs=1))
+    whole = check(tmp_path, jobs=1).as_dict()
     monkeypatch.setattr(stats_module, "SLAB_VOXELS", 1)
-    assert as_dict(check(tmp_path, jobs=3)) == whole
+    assert check(tmp_path, jobs=3).as_dict() == whole
 
 
 def test_a_clean_data_set_has_no_fault_and_follows_progress(tmp_path):

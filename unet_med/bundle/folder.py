@@ -31,6 +31,11 @@ class Bundle:
         root: The folder that holds ``configs`` and ``models``.
         recipe: The recipe, checked.
         metadata: The content of ``configs/metadata.json``, empty when there is none.
+
+    Example:
+        >>> bundle = open_bundle()
+        >>> bundle.name, bundle.weights_path.name
+        ('t1_brain_tissue', 'model.pt')
     """
 
     root: Path
@@ -74,6 +79,10 @@ def default_bundle() -> Path:
 
     Raises:
         BundleError: Neither is there.
+
+    Example:
+        >>> (default_bundle() / "configs" / "recipe.json").is_file()
+        True
     """
     for root in (_PACKAGE / "_bundle", _PACKAGE.parent):
         if (root / RECIPE).is_file():
@@ -87,6 +96,10 @@ def demo_data() -> Path:
 
     Raises:
         BundleError: The installation carries no demo data.
+
+    Example:
+        >>> sorted(path.name for path in (demo_data() / "images").iterdir())
+        ['colin27.nii.gz']
     """
     folder = default_bundle() / DEMO
     if not folder.is_dir():
@@ -108,6 +121,10 @@ def open_bundle(root: str | PathLike[str] | None = None) -> Bundle:
         BundleError: The folder, the recipe file or the weights are missing, or the metadata
             is no JSON object.
         RecipeError: The recipe is not valid.
+
+    Example:
+        >>> open_bundle().recipe.labels[2]
+        'gray matter'
     """
     folder = default_bundle() if root is None else Path(root)
     if folder.is_file():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unet_med.cases.case import (
     Case,
@@ -18,7 +18,7 @@ from unet_med.cases.find_training import find_training_cases
 from unet_med.cases.walk import case_id, find_masks
 
 if TYPE_CHECKING:
-    from unet_med.cases.check import CheckedCases, as_dict, check_cases, label_table
+    from unet_med.cases.check import CheckedCases, check_cases
     from unet_med.cases.issues import Issue
     from unet_med.cases.stats import CaseStats, ChannelStats
 
@@ -27,9 +27,7 @@ _LAZY = {  # names whose modules load SciPy
     "ChannelStats": "stats",
     "CheckedCases": "check",
     "Issue": "issues",
-    "as_dict": "check",
     "check_cases": "check",
-    "label_table": "check",
 }
 
 __all__ = [
@@ -43,17 +41,15 @@ __all__ = [
     "LabeledCase",
     "LabeledCaseList",
     "UnpairedCase",
-    "as_dict",
     "case_id",
     "check_cases",
     "find_cases",
     "find_masks",
     "find_training_cases",
-    "label_table",
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any of the names in _LAZY
+def __getattr__(name: str) -> object:
     if name not in _LAZY:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

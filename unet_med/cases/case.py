@@ -21,6 +21,11 @@ class Case:
         paths: The files in the recipe's channel order; one file unless C > 1.
         channel: Which channel or frame of a 4D file to take; None = the file's only one, or all.
         problem: Why the case cannot run; it is then listed as failed, not lost.
+
+    Example:
+        >>> from pathlib import Path, PurePosixPath
+        >>> Case("t1", PurePosixPath("p1"), (Path("scans/p1/t1.nii.gz"),)).key
+        'p1/t1'
     """
 
     id: str
@@ -37,7 +42,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class CaseList:
-    """Cases to segment, sorted by relative folder and id, and the rules they were found by."""
+    """Cases to segment, sorted by relative folder and id, and the rules they were found by.
+
+    Example:
+        >>> CaseList((), rule="one per file").cases
+        ()
+    """
 
     cases: tuple[Case, ...]
     rule: str
@@ -53,7 +63,11 @@ class LabeledCase:
         label: The label map, on the same grid.
         patient: Who it is.
         fold: Fold that a list states; None = none.
-        held_out: Whether a list puts it aside for validation.
+        held_out: A list puts it aside for validation.
+
+    Example:
+        >>> from pathlib import Path
+        >>> LabeledCase("p1", (Path("images/p1.nii"),), Path("labels/p1.nii"), patient="p1").fold
     """
 
     id: str
@@ -73,6 +87,10 @@ class UnpairedCase:
         role: What there is: ``image`` or ``label``.
         why: What is the matter, in words.
         suggestions: Unpaired ids of the other side that look like it, best first.
+
+    Example:
+        >>> UnpairedCase("p01", "image", "has no label map", ("p1",)).suggestions
+        ('p1',)
     """
 
     id: str
@@ -91,6 +109,10 @@ class DatasetInfo:
         labels: Label value → name, without the background; empty = not stated.
         regions: Region name → label values; of equally large ones the later is painted over.
         ignore: Value that marks voxels nobody labeled.
+
+    Example:
+        >>> DatasetInfo(channels=("T1", "FLAIR"), labels={1: "lesion"}).labels
+        {1: 'lesion'}
     """
 
     channels: tuple[str, ...] = ()
@@ -125,6 +147,10 @@ class LabeledCaseList:
         patients: How patients were told apart, one sentence.
         info: Names of channels and labels that the data set states.
         unpaired: Images without labels and labels without images.
+
+    Example:
+        >>> LabeledCaseList((), rule="as listed in cases.csv", patients="as listed").info.channels
+        ()
     """
 
     cases: tuple[LabeledCase, ...]

@@ -1,4 +1,4 @@
-"""A data set, read once and checked."""
+"""Check a data set: read every case once and list its issues."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ class CheckedCases:
         case_stats: What was found in each, same order, without ``foreground``.
         foreground: Intensities inside all labels, per channel, over all cases.
         issues: What is wrong or worth knowing, errors first.
+
+    Example:
+        >>> from unet_med.cases import LabeledCaseList
+        >>> checked = CheckedCases(LabeledCaseList((), "one file per case", ""), (), (), ())
+        >>> checked.label_values(), checked.errors
+        ([], ())
     """
 
     found: LabeledCaseList
@@ -73,6 +79,42 @@ class CheckedCases:
         values = {value for stats in self.case_stats for value in stats.labels}
         return sorted(values - {self.found.info.ignore})
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready content: the rules, the cases, the labels and the issues."""
+        found = self.found
+        return {
+            "rule": found.rule,
+            "patients": found.patients,
+            "cases": [
+                _case_dict(case, stats)
+                for case, stats in zip(found.cases, self.case_stats, strict=True)
+            ],
+            "labels": {str(value): facts for value, facts in self.label_table().items()},
+            "unpaired": [
+                {"id": u.id, "role": u.role, "why": u.why, "suggestions": list(u.suggestions)}
+                for u in found.unpaired
+            ],
+            "issues": [
+                {"severity": f.severity, "kind": f.kind, "text": f.text, "cases": list(f.cases)}
+                for f in self.issues
+            ],
+        }
+
+    def label_table(self) -> dict[int, dict[str, Any]]:
+        """Return per label value its name, the cases that hold it, voxels and volumes in ml."""
+        table: dict[int, dict[str, Any]] = {}
+        for value in sorted({value for stats in self.case_stats for value in stats.labels}):
+            holders = [stats.labels[value] for stats in self.case_stats if value in stats.labels]
+            volumes = [label.volume_ml for label in holders]
+            table[value] = {
+                "name": self.found.info.labels.get(value, ""),
+                "ignored": value == self.found.info.ignore,
+                "n_cases": len(holders),
+                "n_voxels": sum(label.n_voxels for label in holders),
+                "volume_ml": [min(volumes), max(volumes)],
+            }
+        return table
+
 
 def check_cases(
     found: LabeledCaseList, *, jobs: int | None = None, progress: CaseProgress | None = None
@@ -83,6 +125,11 @@ def check_cases(
         found: The data set.
         jobs: Cases read at a time; None = one per processor, at most 8.
         progress: Called with the number done, the number of all and the case's id.
+
+    Example:
+        >>> from unet_med.cases import LabeledCaseList
+        >>> [issue.kind for issue in check_cases(LabeledCaseList((), "no file", "")).errors]
+        ['no_cases']
     """
     workers = jobs or min(_MAX_JOBS, _processors())
     case_stats: list[CaseStats] = []
@@ -140,44 +187,6 @@ def _joined_patients(found: LabeledCaseList, case_stats: list[CaseStats]) -> Lab
         patients = {k: first if p in merged else p for k, p in patients.items()}
     cases = tuple(replace(case, patient=patients[case.id]) for case in found.cases)
     return replace(found, cases=cases)
-
-
-def as_dict(checked: CheckedCases) -> dict[str, Any]:
-    """Return JSON-ready content: the rules, the cases, the labels and the issues."""
-    found = checked.found
-    return {
-        "rule": found.rule,
-        "patients": found.patients,
-        "cases": [
-            _case_dict(case, stats)
-            for case, stats in zip(found.cases, checked.case_stats, strict=True)
-        ],
-        "labels": {str(value): facts for value, facts in label_table(checked).items()},
-        "unpaired": [
-            {"id": u.id, "role": u.role, "why": u.why, "suggestions": list(u.suggestions)}
-            for u in found.unpaired
-        ],
-        "issues": [
-            {"severity": f.severity, "kind": f.kind, "text": f.text, "cases": list(f.cases)}
-            for f in checked.issues
-        ],
-    }
-
-
-def label_table(checked: CheckedCases) -> dict[int, dict[str, Any]]:
-    """Return per label value its name, the cases that hold it, voxels and volumes in ml."""
-    table: dict[int, dict[str, Any]] = {}
-    for value in sorted({value for stats in checked.case_stats for value in stats.labels}):
-        holders = [stats.labels[value] for stats in checked.case_stats if value in stats.labels]
-        volumes = [label.volume_ml for label in holders]
-        table[value] = {
-            "name": checked.found.info.labels.get(value, ""),
-            "ignored": value == checked.found.info.ignore,
-            "n_cases": len(holders),
-            "n_voxels": sum(label.n_voxels for label in holders),
-            "volume_ml": [min(volumes), max(volumes)],
-        }
-    return table
 
 
 def _case_dict(case: LabeledCase, stats: CaseStats) -> dict[str, Any]:

@@ -208,7 +208,7 @@ def _csv_info(path: Path) -> DatasetInfo:
     return DatasetInfo()
 
 
-def _json_entries(content: Any, path: Path) -> Iterator[_Entry]:  # noqa: ANN401 - parsed JSON
+def _json_entries(content: object, path: Path) -> Iterator[_Entry]:
     parts = {"training": content} if isinstance(content, list) else content
     if not isinstance(parts, dict) or not isinstance(parts.get("training"), list):
         msg = f'{path} must hold {{"training": [{{"image": …, "label": …}}, …]}}'
@@ -223,7 +223,7 @@ def _json_entries(content: Any, path: Path) -> Iterator[_Entry]:  # noqa: ANN401
             yield _json_entry(entry, where, held_out=part == "validation")
 
 
-def _json_entry(entry: Any, where: str, *, held_out: bool) -> _Entry:  # noqa: ANN401 - parsed JSON
+def _json_entry(entry: object, where: str, *, held_out: bool) -> _Entry:
     if not isinstance(entry, dict):
         msg = f"{where} must be an object with image and label, got {entry!r:.60}"
         raise InputError(msg)
@@ -241,7 +241,7 @@ def _json_entry(entry: Any, where: str, *, held_out: bool) -> _Entry:  # noqa: A
     )
 
 
-def _fold(value: Any, where: str) -> int:  # noqa: ANN401 - parsed JSON
+def _fold(value: object, where: str) -> int:
     fold = parse_int(value, f"{where}: fold")
     if fold < 0:
         msg = f"{where}: fold must be 0 or more, got {fold}"

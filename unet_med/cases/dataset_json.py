@@ -52,7 +52,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - parsed JSON
         raise InputError(msg) from exc
 
 
-def parse_int(value: Any, where: str) -> int:  # noqa: ANN401 - parsed JSON
+def parse_int(value: object, where: str) -> int:
     """Return a whole number that may be written as text.
 
     Raises:
@@ -68,7 +68,7 @@ def parse_int(value: Any, where: str) -> int:  # noqa: ANN401 - parsed JSON
         raise InputError(msg) from exc
 
 
-def parse_text(value: Any, where: str) -> str:  # noqa: ANN401 - parsed JSON
+def parse_text(value: object, where: str) -> str:
     """Return a text, which must be one and not empty.
 
     Raises:
@@ -138,7 +138,7 @@ def _by_name(channels: tuple[str, ...], labels: Mapping[str, Any], where: str) -
     return DatasetInfo(channels, _modalities(channels), named, regions, ignore)
 
 
-def _channels(content: Any, where: str) -> tuple[str, ...]:  # noqa: ANN401 - parsed JSON
+def _channels(content: object, where: str) -> tuple[str, ...]:
     if content is None:
         return ()
     if isinstance(content, str):

@@ -54,6 +54,12 @@ def find_cases(
 
     Raises:
         InputError: Nothing found, two inputs with one id, or the output lies in an input.
+
+    Example:
+        >>> from unet_med.bundle import demo_data
+        >>> found = find_cases([demo_data() / "images"], n_channels=1, output=None)
+        >>> [case.key for case in found.cases], found.rule
+        (['colin27'], 'one per file')
     """
     texts = [str(item) for item in inputs]
     if output is not None:

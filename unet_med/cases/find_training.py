@@ -44,6 +44,12 @@ def find_training_cases(
 
     Raises:
         InputError: Nothing is found, or what is found cannot be used.
+
+    Example:
+        >>> from unet_med.bundle import demo_data
+        >>> found = find_training_cases(demo_data() / "images", demo_data() / "labels")
+        >>> [case.id for case in found.cases], found.rule
+        (['colin27'], 'one file per case; its label has the same name')
     """
     stated = info or DatasetInfo()
     if list_file is not None:

@@ -23,6 +23,7 @@ OUTLIER_RATIO = 3.0
 
 _FEW_VOXELS = 10
 _SHOWN = 5
+_MAX_VALUES_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,10 @@ class Issue:
         kind: Short fixed name, for programs.
         text: One line: what, where, what to do.
         cases: The cases it concerns.
+
+    Example:
+        >>> Issue("warning", "spacing", "p1: spacing 9 mm is far from the usual 1 mm", ("p1",)).kind
+        'spacing'
     """
 
     severity: Severity
@@ -159,7 +164,8 @@ def _odd_values(
         )
         yield Issue("warning", "value_255", text, tuple(holders[USUAL_IGNORE]))
     if values and sorted(values) != list(range(1, len(values) + 1)):
-        shown = ", ".join(map(str, sorted(values)[:12])) + (", …" if len(values) > 12 else "")  # noqa: PLR2004 - fits a line
+        shown = ", ".join(map(str, sorted(values)[:_MAX_VALUES_SHOWN]))
+        shown += ", …" if len(values) > _MAX_VALUES_SHOWN else ""
         text = f"label values are {shown}, not 1 to {len(values)}; they are kept as they are"
         yield Issue("note", "gaps", text)
     if rare := [value for value in sorted(values) if len(holders[value]) == 1 and n_cases > 1]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from unet_med.geometry import Geometry
     from unet_med.metrics.labels import LabelArray
 
+PLANES_AXIS = 2
+"""Files store planes along the third array axis one after the other."""
+
 MAX_VALUES = 512
 """A file with more label values than this is a scan by mistake, or holds instances."""
 
@@ -131,7 +134,7 @@ class LabelCounter:
         codes = LabelEncoder.of(distinct).encode(found, dtype=np.uint16).astype(np.int64) - 1
         profiles = []
         for axis, index in enumerate(where):
-            size, shift = self._shape[axis], start if axis == 2 else 0  # noqa: PLR2004 - k
+            size, shift = self._shape[axis], start if axis == PLANES_AXIS else 0
             flat = np.bincount(codes * size + index + shift, minlength=len(distinct) * size)
             profiles.append(flat.reshape(len(distinct), size))
         for code, value in enumerate(distinct):

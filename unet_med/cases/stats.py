@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unet_med.cases.label_stats import LabelCounter, LabelStats
+from unet_med.cases.label_stats import PLANES_AXIS, LabelCounter, LabelStats
 from unet_med.errors import LabelError, UnetMedError, VolumeError
 from unet_med.geometry import Geometry, grid_difference, world_axes
 from unet_med.metrics import integer_labels
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 SLAB_VOXELS = 1 << 20
 """Voxels of a channel that are read at a time."""
 
-PLANES_AXIS = 2
-"""Files store planes along the third array axis one after the other."""
-
 LOW_PERCENT, HIGH_PERCENT = 1.0, 99.0
 """Percentiles of a whole scan that are kept: those that a recipe's fingerprint bounds."""
 
@@ -41,6 +38,11 @@ class ChannelStats:
         zero_share: Share of the finite voxels that are exactly 0.
         n_nonfinite: Voxels that are NaN or infinite.
         dtype: Type as stored.
+
+    Example:
+        >>> channel = ChannelStats(0.0, 9.0, 4.0, 2.0, 0.0, 4.0, 9.0, 0.5, 0, "int16")
+        >>> channel.median
+        4.0
     """
 
     minimum: float
@@ -74,6 +76,10 @@ class CaseStats:
         foreground: Intensities where the label is not 0, per channel.
         image_digest, label_digest: SHA-256 of shape and voxel values.
         warnings: What the files' readers say.
+
+    Example:
+        >>> CaseStats("p1", problem="its file is damaged").problem
+        'its file is damaged'
     """
 
     id: str

@@ -205,10 +205,9 @@ def _case_row(case: LabeledCase, stats: CaseStats) -> tuple[str, ...]:
 
 
 def _label_table(checked: CheckedCases) -> Table:
-    from unet_med.cases import label_table
 
     table = _new_table("label", "name", "cases", "voxels", "volume (ml)")
-    for value, facts in label_table(checked).items():
+    for value, facts in checked.label_table().items():
         low, high = facts["volume_ml"]
         name = "(ignored)" if facts["ignored"] else facts["name"]
         cells: Sequence[Any] = (value, name, facts["n_cases"], facts["n_voxels"])

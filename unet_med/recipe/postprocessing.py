@@ -1,4 +1,4 @@
-"""What is done to a label once the whole label map is there, as a recipe states it."""
+"""State the post-processing of each label: data of the recipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Connectivity = Literal["faces", "edges", "corners"]
 
 @dataclass(frozen=True, slots=True)
 class PostprocessingRule:
-    """How one label is cleaned, in this order.
+    """State how one label is cleaned, in this order.
 
     Attributes:
         min_component_ml: Remove components smaller than this many milliliters.
@@ -23,6 +23,10 @@ class PostprocessingRule:
         connectivity: Voxels of one component touch by ``faces`` (6 neighbors), also by
             ``edges`` (18) or also by ``corners`` (26). Holes are connected the other way: by
             corners with ``faces``, else by faces.
+
+    Example:
+        >>> PostprocessingRule(min_component_ml=0.5, fill_holes=True).connectivity
+        'corners'
     """
 
     min_component_ml: float | None = None
@@ -55,6 +59,10 @@ def rules_by_value(
 
     Returns:
         Only labels that have a rule; keys that fit none are left out.
+
+    Example:
+        >>> list(rules_by_value({"liver": PostprocessingRule(1.0)}, {6: "liver", 1: "spleen"}))
+        [6]
     """
     found = {}
     for value, name in labels.items():

@@ -24,9 +24,7 @@ SCHEMA_VERSION = 2
 
 Activation = Literal["softmax", "sigmoid"]
 
-
 MAX_LABEL = (1 << 32) - 1
-
 
 MAX_FEATURES = 1 << 14
 """Most channels anywhere in a network: a recipe must not ask for absurd memory."""
@@ -34,7 +32,17 @@ MAX_FEATURES = 1 << 14
 
 @dataclass(frozen=True, slots=True)
 class NetworkRecipe:
-    """Arguments of ``UNet2D``."""
+    """State the arguments of ``UNet2D``.
+
+    Attributes:
+        in_channels: Channels × context slices.
+        out_channels: Labels + 1 with softmax, labels with sigmoid.
+        sizes: Features per level; they double from level to level.
+
+    Example:
+        >>> NetworkRecipe(in_channels=3, out_channels=2, sizes=(16, 32, 64)).multiple
+        8
+    """
 
     in_channels: int = 1
     out_channels: int = 1
@@ -48,7 +56,17 @@ class NetworkRecipe:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One input channel."""
+    """Describe one input channel.
+
+    Attributes:
+        name: Name, as in file or folder names.
+        modality: DICOM modality, such as ``MR``.
+        normalization: How its intensities are scaled.
+
+    Example:
+        >>> Channel("T1", "MR").normalization.method
+        'zscore'
+    """
 
     name: str
     modality: str = "n/a"
@@ -57,11 +75,15 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedPrecision:
-    """One precision of one backend with its measured agreement with fp32.
+    """Record the measured agreement of one precision of one backend with torch in fp32.
 
     Attributes:
         model_sha256: Digest of what was measured: for torch of the weights, for openvino of the
             precision's model files. The verdict holds for nothing else.
+
+    Example:
+        >>> VerifiedPrecision("torch", "bf16", verified=True, agreement=0.999).verified
+        True
     """
 
     backend: str
@@ -78,7 +100,12 @@ class VerifiedPrecision:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What the training scans were like; ranges are (smallest, largest)."""
+    """Record the ranges of the training scans, each as (smallest, largest).
+
+    Example:
+        >>> Fingerprint(n_cases=4, slice_spacing_mm=(1.0, 5.0)).slice_spacing_mm
+        (1.0, 5.0)
+    """
 
     n_cases: int | None = None
     slice_spacing_mm: tuple[float, float] | None = None
@@ -91,7 +118,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A whole recipe, valid once built.
+    """Hold everything but the weights that turns a scan into labels; valid once built.
 
     Attributes:
         name: Short name of the bundle.
@@ -106,6 +133,11 @@ class Recipe:
         postprocessing: Rule per label value (as text) or label name; see `PostprocessingRule`.
         tta: Test-time augmentation: axes that slices are flipped along, each by itself and all
             together; a scan's through-plane axis (``thickest``) is left out for that scan.
+
+    Example:
+        >>> recipe = Recipe("liver", NetworkRecipe(1, 2), (Channel("CT", "CT"),), {1: "liver"})
+        >>> recipe.slice_axis, Recipe.from_dict(recipe.to_dict()) == recipe
+        ('axial', True)
     """
 
     name: str

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unet_med._files import write_json
-from unet_med.cases import CheckedCases, as_dict, check_cases, find_training_cases
+from unet_med.cases import CheckedCases, check_cases, find_training_cases
 from unet_med.errors import InputError
 from unet_med.recipe import NetworkRecipe, Recipe
 from unet_med.training.plan import TrainingCase, TrainingPlan
@@ -54,7 +54,7 @@ class PlannedTraining:
         """Return JSON-ready content."""
         return {
             "ok": self.exit_code == 0,
-            "data": as_dict(self.checked),
+            "data": self.checked.as_dict(),
             "recipe": None if self.recipe is None else self.recipe.to_dict(),
             "plan": None if self.plan is None else self.plan.to_dict(),
         }
