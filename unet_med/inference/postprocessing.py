@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from unet_med.recipe import PostprocessingRule, Recipe
 
     Labels = NDArray[np.unsignedinteger]
-    Mask = NDArray[np.bool_]
 
 VOLUME_TOLERANCE = 1e-6
 """Relative slack of volumes: a component of exactly the smallest volume stays, whatever the last
@@ -94,11 +93,10 @@ def _remove(part: Labels, value: int, rule: PostprocessingRule, *, voxel_ml: flo
     """Remove components from a label's box, and return how many voxels they had."""
     if rule.min_component_ml is None and not rule.largest_component:
         return 0
-    from scipy import ndimage
+    from unet_med.metrics import label_components  # here, as few recipes need SciPy
 
     mask = part == value
-    structure = _structure(part.ndim, _RANK[rule.connectivity])
-    numbers, count = ndimage.label(mask, structure)
+    numbers, count = label_components(mask, rank=_RANK[rule.connectivity])
     sizes = np.bincount(numbers[mask], minlength=count + 1)
     kept = sizes > 0
     kept[0] = True  # what is not the label
@@ -115,10 +113,10 @@ def _fill(part: Labels, value: int, rule: PostprocessingRule) -> int:
     """Fill a label's holes, which lie in its box, and return how many voxels they had."""
     if not rule.fill_holes:
         return 0
-    from scipy import ndimage
+    from unet_med.metrics import label_components
 
-    structure = _structure(part.ndim, part.ndim if rule.connectivity == "faces" else 1)
-    numbers, count = ndimage.label(part != value, structure)
+    rank = None if rule.connectivity == "faces" else 1
+    numbers, count = label_components(part != value, rank=rank)
     enclosed = np.ones(count + 1, bool)
     enclosed[0] = False  # the label itself
     for axis in range(part.ndim):
@@ -128,13 +126,6 @@ def _fill(part: Labels, value: int, rule: PostprocessingRule) -> int:
     holes &= part == 0
     part[holes] = value
     return int(np.count_nonzero(holes))
-
-
-def _structure(ndim: int, rank: int) -> Mask:
-    """Return which neighbors touch: those that differ in at most ``rank`` axes."""
-    from scipy import ndimage  # here, as few recipes need it, and it takes 0.15 s to load
-
-    return np.asarray(ndimage.generate_binary_structure(ndim, min(ndim, rank)))
 
 
 def _box(labels: Labels, value: int) -> tuple[slice, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unet_med.metrics.components import ComponentCounts, count_components
+from unet_med.metrics.components import ComponentCounts, count_components, label_components
 from unet_med.metrics.counts import SliceCounts, slice_counts
 from unet_med.metrics.labels import Box, integer_labels, label_boxes, union_box, unique_labels
 from unet_med.metrics.overlap import (
@@ -31,6 +31,7 @@ __all__ = [
     "dice",
     "integer_labels",
     "label_boxes",
+    "label_components",
     "relative_volume_error",
     "slice_counts",
     "slice_dice_mean",

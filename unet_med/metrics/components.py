@@ -58,8 +58,32 @@ def count_components(prediction: Mask, reference: Mask) -> ComponentCounts:
     return ComponentCounts(n_reference, n_prediction, detected, n_prediction - confirmed)
 
 
+def label_components(mask: Mask, *, rank: int | None = None) -> tuple[NDArray[np.int32], int]:
+    """Number the connected components of a mask that is in memory as a whole.
+
+    `unet_med.quality.StreamingComponentCounter` counts those of a mask that passes slice by slice.
+
+    Args:
+        mask: Any shape, bool.
+        rank: In how many axes neighbors may differ: 1 = faces, 2 = edges as well, 3 = corners as
+            well; ``None`` = all that touch.
+
+    Returns:
+        Number of each voxel's component from 1 on, 0 outside, in the shape of the mask; and how
+        many components there are.
+
+    Example:
+        >>> label_components(np.eye(2, dtype=bool))[1], label_components(np.eye(2) > 0, rank=1)[1]
+        (1, 2)
+    """
+    rank = mask.ndim if rank is None else min(rank, mask.ndim)
+    structure = ndimage.generate_binary_structure(mask.ndim, rank)
+    numbers, count = ndimage.label(mask, structure)
+    return numbers, int(count)
+
+
 def _count(mask: Mask, overlap: Mask) -> tuple[int, int]:
     """Return the number of components, and of those that hold voxels of the overlap."""
-    numbers, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
+    numbers, count = label_components(mask)
     touched = np.bincount(numbers[overlap], minlength=count + 1)[1:]
-    return int(count), int(np.count_nonzero(touched))
+    return count, int(np.count_nonzero(touched))

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from unet_med.errors import GeometryError
 
@@ -244,6 +243,8 @@ def _nearest(points: Points, surface: Points) -> Points:
         return np.full(len(points), np.inf)
     if not len(points):
         return np.zeros(0)
+    from scipy.spatial import cKDTree  # here, as components are counted without it
+
     # Splitting at the middle, not the median, builds and finds faster on surfaces (measured).
     tree = cKDTree(surface, balanced_tree=False, compact_nodes=False)
     return np.asarray(tree.query(points)[0], dtype=np.float64)
