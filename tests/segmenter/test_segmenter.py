@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import base64
+import io
 import itertools
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.bundles import make_bundle
 from unet_med.errors import GeometryError, InputError, VolumeError
@@ -346,3 +350,23 @@ def test_a_scan_that_breaks_off_leaves_no_mask(segmenter, tmp_path):
     with pytest.raises(VolumeError):
         segmenter.segment_to(tmp_path / "scan.nii.gz", tmp_path / "out" / "mask.nii.gz")
     assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPI", "SRA"])
+def test_a_result_is_described_in_a_few_lines_and_by_a_picture(segmenter, codes):
+    scan = make_scan((60, 48, 9))
+    to = nib.orientations.axcodes2ornt(codes)
+    change = nib.orientations.ornt_transform(nib.io_orientation(scan.affine), to)
+    result = segmenter.segment(scan.as_reoriented(change))
+    many = {f"label {n}": 1.0 for n in range(300)}
+    for shown in (result, replace(result, volumes_ml=many)):
+        assert len(repr(shown).splitlines()) < 10
+        assert len(repr(shown)) < 500
+    page = result._repr_html_()
+    data = page.partition("base64,")[2].partition('"')[0]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert (picture.format, picture.size) == ("PNG", (60, 48))
+        pixels = np.asarray(picture).astype(int)
+    colored = np.ptp(pixels, axis=2) > 0
+    counts = np.count_nonzero(segmenter.segment(scan).labels, axis=(0, 1))
+    assert np.count_nonzero(colored) == counts.max()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unet_med.errors import InputError
+from unet_med.geometry import slice_layout
 from unet_med.quality import label_indices
 from unet_med.volumes import (
     MAP_KINDS,
@@ -33,6 +37,16 @@ if TYPE_CHECKING:
     from unet_med.inference import PostprocessingReport
     from unet_med.quality import Quality
     from unet_med.volumes import MaskProvenance
+
+
+_SHOWN = 6
+"""Labels that a short description names."""
+
+_PICTURE_PIXELS = 320
+"""Longest side of the picture in a notebook."""
+
+_COLORS = ((230, 75, 60), (60, 170, 230), (90, 200, 90), (240, 190, 50), (180, 100, 220))
+"""Red, green and blue of labels, by value modulo their number."""
 
 
 class CaseMaps:
@@ -158,15 +172,42 @@ class CaseReport:
         return self.volume.geometry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Segmentation(CaseReport):
     """The labels of one case and what is known about them.
 
     Attributes:
         labels: Label values (i, j, k) in the scan's own array order, smallest unsigned dtype.
+
+    Example:
+        >>> import unet_med
+        >>> voxels = np.random.default_rng(0).normal(100, 20, (16, 12, 3)).astype(np.float32)
+        >>> result = unet_med.load(backend="torch", threads=1).segment((voxels, np.eye(4)))
+        >>> result.labels.shape, sorted(result.volumes_ml) == sorted(result.label_names.values())
+        ((16, 12, 3), True)
     """
 
     labels: np.ndarray = field(kw_only=True)
+
+    def __repr__(self) -> str:
+        """Return the grid and the volumes of the first labels, in a few lines."""
+        grid = " × ".join(map(str, self.labels.shape))
+        spacing = " × ".join(f"{side:.3g}" for side in self.geometry.spacing_mm)
+        found = [f"{name} {ml:.4g} ml" for name, ml in self.volumes_ml.items()]
+        more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+        return (
+            f"Segmentation of {self.volume.name}: {grid} voxels of {spacing} mm\n"
+            f"  {', '.join([*found[:_SHOWN], *more])}\n"
+            f"  {len(self.warnings)} warnings"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the same for a notebook, with a picture of the slice that holds most labels."""
+        picture = base64.b64encode(_overlay_png(self)).decode()
+        return (
+            f'<img alt="labels on one slice" src="data:image/png;base64,{picture}">'
+            f"<pre>{html.escape(repr(self))}</pre>"
+        )
 
     def save(self, path: Path | str) -> None:
         """Write the mask; its header is read back and verified to equal the scan's.
@@ -200,6 +241,26 @@ class Segmentation(CaseReport):
 
     def _notes(self) -> dict[str, Any]:
         return {"label_names": self.label_names, "provenance": self.provenance}
+
+
+def _overlay_png(result: Segmentation) -> bytes:
+    """Draw the first channel of the axial slice that holds most labels, and the labels on it."""
+    from PIL import Image
+
+    layout = slice_layout(result.geometry, "axial").in_file_order()
+    masks = layout.to_slices(result.labels)
+    index = int(np.argmax([np.count_nonzero(mask) for mask in masks]))
+    slab = result.volume.read(index, index + 1, axis=layout.slice_axis)
+    pixels = np.nan_to_num(layout.to_slices(slab)[0, 0], posinf=0.0, neginf=0.0)
+    low, high = np.percentile(pixels, (1, 99))
+    gray = np.clip((pixels - low) / max(high - low, 1e-6), 0, 1)[..., np.newaxis] * 255
+    color = np.array(_COLORS)[masks[index].astype(np.intp) % len(_COLORS)]
+    share = 0.45 * (masks[index] > 0)[..., np.newaxis]
+    image = Image.fromarray((gray * (1 - share) + color * share).astype(np.uint8))
+    image.thumbnail((_PICTURE_PIXELS, _PICTURE_PIXELS))
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
 
 
 class VoxelCounter:
