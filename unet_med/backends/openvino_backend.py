@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from unet_med.backends import Execution
+    from unet_med.backends.predictor import Execution
     from unet_med.recipe import Recipe
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from unet_med.backends import Execution
+    from unet_med.backends.predictor import Execution
     from unet_med.recipe import Recipe
 
 
