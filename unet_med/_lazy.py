@@ -20,8 +20,8 @@ def lazy_exports(
 
     Args:
         package: ``__name__`` of the package.
-        modules: The module of each name, relative to the package; ``""`` for a submodule that is
-            public itself.
+        modules: The module of each name: one of the package's own, or any by its dotted name;
+            ``""`` for a submodule that is public itself.
 
     Returns:
         The two functions, for ``__getattr__, __dir__ = lazy_exports(__name__, {...})``.
@@ -36,8 +36,9 @@ def lazy_exports(
         if name not in modules:
             msg = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(msg)
-        home = importlib.import_module(f"{package}.{modules[name] or name}")
-        found = home if not modules[name] else getattr(home, name)
+        module = modules[name]
+        home = importlib.import_module(module if "." in module else f"{package}.{module or name}")
+        found = getattr(home, name) if module else home
         setattr(sys.modules[package], name, found)
         return found
 

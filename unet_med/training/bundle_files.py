@@ -34,8 +34,8 @@ COMMAND = "training_command"
 
 _DATASET_LINE = re.compile(r"^dataset_dir: .*$", re.MULTILINE)
 _DATASETS = {
-    "inference.yaml": "$datalists.required_option('--dataset_dir FOLDER_OF_SCANS')",
-    "evaluate.yaml": "$datalists.required_option('--dataset_dir FOLDER with images/ and labels/')",
+    "inference.yaml": "$um.required_option('--dataset_dir FOLDER_OF_SCANS')",
+    "evaluate.yaml": "$um.required_option('--dataset_dir FOLDER with images/ and labels/')",
 }
 """What the configs of a trained bundle ask for."""
 

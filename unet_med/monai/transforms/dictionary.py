@@ -15,13 +15,30 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from unet_med.preprocessing import Context, Normalization
+    from unet_med.volumes import MaskProvenance
 
     Keys = Hashable | Sequence[Hashable]
     Data = dict[Hashable, Any]
 
 
 class LoadVolumed(MapTransform):  # type: ignore[misc]  # MONAI is untyped
-    """Dictionary form of `LoadVolume`: each key holds a path, or one path per channel."""
+    """Load the volumes that keys name: dictionary form of `LoadVolume`.
+
+    Args:
+        keys: Each holds a path, or one path per channel.
+        channel: As in `LoadVolume`.
+        n_channels: As in `LoadVolume`.
+        modalities: As in `LoadVolume`.
+        allow_missing_keys: Leave out keys that the data lack.
+
+    Example:
+        >>> from unet_med.bundle import demo_data
+        >>> scan = next((demo_data() / "images").glob("*.nii.gz"))
+        >>> LoadVolumed("image", n_channels=1)({"image": scan})["image"].ndim
+        4
+    """
+
+    backend = LoadVolume.backend
 
     def __init__(
         self,
@@ -41,7 +58,22 @@ class LoadVolumed(MapTransform):  # type: ignore[misc]  # MONAI is untyped
 
 
 class NormalizeVolumed(MapTransform):  # type: ignore[misc]  # MONAI is untyped
-    """Dictionary form of `NormalizeVolume`."""
+    """Normalize the volumes of keys: dictionary form of `NormalizeVolume`.
+
+    Args:
+        keys: Each holds a volume (C, i, j, k).
+        normalizations: As in `NormalizeVolume`.
+        allow_missing_keys: Leave out keys that the data lack.
+
+    Example:
+        >>> import torch
+        >>> normalize = NormalizeVolumed("image", normalizations=[{"method": "zscore"}])
+        >>> normalized = normalize({"image": torch.arange(24.0).reshape(1, 2, 3, 4)})
+        >>> round(normalized["image"].max().item(), 2)
+        1.66
+    """
+
+    backend = NormalizeVolume.backend
 
     def __init__(
         self,
@@ -59,7 +91,24 @@ class NormalizeVolumed(MapTransform):  # type: ignore[misc]  # MONAI is untyped
 
 
 class ResampleInPlaned(MapTransform, InvertibleTransform):  # type: ignore[misc]  # MONAI is untyped
-    """Dictionary form of `ResampleInPlane`; ``Invertd`` takes logits back."""
+    """Resample the slices of keys: dictionary form of `ResampleInPlane`.
+
+    ``Invertd`` takes logits back to the grid they came from.
+
+    Args:
+        keys: Each holds a volume (C, i, j, k).
+        spacing_mm: As in `ResampleInPlane`.
+        slice_axis: As in `ResampleInPlane`.
+        allow_missing_keys: Leave out keys that the data lack.
+
+    Example:
+        >>> import torch
+        >>> resample = ResampleInPlaned("image", spacing_mm=2.0)
+        >>> resample({"image": torch.zeros(1, 8, 6, 3)})["image"].shape
+        torch.Size([1, 4, 3, 3])
+    """
+
+    backend = ResampleInPlane.backend
 
     def __init__(
         self,
@@ -85,13 +134,28 @@ class ResampleInPlaned(MapTransform, InvertibleTransform):  # type: ignore[misc]
 
 
 class StackContextd(MapTransform):  # type: ignore[misc]  # MONAI is untyped
-    """Dictionary form of `StackContext`."""
+    """Stack adjacent slices of keys as channels: dictionary form of `StackContext`.
+
+    Args:
+        keys: Each holds a volume (C, i, j, k).
+        context: As in `StackContext`.
+        slice_axis: As in `StackContext`.
+        allow_missing_keys: Leave out keys that the data lack.
+
+    Example:
+        >>> import torch
+        >>> stack = StackContextd("image", context={"slices": 3, "reach_mm": 1})
+        >>> stack({"image": torch.zeros(1, 8, 6, 5)})["image"].shape
+        torch.Size([3, 8, 6, 5])
+    """
+
+    backend = StackContext.backend
 
     def __init__(
         self,
         keys: Keys,
         *,
-        context: Context,
+        context: Context | Mapping[str, Any],
         slice_axis: str = "axial",
         allow_missing_keys: bool = False,
     ) -> None:
@@ -104,7 +168,7 @@ class StackContextd(MapTransform):  # type: ignore[misc]  # MONAI is untyped
 
 
 class SaveMaskd(MapTransform):  # type: ignore[misc]  # MONAI is untyped
-    """Dictionary form of `SaveMask`.
+    """Save the label map of a key as a mask file: dictionary form of `SaveMask`.
 
     Args:
         keys: The label map to write, one key.
@@ -112,13 +176,21 @@ class SaveMaskd(MapTransform):  # type: ignore[misc]  # MONAI is untyped
         label_names: As in `SaveMask`.
         case_key: Key of the case's relative folder and name; ``None`` = the scan's name.
         data_root_dir: As in `SaveMask`.
-        **options: ``overwrite`` and ``provenance``, as in `SaveMask`.
+        overwrite: As in `SaveMask`.
+        provenance: As in `SaveMask`.
+        allow_missing_keys: Write nothing where the key is missing.
 
     Raises:
         InputError: There are several keys: their masks would share a name.
+
+    Example:
+        >>> SaveMaskd("pred", output_dir="masks", label_names={1: "brain"}).keys
+        ('pred',)
     """
 
-    def __init__(
+    backend = SaveMask.backend
+
+    def __init__(  # noqa: PLR0913 - one per setting
         self,
         keys: Keys,
         *,
@@ -126,21 +198,27 @@ class SaveMaskd(MapTransform):  # type: ignore[misc]  # MONAI is untyped
         label_names: Mapping[int, str],
         case_key: Hashable | None = None,
         data_root_dir: str | PathLike[str] | None = None,
-        **options: Any,  # noqa: ANN401 - those of SaveMask
+        overwrite: bool | str = False,
+        provenance: MaskProvenance | Mapping[str, Any] | None = None,
+        allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys)
+        super().__init__(keys, allow_missing_keys)
         if len(self.keys) != 1:
             msg = f"SaveMaskd writes one label map, got keys {self.keys}: use one SaveMaskd each"
             raise InputError(msg)
         self.case_key = case_key
         self.transform = SaveMask(
-            output_dir, label_names=label_names, data_root_dir=data_root_dir, **options
+            output_dir,
+            label_names=label_names,
+            data_root_dir=data_root_dir,
+            overwrite=overwrite,
+            provenance=provenance,
         )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Data:
         """Write every key; the data stay as they are."""
-        case = None if self.case_key is None else str(data[self.case_key])
         for key in self.key_iterator(data):
+            case = None if self.case_key is None else str(data[self.case_key])
             self.transform(data[key], case=case)
         return dict(data)
 
@@ -150,3 +228,10 @@ def _each(transform: MapTransform, data: Mapping[Hashable, Any]) -> Data:
     for key in transform.key_iterator(result):
         result[key] = transform.transform(result[key])
     return result
+
+
+LoadVolumeD = LoadVolumeDict = LoadVolumed
+NormalizeVolumeD = NormalizeVolumeDict = NormalizeVolumed
+ResampleInPlaneD = ResampleInPlaneDict = ResampleInPlaned
+StackContextD = StackContextDict = StackContextd
+SaveMaskD = SaveMaskDict = SaveMaskd

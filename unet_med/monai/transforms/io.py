@@ -6,20 +6,22 @@ import json
 import logging
 from os import PathLike
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
-from monai.utils import MetaKeys, SpaceKeys, convert_to_numpy
+from monai.utils import MetaKeys, SpaceKeys, TransformBackends, convert_to_numpy
 
 from unet_med._files import real_path
 from unet_med._parsing import parse_bool
 from unet_med.errors import GeometryError, InputError, LabelError, OutputError
 from unet_med.geometry import Geometry, grid_difference
 from unet_med.monai.meta_tensor import ras_affine
+from unet_med.monai.plain_mapping import from_mapping
 from unet_med.volumes import (
+    MaskProvenance,
     ReadOptions,
     SeriesSelection,
     digest_inputs,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from unet_med.volumes import MaskProvenance, Volume
+    from unet_med.volumes import Volume
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +65,15 @@ class LoadVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
             its frames off as channels.
         modalities: Of the recipe's channels: of a DICOM folder the series of that modality is
             taken, and any other refused, as on the command line.
+
+    Example:
+        >>> from unet_med.bundle import demo_data
+        >>> volume = LoadVolume(n_channels=1)(next((demo_data() / "images").glob("*.nii.gz")))
+        >>> volume.dtype, volume.affine.shape
+        (torch.float32, torch.Size([4, 4]))
     """
+
+    backend: ClassVar = [TransformBackends.NUMPY]
 
     def __init__(
         self,
@@ -146,8 +156,24 @@ class SaveMask(Transform):  # type: ignore[misc]  # MONAI is untyped
         label_names: Name per label value; fixes the voxel type, and goes into the header.
         data_root_dir: Folder that cases are named relative to; ``None`` = by the bare file name.
         overwrite: Replace masks of earlier runs. Two scans of one run never share a mask.
-        provenance: How the labels were made; goes into the header with the scan's digest.
+        provenance: How the labels were made, or a mapping of the fields of `MaskProvenance`;
+            goes into the header with the scan's digest.
+
+    Raises:
+        InputError: ``overwrite`` is no truth value, or a mapping is no provenance.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from unet_med.bundle import demo_data
+        >>> scan = LoadVolume()(next((demo_data() / "images").glob("*.nii.gz")))
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = SaveMask(folder, label_names={1: "bright"})(scan > scan.mean())
+        ...     len(list(Path(folder).iterdir()))
+        1
     """
+
+    backend: ClassVar = [TransformBackends.NUMPY]
 
     def __init__(
         self,
@@ -156,13 +182,15 @@ class SaveMask(Transform):  # type: ignore[misc]  # MONAI is untyped
         label_names: Mapping[int, str],
         data_root_dir: str | PathLike[str] | None = None,
         overwrite: bool | str = False,
-        provenance: MaskProvenance | None = None,
+        provenance: MaskProvenance | Mapping[str, Any] | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.label_names = {int(value): str(name) for value, name in label_names.items()}
         self.data_root_dir = None if data_root_dir is None else real_path(Path(data_root_dir))
         self.overwrite = parse_bool(overwrite, "overwrite")
-        self.provenance = provenance
+        self.provenance = (
+            None if provenance is None else from_mapping(MaskProvenance, provenance, "provenance")
+        )
         self._scans: dict[Path, str] = {}
 
     def __call__(self, labels: torch.Tensor, *, case: str | None = None) -> torch.Tensor:

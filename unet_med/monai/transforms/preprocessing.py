@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, Transform
-from monai.utils import TraceKeys, convert_to_dst_type, convert_to_numpy, convert_to_tensor
+from monai.utils import (
+    TraceKeys,
+    TransformBackends,
+    convert_to_dst_type,
+    convert_to_numpy,
+    convert_to_tensor,
+)
 
 from unet_med.errors import InputError
 from unet_med.geometry import Geometry, SliceLayout, slice_layout
 from unet_med.monai.meta_tensor import ras_affine
+from unet_med.monai.plain_mapping import from_mapping
 from unet_med.preprocessing import (
     Context,
     InPlaneResampler,
@@ -39,12 +46,22 @@ class NormalizeVolume(Transform):  # type: ignore[misc]  # MONAI is untyped
 
     Args:
         normalizations: One `Normalization` per channel, or mappings of its fields.
+
+    Raises:
+        InputError: A mapping is no normalization.
+
+    Example:
+        >>> image = torch.arange(24.0).reshape(1, 2, 3, 4)
+        >>> round(NormalizeVolume([{"method": "zscore"}])(image).max().item(), 2)
+        1.66
     """
+
+    backend: ClassVar = [TransformBackends.NUMPY]
 
     def __init__(self, normalizations: Sequence[Normalization | Mapping[str, Any]]) -> None:
         self.normalizations = tuple(
-            rule if isinstance(rule, Normalization) else Normalization(**rule)
-            for rule in normalizations
+            from_mapping(Normalization, rule, f"normalizations[{n}]")
+            for n, rule in enumerate(normalizations)
         )
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
@@ -93,7 +110,15 @@ class ResampleInPlane(InvertibleTransform):  # type: ignore[misc]  # MONAI is un
     Args:
         spacing_mm: Target spacing of rows and columns; ``None`` = leave the grid.
         slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``.
+
+    Example:
+        >>> resample = ResampleInPlane(2.0)
+        >>> resampled = resample(torch.zeros(1, 8, 6, 3))
+        >>> resampled.shape, resample.inverse(resampled).shape
+        (torch.Size([1, 4, 3, 3]), torch.Size([1, 8, 6, 3]))
     """
+
+    backend: ClassVar = [TransformBackends.NUMPY]
 
     def __init__(self, spacing_mm: float | None, *, slice_axis: str = "axial") -> None:
         self.spacing_mm = spacing_mm
@@ -150,12 +175,22 @@ class StackContext(Transform):  # type: ignore[misc]  # MONAI is untyped
     so there is nothing for an inverse to do.
 
     Args:
-        context: The recipe's `Context`: how many slices, and how far they reach in mm.
+        context: The recipe's `Context`: how many slices, and how far they reach in mm; or a
+            mapping of its fields.
         slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``.
+
+    Raises:
+        InputError: A mapping is no context.
+
+    Example:
+        >>> StackContext({"slices": 3, "reach_mm": 1})(torch.zeros(2, 8, 6, 5)).shape
+        torch.Size([6, 8, 6, 5])
     """
 
-    def __init__(self, context: Context, *, slice_axis: str = "axial") -> None:
-        self.context = context
+    backend: ClassVar = [TransformBackends.NUMPY]
+
+    def __init__(self, context: Context | Mapping[str, Any], *, slice_axis: str = "axial") -> None:
+        self.context = from_mapping(Context, context, "context")
         self.slice_axis = slice_axis
 
     def __call__(self, image: torch.Tensor) -> MetaTensor:
