@@ -111,6 +111,60 @@ def test_networks_of_monai_keep_their_names(tmp_path):
     run_python(code, cwd=tmp_path)
 
 
+def test_every_component_resolves_by_short_name_and_keeps_its_own(tmp_path):
+    """In one process: the import line stays light, and nothing of MONAI's is replaced."""
+    code = f"""
+    import pickle, sys, warnings
+    import monai
+    from monai.bundle import ConfigParser
+    warnings.simplefilter("error", UserWarning)
+    before = dict(vars(monai))
+    ConfigParser({{"imports": {IMPORTS!r}}}).get_parsed_content("imports")
+    assert not {{"openvino", "unet_med.reporting", "unet_med.training"}} & set(sys.modules)
+    assert {{name for name in before if vars(monai)[name] is not before[name]}} == set()
+    assert set(vars(monai)) - set(before) == {{"unet_med"}}
+    from unet_med import monai as ours
+    arguments = {{
+        "LoadVolume": {{}}, "LoadVolumed": {{"keys": "image"}}, "LoadVolumeD": {{"keys": "image"}},
+        "StackContextDict": {{"keys": "image", "context": {{"slices": 3, "reach_mm": 1}}}},
+        "SliceDiceMetric": {{"ignore_empty": False}}, "SlicewiseInferer": {{"roi_size": 64}},
+        "SliceMetricsSaver": {{"output_dir": "out"}},
+    }}
+    config = {{name: {{"_target_": name, **given}} for name, given in arguments.items()}}
+    parser = ConfigParser({{"imports": {IMPORTS!r}, **config}})
+    for name in arguments:
+        found = parser.get_parsed_content(name)
+        assert type(found) is getattr(ours, name), name
+        assert type(found).__module__.startswith("unet_med.monai."), name
+    assert type(pickle.loads(pickle.dumps(found))) is type(found)
+    factories = vars(sys.modules["monai.unet_med"])
+    assert set(ours.COMPONENTS) <= set(factories)
+    """
+    run_python(code, cwd=tmp_path)
+
+
+def test_a_component_of_monai_stays_and_ours_has_its_dotted_path(tmp_path):
+    code = """
+    import sys, types, warnings
+    import monai
+    theirs = types.ModuleType("monai.theirs")
+    exec("class LoadVolumed: pass", vars(theirs))
+    theirs.LoadVolumed.__module__ = "monai.theirs"
+    sys.modules["monai.theirs"], monai.theirs = theirs, theirs
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        from unet_med import monai_plugin
+    texts = [str(one.message) for one in caught if "of its own" in str(one.message)]
+    assert len(texts) == 1, texts
+    assert texts[0].endswith("_target_: unet_med.monai.LoadVolumed"), texts
+    assert "LoadVolumed" not in monai_plugin.register()
+    from monai.bundle import ConfigParser
+    parser = ConfigParser({"it": {"_target_": "LoadVolumed"}})
+    assert type(parser.get_parsed_content("it")) is theirs.LoadVolumed
+    """
+    run_python(code, cwd=tmp_path)
+
+
 TAKEN = {
     "attribute": "nets.UNet2D = Theirs",
     "component": """
@@ -135,7 +189,7 @@ before = dict(vars(nets))
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import unet_med.monai_plugin
-    assert not unet_med.monai_plugin.register()
+    assert "UNet2D" not in unet_med.monai_plugin.register()
 assert dict(vars(nets)) == before
 assert "monai.networks.nets.unet_med" not in sys.modules
 texts = [str(one.message) for one in caught if "UNet2D of its own" in str(one.message)]
@@ -151,12 +205,14 @@ def test_registering_again_changes_nothing(tmp_path):
     import importlib, sys, warnings
     from monai.networks import nets
     import unet_med.monai_plugin as plugin
-    before, module = dict(vars(nets)), sys.modules["monai.networks.nets.unet_med"]
+    import monai
+    modules = [sys.modules["monai.networks.nets.unet_med"], sys.modules["monai.unet_med"]]
+    before, names = [dict(vars(m)) for m in (nets, monai, *modules)], plugin.register()
     warnings.simplefilter("error", UserWarning)
-    assert plugin.register() and plugin.register()
-    assert importlib.reload(plugin).register()
-    assert dict(vars(nets)) == before
-    assert sys.modules["monai.networks.nets.unet_med"] is module
+    assert {"UNet2D", "LoadVolumed"} < set(names)
+    assert plugin.register() == importlib.reload(plugin).register() == names
+    assert [dict(vars(m)) for m in (nets, monai, *modules)] == before
+    assert sys.modules["monai.unet_med"] is modules[1]
     """
     run_python(code, cwd=tmp_path)
 

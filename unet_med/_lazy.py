@@ -20,8 +20,8 @@ def lazy_exports(
 
     Args:
         package: ``__name__`` of the package.
-        modules: The module of each name: one of the package's own, or any by its dotted name;
-            ``""`` for a submodule that is public itself.
+        modules: The module of each name, relative to the package, or in full from the topmost
+            package on; ``""`` for a submodule that is public itself.
 
     Returns:
         The two functions, for ``__getattr__, __dir__ = lazy_exports(__name__, {...})``.
@@ -32,12 +32,15 @@ def lazy_exports(
         ('JSONDecoder', 'json.tool', True)
     """
 
+    topmost = package.partition(".")[0]
+
     def load(name: str) -> object:
         if name not in modules:
             msg = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(msg)
         module = modules[name]
-        home = importlib.import_module(module if "." in module else f"{package}.{module or name}")
+        in_full = module.startswith(f"{topmost}.")
+        home = importlib.import_module(module if in_full else f"{package}.{module or name}")
         found = getattr(home, name) if module else home
         setattr(sys.modules[package], name, found)
         return found
