@@ -1,4 +1,4 @@
-"""Scores of one case: two masks, read together a few planes at a time."""
+"""Score one case: two masks, read together a few planes at a time."""
 
 from __future__ import annotations
 
@@ -74,6 +74,17 @@ def evaluate_case(
         VolumeError: A file cannot be read.
         LabelError: A file holds no labels: several channels, NaN, fractions, too many values.
         GeometryError: The grids differ.
+
+    Example:
+        >>> import nibabel as nib
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> mask = nib.Nifti1Image(np.eye(6, dtype=np.uint8)[..., None], np.eye(4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.nii")
+        ...     nib.save(mask, path)
+        ...     evaluate_case(path, path)
+        CaseScores('a.nii', scored, 1 axial slice; labels: 1)
     """
     masks = [open_volume(path) for path in (reference, prediction) if path is not None]
     name = case or reference.name
@@ -99,7 +110,29 @@ def score_volumes(
     case: str = "",
     metrics: MetricSettings | None = None,
 ) -> CaseScores:
-    """Score two opened masks; see `evaluate_case`."""
+    """Score two opened masks per slice and label.
+
+    Args:
+        prediction: Mask; None when there is none: every reference voxel is then missed.
+        reference: Mask on the same grid.
+        labels: Values to count; None for every value other than 0 that either mask holds.
+        slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest`` (of the reference).
+        case: Id of the case.
+        metrics: What is measured beside the counts; surface metrics by default.
+
+    Raises:
+        LabelError: A volume holds no labels.
+        GeometryError: The grids differ.
+
+    Example:
+        >>> from unet_med.metrics import volume_dice
+        >>> from unet_med.volumes import from_array
+        >>> masks = np.zeros((2, 6, 5, 4), np.uint8)
+        >>> masks[0, 1:3], masks[1, 1:5] = 1, 1
+        >>> prediction, reference = (from_array(mask, np.eye(4)) for mask in masks)
+        >>> volume_dice(score_volumes(prediction, reference).counts).round(3).tolist()
+        [0.667]
+    """
     _check_pair(prediction, reference)
     wanted = metrics or MetricSettings()
     geometry = reference.geometry
@@ -135,7 +168,18 @@ def score_volumes(
 
 
 def with_file_label_names(scores: CaseScores, *masks: Path | None) -> CaseScores:
-    """Return the case with the label names of the first mask file that carries any."""
+    """Return the case with the label names of the first mask file that carries any.
+
+    Args:
+        scores: The case.
+        masks: Mask files, in the order they are asked.
+
+    Example:
+        >>> from unet_med.volumes import from_array
+        >>> mask = from_array(np.eye(6, dtype=np.uint8)[..., None], np.eye(4))
+        >>> with_file_label_names(score_volumes(mask, mask), None).label_names
+        {}
+    """
     carried = (read_label_names(mask) for mask in masks if mask is not None)
     return replace(scores, label_names=next((names for names in carried if names), {}))
 

@@ -1,4 +1,4 @@
-"""Score every case of a cohort; check that all masks use the same label values.
+"""Evaluate a cohort, or two against each other; check that all masks use the same labels.
 
 A prediction of {0, 255} against a reference of {0, 1} would score 0 for both labels, which looks
 like a bad network and is a bad file. But a prediction of {2} against a reference of {1} is a
@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unet_med.errors import LabelError
 from unet_med.evaluation.cohort_scores import CohortScores
+from unet_med.evaluation.comparison import Comparison
 from unet_med.evaluation.pairing import pair_cases
 from unet_med.evaluation.parallel import evaluate_pairs
 from unet_med.evaluation.scores import (
@@ -24,7 +25,7 @@ from unet_med.evaluation.scores import (
     MetricSettings,
 )
 from unet_med.evaluation.settings import EvaluationSettings
-from unet_med.evaluation.tables import make_folder
+from unet_med.evaluation.tables import SUMMARY_FILE, make_folder, write_summary
 from unet_med.metrics import EmptyPolicy
 
 if TYPE_CHECKING:
@@ -71,6 +72,16 @@ def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their na
     Raises:
         InputError: A path does not exist, holds no mask, or nothing fits together.
         OutputError: A table cannot be written.
+
+    Example:
+        >>> import nibabel as nib
+        >>> import numpy as np
+        >>> import tempfile
+        >>> mask = nib.Nifti1Image(np.eye(6, dtype=np.uint8)[..., None], np.eye(4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     nib.save(mask, f"{folder}/a.nii")
+        ...     evaluate_cohort(folder, folder)
+        CohortScores(1 case scored, 0 failed, 0 extra; labels: 1)
     """
     settings = EvaluationSettings(
         slice_axis=slice_axis,
@@ -101,6 +112,59 @@ def evaluate_cohort(  # noqa: PLR0913 - the settings of the command, by their na
     return cohort
 
 
+BASELINE_FOLDER = "baseline"
+"""Sub-folder for the tables of the baseline."""
+
+
+def compare_cohorts(
+    predictions: str | PathLike[str],
+    baseline: str | PathLike[str],
+    *,
+    references: str | PathLike[str],
+    output: str | PathLike[str] | None = None,
+    **options: Any,  # noqa: ANN401 - those of evaluate_cohort
+) -> Comparison:
+    """Score two sets of predictions against the same references, case by case.
+
+    Args:
+        predictions: Folder of masks, or one mask.
+        baseline: The predictions to compare with.
+        references: Folder of masks, or one mask.
+        output: Folder for the tables of ``predictions``, comparison.csv and
+            comparison_slices.csv, with the tables of the other in its sub-folder ``baseline``.
+        options: See `evaluate_cohort`.
+
+    Raises:
+        InputError: A path does not exist, holds no mask, or nothing fits together.
+        OutputError: A table cannot be written.
+
+    Example:
+        >>> import nibabel as nib
+        >>> import numpy as np
+        >>> import tempfile
+        >>> mask = nib.Nifti1Image(np.eye(6, dtype=np.uint8)[..., None], np.eye(4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     nib.save(mask, f"{folder}/a.nii")
+        ...     compare_cohorts(folder, folder, references=folder)
+        Comparison(1 pair; labels: 1)
+    """
+    folder = None if output is None else Path(output)
+    if folder is not None:
+        make_folder(folder)
+    candidate, other = (
+        evaluate_cohort(one, references, **options) for one in (predictions, baseline)
+    )
+    comparison = Comparison.of(candidate, other)
+    if folder is not None:
+        candidate.write(folder)
+        make_folder(folder / BASELINE_FOLDER)
+        other.write(folder / BASELINE_FOLDER)
+        comparison.write(folder)
+        content = {**candidate.summary, "comparison": comparison.summary}
+        write_summary(folder / SUMMARY_FILE, content)
+    return comparison
+
+
 def assemble_cohort(
     cases: Iterable[CaseScores],
     *,
@@ -108,13 +172,22 @@ def assemble_cohort(
     extra: Iterable[ExtraPrediction] = (),
     settings: EvaluationSettings,
 ) -> CohortScores:
-    """Put cases together: check their label values against each other, give all the same labels.
+    """Assemble cases into a cohort: check their label values, give all the same labels.
 
     Args:
         cases: Counts per case, of every label that the masks hold.
         failed: Cases that failed before.
         extra: Predictions without a reference.
         settings: What decides the tables.
+
+    Example:
+        >>> import numpy as np
+        >>> from unet_med.evaluation import score_volumes
+        >>> from unet_med.volumes import from_array
+        >>> mask = from_array(np.eye(6, dtype=np.uint8)[..., None], np.eye(4))
+        >>> cohort = assemble_cohort([score_volumes(mask, mask)], settings=EvaluationSettings())
+        >>> cohort.summary["labels"][0]["volume_dice"]["mean"]
+        1.0
     """
     counted = list(cases)
     known = label_groups(

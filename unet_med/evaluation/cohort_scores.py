@@ -1,4 +1,4 @@
-"""The scores of a cohort: rows of the tables, summary over cases, worst slices."""
+"""Keep the scores of a cohort: rows of the tables, summary over cases, worst cases."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unet_med._html import html_table
 from unet_med._version import __version__
 from unet_med.evaluation.metric_columns import Better, MetricColumn
-from unet_med.evaluation.scores import CaseScores, CaseStatus, ExtraPrediction, FailedCase
+from unet_med.evaluation.scores import (
+    CaseScores,
+    CaseStatus,
+    ExtraPrediction,
+    FailedCase,
+    labels_text,
+)
 from unet_med.evaluation.statistics import BOOTSTRAP_SEED, aggregate
 from unet_med.evaluation.tables import (
     CASES_FILE,
@@ -36,9 +43,11 @@ if TYPE_CHECKING:
     from unet_med.evaluation.settings import EvaluationSettings
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CohortScores:
-    """The scores of all cases, each with the same labels.
+    """Hold the scores of all cases, each with the same labels.
+
+    A notebook shows one row per label.
 
     Attributes:
         scored: Cases with counts, missing predictions included, by case id.
@@ -48,6 +57,16 @@ class CohortScores:
         label_names: Names by value, of regions by key.
         settings: What decided the tables.
         command: The command line that asked for them, for the summary.
+
+    Example:
+        >>> from unet_med.evaluation import EvaluationSettings, assemble_cohort, score_volumes
+        >>> from unet_med.volumes import from_array
+        >>> mask = from_array(np.eye(6, dtype=np.uint8)[..., None], np.eye(4))
+        >>> cohort = assemble_cohort([score_volumes(mask, mask)], settings=EvaluationSettings())
+        >>> cohort
+        CohortScores(1 case scored, 0 failed, 0 extra; labels: 1)
+        >>> cohort.cases[0]["volume_dice"], cohort.slices[0]["tp"]
+        (1.0, 6)
     """
 
     scored: tuple[CaseScores, ...]
@@ -58,14 +77,32 @@ class CohortScores:
     settings: EvaluationSettings
     command: str | None = None
 
+    def __repr__(self) -> str:
+        n_scored, plural = len(self.scored), "s" * (len(self.scored) != 1)
+        counts = f"{n_scored} case{plural} scored, {len(self.failed)} failed"
+        return f"CohortScores({counts}, {len(self.extra)} extra; {labels_text(self.labels)})"
+
+    def _repr_html_(self) -> str:
+        metrics = [
+            metric.column(self.settings.empty)
+            for metric in self.settings.metric_columns
+            if metric.better is not None
+        ]
+        rows = (
+            [one["label"], one["name"], one["n"], *(one[metric]["mean"] for metric in metrics)]
+            for one in self.summary["labels"]
+        )
+        header = ["label", "name", "cases", *(f"{metric}, mean" for metric in metrics)]
+        return html_table(repr(self), header, rows)
+
     @property
     def slices(self) -> list[TableRow]:
-        """The rows of slices.csv: one per case, label and slice."""
+        """Return the rows of slices.csv: one per case, label and slice."""
         return list(self._slice_rows())
 
     @property
     def cases(self) -> list[TableRow]:
-        """The rows of cases.csv: one per case and label, failed cases included."""
+        """Return the rows of cases.csv: one per case and label, failed cases included."""
         settings, names = self.settings, self.label_names
         rows = [row for case in self.scored for row in case_rows(case, names, settings=settings)]
         for case in self.failed:
@@ -74,12 +111,12 @@ class CohortScores:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The content of summary.json."""
+        """Return the content of summary.json."""
         return summarize(self)
 
     @property
     def unexpected_labels(self) -> dict[str, tuple[int, ...]]:
-        """Label values of predictions that no reference holds and nobody named, by case.
+        """List label values of predictions that no reference holds and nobody named, by case.
 
         They are scored like any other label. Empty when the labels to score were chosen.
         """
@@ -98,7 +135,7 @@ class CohortScores:
 
     @property
     def exit_code(self) -> int:
-        """0 when every reference was scored against a prediction, else 1.
+        """Return 0 when every reference was scored against a prediction, else 1.
 
         It is 1 too when label names were given and a prediction holds labels outside of them.
         """

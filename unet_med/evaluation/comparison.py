@@ -1,29 +1,21 @@
-"""Compare two sets of predictions with the same references: which one is better, and where."""
+"""Compare the scores of two sets of predictions, paired by case, label and slice."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unet_med.evaluation.cohort import evaluate_cohort
 from unet_med.evaluation.metric_columns import Better, MetricColumn
+from unet_med.evaluation.scores import labels_text
 from unet_med.evaluation.statistics import bootstrap_interval, wilcoxon_signed_rank
-from unet_med.evaluation.tables import (
-    SUMMARY_FILE,
-    TableRow,
-    make_folder,
-    python_number,
-    write_summary,
-    write_table,
-)
+from unet_med.evaluation.tables import TableRow, python_number, write_table
 from unet_med.metrics import dice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from os import PathLike
+    from pathlib import Path
 
     from unet_med.evaluation.cohort_scores import CohortScores
     from unet_med.evaluation.scores import CaseScores, LabelKey
@@ -59,17 +51,30 @@ COMPARISON_NOTES = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Comparison:
-    """One cohort compared with another of the same references.
+    """Compare one cohort with another of the same references.
 
     Attributes:
         candidate: Scores of the predictions.
         baseline: Scores of the predictions they are compared with; the same labels and settings.
+
+    Example:
+        >>> from unet_med.evaluation import EvaluationSettings, assemble_cohort, score_volumes
+        >>> from unet_med.volumes import from_array
+        >>> mask = from_array(np.eye(6, dtype=np.uint8)[..., None], np.eye(4))
+        >>> cohort = assemble_cohort([score_volumes(mask, mask)], settings=EvaluationSettings())
+        >>> comparison = Comparison.of(cohort, cohort)
+        >>> comparison.rows[0]["volume_dice_difference"], comparison.rows[0]["slices_equal"]
+        (0.0, 1)
     """
 
     candidate: CohortScores
     baseline: CohortScores
+
+    def __repr__(self) -> str:
+        n_pairs = len(self.pairs)
+        return f"Comparison({n_pairs} pair{'s' * (n_pairs != 1)}; {labels_text(self.labels)})"
 
     @classmethod
     def of(cls, candidate: CohortScores, baseline: CohortScores) -> Comparison:
@@ -82,18 +87,18 @@ class Comparison:
 
     @property
     def pairs(self) -> list[tuple[CaseScores, CaseScores]]:
-        """Cases scored in both, by case id."""
+        """List the cases scored in both, by case id."""
         others = {case.case: case for case in self.baseline.scored}
         return [(case, others[case.case]) for case in self.candidate.scored if case.case in others]
 
     @property
     def labels(self) -> tuple[LabelKey, ...]:
-        """Labels of both."""
+        """Return the labels of both."""
         return self.candidate.labels
 
     @property
     def rows(self) -> list[TableRow]:
-        """The rows of comparison.csv: one per case and label."""
+        """Return the rows of comparison.csv: one per case and label."""
         tables = {metric.name: self._values(metric) for metric in self._compared_metrics()}
         changes = [_slice_changes(*pair) for pair in self.pairs]
         rows = []
@@ -119,7 +124,7 @@ class Comparison:
 
     @property
     def slice_rows(self) -> Iterator[TableRow]:
-        """The rows of comparison_slices.csv: slices whose Dice changed."""
+        """Yield the rows of comparison_slices.csv: slices whose Dice changed."""
         for case, other in self.pairs:
             changes = _slice_changes(case, other)
             scores = _slice_dice(case), _slice_dice(other)
@@ -140,12 +145,12 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """0 when every reference was scored against both predictions, else 1."""
+        """Return 0 when every reference was scored against both predictions, else 1."""
         return max(self.candidate.exit_code, self.baseline.exit_code)
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The ``comparison`` block of summary.json."""
+        """Return the ``comparison`` block of summary.json."""
         paired = {case.case for case, _ in self.pairs}
         known: set[str] = set()
         for cohort in (self.candidate, self.baseline):
@@ -254,45 +259,3 @@ def _slice_changes(case: CaseScores, other: CaseScores) -> np.ndarray[Any, Any]:
     one, before = _slice_dice(case), _slice_dice(other)
     changes = np.sign(np.nan_to_num(one, nan=2.0) - np.nan_to_num(before, nan=2.0))
     return np.where(np.isnan(one) & np.isnan(before), np.nan, changes)
-
-
-BASELINE_FOLDER = "baseline"
-
-
-def compare_cohorts(
-    predictions: str | PathLike[str],
-    baseline: str | PathLike[str],
-    *,
-    references: str | PathLike[str],
-    output: str | PathLike[str] | None = None,
-    **options: Any,  # noqa: ANN401 - those of evaluate_cohort
-) -> Comparison:
-    """Score two sets of predictions against the same references, case by case.
-
-    Args:
-        predictions: Folder of masks, or one mask.
-        baseline: The predictions to compare with.
-        references: Folder of masks, or one mask.
-        output: Folder for the tables of ``predictions``, comparison.csv and
-            comparison_slices.csv, with the tables of the other in its sub-folder ``baseline``.
-        options: See `evaluate_cohort`.
-
-    Raises:
-        InputError: A path does not exist, holds no mask, or nothing fits together.
-        OutputError: A table cannot be written.
-    """
-    folder = None if output is None else Path(output)
-    if folder is not None:
-        make_folder(folder)
-    candidate, other = (
-        evaluate_cohort(one, references, **options) for one in (predictions, baseline)
-    )
-    comparison = Comparison.of(candidate, other)
-    if folder is not None:
-        candidate.write(folder)
-        make_folder(folder / BASELINE_FOLDER)
-        other.write(folder / BASELINE_FOLDER)
-        comparison.write(folder)
-        content = {**candidate.summary, "comparison": comparison.summary}
-        write_summary(folder / SUMMARY_FILE, content)
-    return comparison

@@ -1,4 +1,4 @@
-"""Which prediction belongs to which reference: the same name in the same relative folder."""
+"""Pair predictions with references: the same name in the same relative folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_LISTED = 5
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One case to score.
+    """Name one case to score.
 
     Attributes:
         case: Relative folder and name without ending, with forward slashes.
@@ -39,7 +39,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """The cases of a cohort.
+    """List the cases of a cohort.
 
     Attributes:
         pairs: One per reference, by case id.
@@ -65,6 +65,13 @@ def pair_cases(predictions: Path, references: Path) -> Pairing:
 
     Raises:
         InputError: A path does not exist, a folder holds no mask, or nothing fits together.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "a.nii.gz").touch()
+        ...     [pair.case for pair in pair_cases(Path(folder), Path(folder)).pairs]
+        ['a']
     """
     if predictions.is_file() and references.is_file():
         return Pairing((Pair(case_id(references.name), predictions, references),))

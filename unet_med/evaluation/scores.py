@@ -26,11 +26,18 @@ DEFAULT_TOLERANCE_MM = 1.0
 
 @dataclass(frozen=True, slots=True)
 class LabelRegion:
-    """A union of labels, scored like a label.
+    """Define a union of labels, scored like a label.
 
     Attributes:
         name: Name for the tables.
         values: Label values, at least one, distinct, none of them 0.
+
+    Raises:
+        LabelError: The name or the values are empty, or a value is repeated or 0.
+
+    Example:
+        >>> LabelRegion("whole tumor", (1, 2, 4)).key
+        '1+2+4'
     """
 
     name: str
@@ -46,7 +53,7 @@ class LabelRegion:
 
     @property
     def key(self) -> str:
-        """What stands in the tables' ``label`` column.
+        """Return what stands in the tables' ``label`` column.
 
         Example:
             >>> LabelRegion("core", (4, 1)).key
@@ -57,7 +64,7 @@ class LabelRegion:
 
 @dataclass(frozen=True, slots=True)
 class MetricSettings:
-    """What is measured beside the counts.
+    """Choose what is measured beside the counts.
 
     Attributes:
         surface_metrics: Whether surface distances and components are measured. They need
@@ -65,6 +72,14 @@ class MetricSettings:
         tolerance_mm: Tolerance of the surface Dice.
         label_tolerances_mm: The same for single labels by value, or regions by name.
         regions: Unions of labels.
+
+    Raises:
+        LabelError: Regions are equal, or a tolerance is negative or of no region.
+
+    Example:
+        >>> metrics = MetricSettings(tolerance_mm=2.0, label_tolerances_mm={1: 0.5})
+        >>> metrics.tolerance_of(1), metrics.tolerance_of(2)
+        (0.5, 2.0)
     """
 
     surface_metrics: bool = True
@@ -97,7 +112,12 @@ class MetricSettings:
 
 
 class CaseStatus(StrEnum):
-    """How a case of the references ended."""
+    """Say how a case of the references ended.
+
+    Example:
+        >>> str(CaseStatus.MISSING)
+        'missing'
+    """
 
     SCORED = "scored"
     MISSING = "missing"
@@ -108,7 +128,7 @@ class CaseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SurfaceMetrics:
-    """What the shape of one label in one case gave; NaN where there is nothing to measure.
+    """Hold surface distances and components of one label; NaN where nothing can be measured.
 
     Attributes:
         hd95_mm: The larger directed 95th percentile of surface distances; infinite for a miss.
@@ -118,6 +138,10 @@ class SurfaceMetrics:
         tolerance_mm: That tolerance.
         components: Components of both masks.
         slice_hd95_mm: HD95 in the plane of each slice, shape (n_slices,).
+
+    Example:
+        >>> SurfaceMetrics.absent(40, tolerance_mm=1.0).hd95_mm
+        nan
     """
 
     hd95_mm: float
@@ -126,11 +150,11 @@ class SurfaceMetrics:
     surface_dice: float
     tolerance_mm: float
     components: ComponentCounts
-    slice_hd95_mm: NDArray[np.float64]
+    slice_hd95_mm: NDArray[np.float64] = field(repr=False)
 
     @classmethod
     def absent(cls, n_slices: int, *, tolerance_mm: float) -> SurfaceMetrics:
-        """The shape of a label that neither mask holds."""
+        """Return the metrics of a label that neither mask holds."""
         nothing = float("nan")
         return cls(
             nothing,
@@ -143,9 +167,9 @@ class SurfaceMetrics:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CaseScores:
-    """The counts of one case, from which every score follows.
+    """Hold the counts of one case, from which every score follows.
 
     Attributes:
         case: Id of the case.
@@ -160,7 +184,17 @@ class CaseScores:
         prediction_values: The same of the prediction; None when there is no prediction.
         label_names: Names by value, as the reference carries them, else the prediction.
         metrics: What was measured beside the counts.
-        surface_metrics: The shape of every label that a mask holds; empty when not measured.
+        surface_metrics: Metrics of every label that a mask holds; empty when not measured.
+
+    Example:
+        >>> from unet_med.evaluation import score_volumes
+        >>> from unet_med.volumes import from_array
+        >>> mask = from_array(np.eye(6, dtype=np.uint8)[..., None], np.diag([1, 1, 3, 1]))
+        >>> scores = score_volumes(mask, mask, case="a")
+        >>> scores
+        CaseScores('a', scored, 1 axial slice; labels: 1)
+        >>> scores.counts.tp.tolist(), scores.surface_metrics_of(1).hd95_mm
+        ([[6]], 0.0)
     """
 
     case: str
@@ -176,13 +210,18 @@ class CaseScores:
     metrics: MetricSettings = field(default_factory=MetricSettings)
     surface_metrics: Mapping[LabelKey, SurfaceMetrics] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        n_slices = self.counts.n_slices
+        slices = f"{n_slices} {self.slice_axis} slice{'s' * (n_slices != 1)}"
+        return f"CaseScores({self.case!r}, {self.status}, {slices}; {labels_text(self.labels)})"
+
     @property
     def status(self) -> CaseStatus:
-        """Scored, or missing when there is no prediction."""
+        """Return scored, or missing when there is no prediction."""
         return CaseStatus.MISSING if self.prediction_values is None else CaseStatus.SCORED
 
     def surface_metrics_of(self, label: LabelKey) -> SurfaceMetrics:
-        """Return the shape of a label, also of one that neither mask holds."""
+        """Return the metrics of a label, also of one that neither mask holds."""
         if label in self.surface_metrics:
             return self.surface_metrics[label]
         tolerance_mm = self.metrics.tolerance_of(label)
@@ -202,11 +241,15 @@ class CaseScores:
 
 @dataclass(frozen=True, slots=True)
 class FailedCase:
-    """A case that could not be compared.
+    """Name a case that could not be compared.
 
     Attributes:
         case: Id of the case.
         error: One line: what is wrong, what was found, what to do.
+
+    Example:
+        >>> FailedCase("a", "the grids of prediction and reference differ").case
+        'a'
     """
 
     case: str
@@ -215,12 +258,31 @@ class FailedCase:
 
 @dataclass(frozen=True, slots=True)
 class ExtraPrediction:
-    """A prediction without a reference; it is listed, not scored.
+    """Name a prediction without a reference; it is listed, not scored.
 
     Attributes:
         case: Id of the prediction.
         nearest: Ids of references without a prediction whose names are alike.
+
+    Example:
+        >>> ExtraPrediction("patient1", nearest=("patient_1",)).nearest
+        ('patient_1',)
     """
 
     case: str
     nearest: tuple[str, ...] = ()
+
+
+MOST_LISTED = 8
+"""Labels that a ``repr`` lists: it stays on one line."""
+
+
+def labels_text(labels: Sequence[LabelKey]) -> str:
+    """Return labels as text, only the first few of many.
+
+    Example:
+        >>> labels_text([1, 2, "1+2"])
+        'labels: 1, 2, 1+2'
+    """
+    dots = f", … ({len(labels)})" if len(labels) > MOST_LISTED else ""
+    return "labels: " + (", ".join(map(str, labels[:MOST_LISTED])) or "none") + dots

@@ -61,7 +61,7 @@ _FROM_SURFACES = {
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSettings:
-    """Everything that decides what the tables say about given masks.
+    """Choose everything that decides what the tables say about given masks.
 
     Attributes:
         slice_axis: ``axial``, ``coronal``, ``sagittal`` or ``thickest``.

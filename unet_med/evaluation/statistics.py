@@ -1,4 +1,4 @@
-"""Statistics over cases: aggregates, bootstrap intervals, the Wilcoxon signed-rank test."""
+"""Compute statistics over cases: aggregates, bootstrap intervals, Wilcoxon signed-rank test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Surface distances and connected components of each label and region of a case."""
+"""Compute surface distances and connected components of each label and region of a case."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ForegroundCropper:
-    """Keeps the labels of both masks within the box that holds any, in 1, 2 or 4 bytes a voxel."""
+    """Keep the labels of both masks within the box that holds any, in 1, 2 or 4 bytes a voxel."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[tuple[int, int, int], LabelArray, LabelArray]] = []

@@ -1,4 +1,4 @@
-"""Columns and rows of slices.csv and cases.csv; files written whole or not at all."""
+"""Make the rows of slices.csv and cases.csv; write files whole or not at all."""
 
 from __future__ import annotations
 

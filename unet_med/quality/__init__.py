@@ -1,4 +1,4 @@
-"""How good labels look when there is no reference to compare them with."""
+"""Estimate the quality of labels without a reference, and calibrate the probabilities."""
 
 from __future__ import annotations
 

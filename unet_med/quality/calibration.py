@@ -1,4 +1,4 @@
-"""Are the probabilities right? Reliability, and the temperature that makes them more so.
+"""Measure the reliability of probabilities, and fit the temperature that improves it.
 
 Source:
     Guo, Pleiss, Sun, Weinberger, On calibration of modern neural networks, ICML 2017
@@ -26,6 +26,9 @@ TEMPERATURE_RANGE = (0.1, 20.0)
 
 N_BINS = 10
 
+N_AXES = 2
+"""Axes of the logits of single voxels: voxel and channel."""
+
 SMALLEST_PROBABILITY = 0.01
 """Voxels at which a label is less likely than this are left out of its reliability: the air
 around a patient, rightly called impossible, would make any network look calibrated."""
@@ -38,13 +41,20 @@ _TOLERANCE = 1e-4  # of log T
 
 
 class VoxelSample:
-    """Logits and true labels of randomly chosen voxels: a fixed amount of memory.
+    """Sample logits and true labels of randomly chosen voxels in a fixed amount of memory.
 
     Every slice gives the same number of voxels, chosen by a generator with a fixed seed.
 
     Args:
         n_slices: Slices that will be added in all, over all cases.
         max_voxels: Voxels kept in all.
+
+    Example:
+        >>> sample = VoxelSample(n_slices=1, max_voxels=6)
+        >>> reference = np.array([[[7, 0, 0], [0, 7, 7]]])
+        >>> sample.add(np.zeros((1, 2, 2, 3), np.float32), reference, [7])
+        >>> sample.logits.shape, sorted(sample.truth.tolist())
+        ((6, 2), [0, 0, 0, 1, 1, 1])
     """
 
     def __init__(self, n_slices: int, *, max_voxels: int = MAX_SAMPLE) -> None:
@@ -71,12 +81,12 @@ class VoxelSample:
 
     @property
     def logits(self) -> NDArray[np.float32]:
-        """Logits of all voxels, (N, K) float32."""
+        """Return the logits of all voxels, (N, K) float32."""
         return np.concatenate(self._logits, axis=1).T
 
     @property
     def truth(self) -> NDArray[np.intp]:
-        """Index of the true label of each voxel, (N,): 0 background, 1 the first label, ..."""
+        """Return the index of each voxel's true label, (N,): 0 for background."""
         return np.concatenate(self._truth)
 
 
@@ -111,6 +121,12 @@ def fit_temperature(
 
     Raises:
         InputError: There is no voxel, or an index is no label.
+
+    Example:
+        >>> logits = np.array([[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]], np.float32)
+        >>> truth = np.array([0, 1, 0])
+        >>> round(fit_temperature(logits, truth, activation="softmax"), 1)
+        2.9
     """
     _check(logits, truth)
 
@@ -136,7 +152,21 @@ def negative_log_likelihood(
     activation: str,
     temperature: float,
 ) -> float:
-    """Return the mean of -log p(true label) over voxels, in nats; arguments as the fit's."""
+    """Return the mean of -log p(true label) over voxels, in nats.
+
+    Args:
+        logits: (N, K) float32.
+        truth: (N,) index of the true label, 0 = background.
+        activation: ``softmax`` or ``sigmoid``.
+        temperature: Divides the logits.
+
+    Example:
+        >>> logits = np.array([[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]], np.float32)
+        >>> truth = np.array([0, 1, 0])
+        >>> loss = negative_log_likelihood(logits, truth, activation="softmax", temperature=1.0)
+        >>> round(loss, 3)
+        0.794
+    """
     total = 0.0
     for start in range(0, len(truth), _BLOCK):
         part = slice(start, start + _BLOCK)
@@ -146,9 +176,9 @@ def negative_log_likelihood(
     return total / max(1, len(truth))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reliability:
-    """How often a label is there where it was called likely; arrays (n_labels, n_bins).
+    """Compare probabilities with frequencies per label and bin; arrays (n_labels, n_bins).
 
     Bins divide the probabilities 0 … 1 evenly. Only voxels at which the label has at least
     `SMALLEST_PROBABILITY` count.
@@ -157,15 +187,23 @@ class Reliability:
         voxels: Voxels in each bin, int64.
         expected: Sum of the label's probability over them.
         found: Voxels of them that are the label, int64.
+
+    Example:
+        >>> Reliability(np.array([[10]]), expected=np.array([[7.0]]), found=np.array([[6]])).error
+        0.1
     """
 
     voxels: NDArray[np.int64]
     expected: NDArray[np.float64]
     found: NDArray[np.int64]
 
+    def __repr__(self) -> str:
+        n_labels, n_bins = self.voxels.shape
+        return f"Reliability({n_labels} labels, {n_bins} bins, error {self.error:.4f})"
+
     @property
     def errors(self) -> NDArray[np.float64]:
-        """Expected calibration error per label, (n_labels,), NaN for a label without voxels.
+        """Return the expected calibration error per label, (n_labels,), NaN without voxels.
 
         Σ over bins of |found - expected| / all voxels: the mean distance between how likely a
         label was called and how often it was there.
@@ -176,7 +214,7 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """Mean of ``errors`` over the labels that have voxels."""
+        """Return the mean of ``errors`` over the labels that have voxels."""
         known = self.errors[~np.isnan(self.errors)]
         return float(known.mean()) if known.size else float("nan")
 
@@ -195,6 +233,12 @@ def reliability(
         truth: (N,) index of the true label, 0 = background.
         activation: ``softmax`` or ``sigmoid``.
         temperature: Divides the logits.
+
+    Example:
+        >>> logits = np.array([[2.0, 0.0], [0.0, 2.0], [0.0, 2.0]], np.float32)
+        >>> truth = np.array([0, 1, 0])
+        >>> reliability(logits, truth, activation="softmax").voxels.sum(axis=1).tolist()
+        [3]
     """
     _check(logits, truth)
     n_labels = max(1, logits.shape[1] - (activation == "softmax"))
@@ -222,6 +266,6 @@ def _probabilities(
 
 
 def _check(logits: NDArray[np.float32], truth: NDArray[np.integer]) -> None:
-    if logits.ndim != 2 or truth.shape != (len(logits),) or not len(truth):  # noqa: PLR2004 - N, K
+    if logits.ndim != N_AXES or truth.shape != (len(logits),) or not len(truth):
         msg = f"needs logits (N, K) and truth (N,), N > 0; got {logits.shape} and {truth.shape}"
         raise InputError(msg)

@@ -1,4 +1,4 @@
-"""Connected components of labels, counted slice by slice from runs.
+"""Count connected components of labels slice by slice, from runs.
 
 A run is a stretch of a row that holds one label. A slice of an anatomy has some hundred runs where
 it has ten thousands of pixels, and what touches what is decided at their ends. So areas, overlaps
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class StreamingComponentCounter:
-    """Counts the components of every label, a few slices in memory at a time.
+    """Count the components of every label with a few slices in memory at a time.
 
     Voxels that touch by face, edge or corner are one component, as in the scores
     (`unet_med.metrics.count_components`). Only components that reach the last slice are kept:
@@ -33,6 +33,14 @@ class StreamingComponentCounter:
     Attributes:
         n_finished: Components of each label that ended before the last slice, (n_labels,).
         largest_finished: Voxels of the largest of them, 0 without any, (n_labels,).
+
+    Example:
+        >>> counter = StreamingComponentCounter(n_labels=1)
+        >>> labels = np.array([[[1, 0, 1]], [[1, 0, 0]]])
+        >>> runs = SliceRuns(labels)
+        >>> counter.add(runs, runs.values - 1, n_slices=2)
+        >>> counter.count.tolist(), counter.largest.tolist()
+        ([2], [2])
     """
 
     def __init__(self, n_labels: int) -> None:
@@ -44,12 +52,12 @@ class StreamingComponentCounter:
 
     @property
     def count(self) -> Numbers:
-        """Components of each label so far, (n_labels,)."""
+        """Return the components of each label so far, (n_labels,)."""
         return self.n_finished + np.bincount(self._columns, minlength=len(self.n_finished))
 
     @property
     def largest(self) -> Numbers:
-        """Voxels of the largest component of each label so far, 0 without any, (n_labels,)."""
+        """Return the voxels of each label's largest component so far, 0 if none, (n_labels,)."""
         largest = self.largest_finished.copy()
         np.maximum.at(largest, self._columns, self._sizes)
         return largest
@@ -107,7 +115,7 @@ def _connected(n: int, here: Numbers, there: Numbers) -> tuple[Numbers, int]:
 
 
 class SliceRuns:
-    """Runs of consecutive slices, numbered in reading order, background left out.
+    """Find the runs of consecutive slices, in reading order, background left out.
 
     Slices lie one after the other in one row of pixels, each row and each slice followed by
     background, so that every neighbor of a pixel lies at a fixed distance and none is that of

@@ -1,4 +1,4 @@
-"""What is known of the quality of one case's labels, without a reference."""
+"""Estimate the quality of one case's labels without a reference."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unet_med._html import html_table
 from unet_med.geometry import slice_positions_mm
 from unet_med.quality.flags import QualityFlag, quality_flags
 from unet_med.quality.label_statistics import LabelStatisticsCollector, expected_dice
@@ -42,7 +43,7 @@ _DIGITS = 4
 
 @dataclass(frozen=True)
 class LabelQuality:
-    """Quality of one label in the whole volume.
+    """Hold the estimated quality of one label in the whole volume.
 
     Attributes:
         label: Its value.
@@ -54,6 +55,11 @@ class LabelQuality:
         largest_component: Share of its voxels that the largest piece holds; ``None`` as above.
         touches_border: Ends and sides of the scan that it reaches.
         slices_flagged: Its slices on the list ``review``.
+
+    Example:
+        >>> liver = LabelQuality(1, "liver", 0.93, 0.1, 1, 1.0, ("last slice",), slices_flagged=2)
+        >>> liver.as_dict()["touches_border"]
+        ['last slice']
     """
 
     label: int
@@ -79,11 +85,12 @@ class LabelQuality:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Quality:
-    """Quality of the labels of one case, slice by slice; tables are (n_slices, n_labels).
+    """Hold the estimated quality of one case per slice; tables are (n_slices, n_labels).
 
-    Slices are counted in the file's own order along ``slice_axis``, as in slices.csv.
+    Slices are counted in the file's own order along ``slice_axis``, as in slices.csv. A notebook
+    shows the slices to review.
 
     Attributes:
         slice_axis: Array axis (0, 1, 2 of i, j, k) that slices are stacked along.
@@ -96,7 +103,12 @@ class Quality:
         neighbor_dice: Dice with the more similar neighbor; NaN as above.
         area_mm2: Area of the label.
         labels: One entry per label.
-        review: "Look at these slices first, because …", worst first.
+        review: Slices to look at first, with the reasons, worst first.
+
+    Example:
+        >>> empty = np.zeros((3, 0))
+        >>> Quality(2, (0.0, 1.0, 2.0), 1.0, 0.79, *[empty] * 5, labels=(), review=())
+        Quality(3 slices, 0 labels, 0 slices to review)
     """
 
     slice_axis: int
@@ -110,6 +122,17 @@ class Quality:
     area_mm2: Table
     labels: tuple[LabelQuality, ...]
     review: tuple[QualityFlag, ...]
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.position_mm)} slices, {len(self.labels)} labels"
+        return f"Quality({counts}, {len({flag.slice for flag in self.review})} slices to review)"
+
+    def _repr_html_(self) -> str:
+        rows = (
+            (flag.slice, flag.position_mm, flag.label_name, flag.score, "; ".join(flag.reasons))
+            for flag in self.review
+        )
+        return html_table(repr(self), ("slice", "mm", "label", "score", "reasons"), rows)
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-ready content."""
@@ -140,6 +163,18 @@ class QualityEstimator:
         geometry: The scan's grid.
         layout: How it becomes slices, in the file's own order.
         sink: Is shown each slice's probabilities (1 + L, H, W), entropy (H, W) and labels (H, W).
+
+    Example:
+        >>> from unet_med.bundle import open_bundle
+        >>> from unet_med.geometry import Geometry, slice_layout
+        >>> recipe = open_bundle().recipe
+        >>> geometry = Geometry((8, 8, 2), np.eye(4))
+        >>> layout = slice_layout(geometry, "axial").in_file_order()
+        >>> estimator = QualityEstimator(recipe, geometry, layout)
+        >>> logits = np.zeros((2, 1 + len(recipe.labels), 8, 8), np.float32)
+        >>> estimator.add(0, logits, np.zeros((2, 8, 8), np.uint8))
+        >>> estimator.quality()
+        Quality(2 slices, 3 labels, 0 slices to review)
     """
 
     def __init__(

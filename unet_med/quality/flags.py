@@ -1,4 +1,4 @@
-"""Why a slice should be looked at, in words."""
+"""Flag slices that a reader should look at, with the reasons in words."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DIGITS = 4
 
 @dataclass(frozen=True)
 class QualityFlag:
-    """One slice and label to look at, and why.
+    """Name one slice and label to look at, with the reasons.
 
     Attributes:
         slice: Index along the slice axis, in the file's own order.
@@ -41,6 +41,11 @@ class QualityFlag:
         label_name: Its name.
         score: The slice's score.
         reasons: In words, at least one.
+
+    Example:
+        >>> flag = QualityFlag(12, 36.0, 1, "liver", 0.41, ("expected Dice 0.52",))
+        >>> flag.as_dict()["reasons"]
+        ['expected Dice 0.52']
     """
 
     slice: int
@@ -90,7 +95,7 @@ def quality_flags(
 
 
 class _Reasons:
-    """Puts what speaks against slices of one label into words."""
+    """Put what speaks against slices of one label into words."""
 
     def __init__(
         self, statistics: LabelStatistics, tables: Mapping[str, Table], column: int

@@ -1,4 +1,4 @@
-"""Sums per slice and label, from which every score without a reference follows."""
+"""Collect sums per slice and label, from which every score without a reference follows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LARGEST_IN_TABLE = 1 << 16
 
 @dataclass(frozen=True)
 class LabelStatistics:
-    """Sums over each slice's voxels; arrays (n_slices, n_labels) float64.
+    """Hold sums over each slice's voxels; arrays (n_slices, n_labels) float64.
 
     Attributes:
         predicted: Voxels that the network gave to the label.
@@ -45,7 +45,7 @@ class LabelStatistics:
 
     @classmethod
     def zeros(cls, n_slices: int, n_labels: int) -> LabelStatistics:
-        """Sums of nothing."""
+        """Return sums of nothing."""
         return cls(*np.zeros((6, n_slices, n_labels)))
 
 
@@ -75,7 +75,7 @@ def expected_dice(predicted: Table, expected_tp: Table, probability_sum: Table) 
 
 
 class LabelStatisticsCollector:
-    """Fills a `LabelStatistics` and counts components as slices pass by, one after the other.
+    """Fill a `LabelStatistics` and count components as slices pass by, one after the other.
 
     Memory: one mask per label, and the probabilities of the voxels given at once.
 

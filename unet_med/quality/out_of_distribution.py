@@ -1,4 +1,4 @@
-"""How a scan, and what was found in it, differs from what the network was trained on."""
+"""Warn where a scan, or what was found in it, lies outside the training data."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ def scan_warnings(recipe: Recipe, geometry: Geometry, layout: SliceLayout) -> tu
         recipe: With the fingerprint; what it does not state is not checked.
         geometry: The scan's grid.
         layout: How it becomes slices.
+
+    Example:
+        >>> import numpy as np
+        >>> from unet_med.bundle import open_bundle
+        >>> from unet_med.geometry import Geometry, slice_layout
+        >>> thick = Geometry((200, 220, 30), np.diag([1.0, 1.0, 9.0, 1.0]))
+        >>> scan_warnings(open_bundle().recipe, thick, slice_layout(thick, "axial"))
+        ('the distance between slices is 9 mm; in training it was 0.7 to 6 mm',)
     """
     slice_mm, row_mm, column_mm = layout.spacing(geometry)
     _, rows, columns = layout.axes
@@ -56,6 +64,18 @@ def intensity_warnings(
     Args:
         recipe: Channel names and ``fingerprint.intensity``.
         statistics: Of each channel of the scan, in the recipe's order.
+
+    Example:
+        >>> import numpy as np
+        >>> from dataclasses import replace
+        >>> from unet_med.bundle import open_bundle
+        >>> from unet_med.preprocessing import IntensityStatistics
+        >>> recipe = open_bundle().recipe
+        >>> fingerprint = replace(recipe.fingerprint, intensity={"T1": (0.0, 100.0)})
+        >>> scan = IntensityStatistics()
+        >>> scan.add(np.full((4, 5), 900, np.float32))
+        >>> intensity_warnings(replace(recipe, fingerprint=fingerprint), [scan])[0].split("; ")[1]
+        'those of the training scans were 0 to 100'
     """
     found = []
     for channel, counted in zip(recipe.channels, statistics, strict=True):
@@ -81,6 +101,12 @@ def volume_warnings(
         fingerprint: With ``volumes_ml`` per label name.
         volumes_ml: What was found, per label name.
         cut: Names of labels that reach the border of the scan.
+
+    Example:
+        >>> from unet_med.recipe import Fingerprint
+        >>> trained = Fingerprint(volumes_ml={"liver": (1000.0, 2000.0)})
+        >>> volume_warnings(trained, {"liver": 300.0})
+        ('the volume of liver is 300 ml; in training it was 1000 to 2000 ml',)
     """
     found = []
     for name, trained in fingerprint.volumes_ml.items():

@@ -1,4 +1,4 @@
-"""From logits to the probability of every label."""
+"""Turn logits into the probability of every label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quality score per slice and label: expected Dice, certainty, and agreement with the neighbors."""
+"""Compute the quality score: expected Dice, certainty, and agreement with the neighbors."""
 
 from __future__ import annotations
 

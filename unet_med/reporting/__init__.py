@@ -1,4 +1,4 @@
-"""What people look at: reports in HTML, and pictures of single slices."""
+"""Write reports in HTML, and overlays of single slices as PNG."""
 
 from __future__ import annotations
 

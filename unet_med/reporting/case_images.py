@@ -1,4 +1,4 @@
-"""One case as a page shows it: masks exactly as they are, the scan good enough for the eye."""
+"""Pack the images of one case for a page: masks exact, the scan lossy."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _EFFORT = 6  # of zlib
 
 @dataclass(frozen=True, slots=True)
 class CaseVolumes:
-    """What a page shows of one case. All lie on the grid of the first that is there.
+    """Hold the volumes that a page shows of one case, all on the grid of the first one there.
 
     Attributes:
         prediction: Predicted labels, if there are any.

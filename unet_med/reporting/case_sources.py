@@ -1,4 +1,4 @@
-"""Where the files of a case are, and what of them can be shown."""
+"""Open the files of a case, and make the images of those that can be shown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_SCAN = "The scan is not at hand, so masks stand on a plain ground: --images F
 
 @dataclass(frozen=True, slots=True)
 class CaseSources:
-    """The files of a case.
+    """Name the files of a case for a report.
 
     Attributes:
         case: Its id.
@@ -35,6 +35,11 @@ class CaseSources:
         scan: Scan file, if it is at hand.
         channel: Channel of a 4D scan.
         note: Why there is no scan.
+
+    Example:
+        >>> from pathlib import Path
+        >>> CaseSources("a", "axial", prediction=Path("p/a.nii.gz")).note
+        'The scan is not at hand, so masks stand on a plain ground: --images FOLDER names it.'
     """
 
     case: str

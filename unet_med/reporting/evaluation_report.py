@@ -1,4 +1,4 @@
-"""The report of an evaluation: scores against references."""
+"""Report an evaluation: scores against references."""
 
 from __future__ import annotations
 

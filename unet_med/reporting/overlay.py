@@ -1,4 +1,4 @@
-"""A picture of one slice: the scan in gray, the prediction filled, the reference outlined."""
+"""Draw one slice: the scan in gray, the prediction filled, the reference outlined."""
 
 from __future__ import annotations
 
@@ -56,6 +56,19 @@ def write_overlay(
 
     Raises:
         OutputError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from unet_med.reporting import SliceView
+        >>> labels = np.eye(8, dtype=np.int64)
+        >>> edges = ("R", "L", "P", "A")
+        >>> view = SliceView(np.ones((8, 8), np.float32), labels, None, (1, 1), "axial", edges)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "slice.png")
+        ...     write_overlay(view, path, label_names={1: "liver"}, dice={1: 0.9}, title="a")
+        ...     path.read_bytes()[1:4]
+        b'PNG'
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

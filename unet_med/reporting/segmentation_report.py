@@ -1,8 +1,8 @@
-"""The report of masks without references: volumes, estimated quality, slices to look at."""
+"""Report masks without references: volumes, estimated quality, slices to look at."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from unet_med.geometry import SLICE_ORIENTATIONS, world_axes
@@ -56,35 +56,41 @@ _METRIC_NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class SegmentedCase:
-    """A mask and what its sidecar says.
+    """Hold a mask file and the content of its sidecar.
 
     Attributes:
         case: Its id.
         mask: The mask file.
         sidecar: Content of the sidecar, see ``unet_med.batch.sidecar``.
         changed: Whether the mask is another file than the one the sidecar was written for.
+
+    Example:
+        >>> from pathlib import Path
+        >>> case = SegmentedCase("a", Path("a.nii.gz"), {"label_names": {"1": "liver"}})
+        >>> case.label_names, case.slice_axis()
+        ({1: 'liver'}, 'thickest')
     """
 
     case: str
     mask: Path
-    sidecar: Mapping[str, Any]
+    sidecar: Mapping[str, Any] = field(repr=False)
     changed: bool = False
 
     @property
     def quality(self) -> Mapping[str, Any]:
-        """What was measured without a reference."""
+        """Return what was measured without a reference."""
         found: Mapping[str, Any] = self.sidecar.get("quality") or {}
         return found
 
     @property
     def label_names(self) -> dict[int, str]:
-        """Names by value."""
+        """Return the label names by value."""
         names = self.sidecar.get("label_names") or {}
         return {int(value): str(name) for value, name in names.items()}
 
     @property
     def slice_scores(self) -> dict[int, list[float | None]]:
-        """Quality score per slice, by label; empty when none was measured."""
+        """Return the quality score per slice, by label; empty when none was measured."""
         by_label = (self.quality.get("slices") or {}).get("labels", {})
         return {int(label): columns["score"] for label, columns in by_label.items()}
 

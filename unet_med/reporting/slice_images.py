@@ -24,13 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RankedSlice:
-    """One slice and its scores.
+    """Hold the scores of one slice.
 
     Attributes:
         index: Position along the slice axis in the reference file's own order.
         position_mm: World coordinate along the slice axis.
         dice: Dice per label value; only labels that prediction or reference holds.
         n_wrong: False positives and false negatives over all labels.
+
+    Example:
+        >>> RankedSlice(index=12, position_mm=36.0, dice={1: 0.5, 2: 1.0}, n_wrong=9).mean_dice
+        0.75
     """
 
     index: int
@@ -40,7 +44,7 @@ class RankedSlice:
 
     @property
     def mean_dice(self) -> float:
-        """Mean over the labels present."""
+        """Return the mean over the labels present."""
         return statistics.fmean(self.dice.values())
 
 
@@ -53,6 +57,12 @@ def rank_slices(rows: Iterable[Mapping[str, Any]]) -> list[RankedSlice]:
 
     Args:
         rows: Rows of slices.csv of one case.
+
+    Example:
+        >>> row = {"label": 1, "position_mm": 0.0, "fp": 1, "fn": 1}
+        >>> rows = [row | {"slice": 0, "dice": 0.9}, row | {"slice": 1, "dice": 0.4}]
+        >>> [ranked.index for ranked in rank_slices(rows)]
+        [1, 0]
     """
     by_slice: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -78,7 +88,7 @@ PNG_FOLDER = "report_png"
 
 @dataclass(frozen=True, slots=True)
 class SliceImage:
-    """A slice to draw.
+    """Describe a slice to draw.
 
     Attributes:
         file_name: Name of the picture, without its ending; any text.
@@ -112,6 +122,12 @@ def write_overlays(
 
     Raises:
         OutputError: A file cannot be written.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from unet_med.evaluation import EvaluationSettings, assemble_cohort
+        >>> write_overlays(assemble_cohort([], settings=EvaluationSettings()), {}, Path("out"))
+        []
     """
     rows = [
         row

@@ -1,8 +1,8 @@
-"""One slice of a scan with its masks, turned as people look at it."""
+"""Load one slice of a scan with its masks, oriented for display."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,13 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CaseFiles:
-    """The files of one case, all on one grid; any but one mask may be missing.
+    """Name the files to draw of one case, all on one grid; any but one may be missing.
 
     Attributes:
         scan: The scan; without it masks stand on a plain ground.
         prediction: Predicted labels; without them nothing is filled.
         reference: True labels; without them nothing is outlined.
         channel: Channel of a 4D scan; by default the first.
+
+    Example:
+        >>> from pathlib import Path
+        >>> CaseFiles(scan=None, prediction=Path("p/a.nii.gz")).reference is None
+        True
     """
 
     scan: Path | None
@@ -45,7 +50,7 @@ class CaseFiles:
 
 @dataclass(frozen=True, slots=True)
 class SliceView:
-    """What is drawn. Row 0 is the lowest row of the picture.
+    """Hold one slice as it is drawn. Row 0 is the lowest row of the picture.
 
     Attributes:
         image: Scan values (H, W).
@@ -54,11 +59,17 @@ class SliceView:
         spacing_mm: Size of a voxel along rows (H) and columns (W).
         axis: ``axial``, ``coronal`` or ``sagittal``.
         edges: Letters of the left, right, lower and upper edge of the picture.
+
+    Example:
+        >>> image, labels = np.ones((8, 9), np.float32), np.zeros((8, 9), np.int64)
+        >>> view = SliceView(image, labels, None, (1.0, 1.0), "axial", ("R", "L", "P", "A"))
+        >>> view.axis, view.edges[0]
+        ('axial', 'R')
     """
 
-    image: NDArray[np.float32]
-    prediction: NDArray[np.int64]
-    reference: NDArray[np.int64] | None
+    image: NDArray[np.float32] = field(repr=False)
+    prediction: NDArray[np.int64] = field(repr=False)
+    reference: NDArray[np.int64] | None = field(repr=False)
     spacing_mm: tuple[float, float]
     axis: str
     edges: tuple[str, str, str, str]
@@ -78,6 +89,17 @@ def load_slice_view(files: CaseFiles, index: int, *, slice_axis: str) -> SliceVi
     Raises:
         VolumeError: A file cannot be read.
         GeometryError: The files do not share one grid, or have no such slice.
+
+    Example:
+        >>> import nibabel as nib
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> mask = nib.Nifti1Image(np.eye(6, dtype=np.uint8)[..., None], np.eye(4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.nii")
+        ...     nib.save(mask, path)
+        ...     load_slice_view(CaseFiles(None, path), 0, slice_axis="axial")
+        SliceView(spacing_mm=(1.0, 1.0), axis='axial', edges=('R', 'L', 'P', 'A'))
     """
     grid = _first(files)
     layout = slice_layout(grid.geometry, slice_axis)

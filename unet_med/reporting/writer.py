@@ -1,4 +1,4 @@
-"""Reports from files: find what belongs to each case, make the pictures, write the pages."""
+"""Write reports: find the files of each case, make the images, write the pages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unet_med._html import html_table
 from unet_med.cases import find_masks
 from unet_med.errors import UnetMedError
 from unet_med.evaluation.pairing import FIRST_CHANNEL_SUFFIX, pair_cases
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScanFile:
-    """The scan of a case: its file and the channel to show; or why there is none."""
+    """Name the scan of a case and the channel to show, or the reason why there is none.
+
+    Example:
+        >>> ScanFile(Path("i/a.nii.gz"), channel=1, note="").channel
+        1
+    """
 
     path: Path | None = None
     channel: int | None = None
@@ -46,6 +52,14 @@ def scans_in(images: Path) -> FindScan:
 
     Raises:
         InputError: The folder does not exist or holds no volume.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "a_0000.nii.gz").touch()
+        ...     find = scans_in(Path(folder))
+        >>> find("a", None).path.name
+        'a_0000.nii.gz'
     """
     found = find_masks(images)
     only = next(iter(found.values())) if images.is_file() else []
@@ -74,6 +88,19 @@ def evaluation_sources(
         predictions: Folder or file, as it was scored.
         references: The same.
         find_scan: Finds scans.
+
+    Example:
+        >>> import nibabel as nib
+        >>> import numpy as np
+        >>> import tempfile
+        >>> from unet_med.evaluation import evaluate_cohort
+        >>> mask = nib.Nifti1Image(np.eye(6, dtype=np.uint8)[..., None], np.eye(4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     nib.save(mask, f"{folder}/a.nii")
+        ...     cohort = evaluate_cohort(folder, folder)
+        ...     sources = evaluation_sources(cohort, Path(folder), Path(folder))
+        >>> sources["a"].reference.name
+        'a.nii'
     """
     axes = {case.case: case.slice_axis for case in cohort.scored}
     sources = {}
@@ -92,17 +119,31 @@ def evaluation_sources(
     return sources
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class WrittenReport:
-    """What a report became.
+    """List the files of a report, and the cases it could not show.
 
     Attributes:
         files: The page, then pictures.
-        failed: Why cases could not be shown, by case.
+        failed: Reasons why cases could not be shown, by case.
+
+    Example:
+        >>> WrittenReport((Path("out/report.html"),), failed={})
+        WrittenReport(1 file, 0 cases not shown; first: out/report.html)
     """
 
     files: tuple[Path, ...]
     failed: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        n_files, n_failed = len(self.files), len(self.failed)
+        counts = f"{n_files} file{'s' * (n_files != 1)}, {n_failed} case{'s' * (n_failed != 1)} not shown"
+        first = f"; first: {self.files[0].as_posix()}" if self.files else ""
+        return f"WrittenReport({counts}{first})"
+
+    def _repr_html_(self) -> str:
+        rows = [*((path, "") for path in self.files), *self.failed.items()]
+        return html_table(repr(self), ("file or case", "reason not shown"), rows)
 
 
 def write_evaluation_report(
@@ -122,6 +163,19 @@ def write_evaluation_report(
 
     Raises:
         OutputError: A file cannot be written.
+
+    Example:
+        >>> import numpy as np
+        >>> import tempfile
+        >>> from unet_med.evaluation import EvaluationSettings, assemble_cohort, score_volumes
+        >>> from unet_med.volumes import from_array
+        >>> mask = from_array(np.eye(6, dtype=np.uint8)[..., None], np.eye(4))
+        >>> scores = score_volumes(mask, mask, case="a")
+        >>> cohort = assemble_cohort([scores], settings=EvaluationSettings())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = write_evaluation_report(cohort, {}, Path(folder))
+        >>> [path.name for path in written.files]
+        ['report.html']
     """
     shown = [sources[case.case] for case in cohort.scored if case.case in sources]
     return write_with_images(
@@ -175,6 +229,13 @@ def write_segmentation_report(
 
     Raises:
         OutputError: A file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = write_segmentation_report([], {"a": "no scan"}, Path(folder))
+        >>> [path.name for path in written.files]
+        ['report.html']
     """
     sources, unread = {}, {}
     for case in cases:
