@@ -35,8 +35,7 @@ _BLOCK = 1 << 18
 """Probabilities made at once: they stay in the processor's cache, many small slices cost little
 more than one, and a large one with many labels takes little memory."""
 
-_LABELS_BLOCK = 1 << 18
-"""Pixels of the mask looked at at once."""
+_LABELS_BLOCK = 1 << 18  # pixels of the mask read at once
 
 _DIGITS = 4
 
@@ -89,8 +88,7 @@ class LabelQuality:
 class Quality:
     """Hold the estimated quality of one case per slice; tables are (n_slices, n_labels).
 
-    Slices are counted in the file's own order along ``slice_axis``, as in slices.csv. A notebook
-    shows the slices to review.
+    Slices are counted in the file's own order along ``slice_axis``, as in slices.csv.
 
     Attributes:
         slice_axis: Array axis (0, 1, 2 of i, j, k) that slices are stacked along.
@@ -124,8 +122,8 @@ class Quality:
     review: tuple[QualityFlag, ...]
 
     def __repr__(self) -> str:
-        counts = f"{len(self.position_mm)} slices, {len(self.labels)} labels"
-        return f"Quality({counts}, {len({flag.slice for flag in self.review})} slices to review)"
+        sizes = len(self.position_mm), len(self.labels), len({one.slice for one in self.review})
+        return "Quality({} slices, {} labels, {} slices to review)".format(*sizes)
 
     def _repr_html_(self) -> str:
         rows = (

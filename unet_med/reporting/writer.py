@@ -137,7 +137,8 @@ class WrittenReport:
 
     def __repr__(self) -> str:
         n_files, n_failed = len(self.files), len(self.failed)
-        counts = f"{n_files} file{'s' * (n_files != 1)}, {n_failed} case{'s' * (n_failed != 1)} not shown"
+        files, cases = "file" + "s" * (n_files != 1), "case" + "s" * (n_failed != 1)
+        counts = f"{n_files} {files}, {n_failed} {cases} not shown"
         first = f"; first: {self.files[0].as_posix()}" if self.files else ""
         return f"WrittenReport({counts}{first})"
 
