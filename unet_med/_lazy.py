@@ -31,7 +31,6 @@ def lazy_exports(
         >>> load("JSONDecoder").__name__, load("tool").__name__, "tool" in names()
         ('JSONDecoder', 'json.tool', True)
     """
-
     topmost = package.partition(".")[0]
 
     def load(name: str) -> object:

@@ -166,7 +166,7 @@ def find_scans(
     from unet_med.exporting.samples import Scan
 
     names: Sequence[str] = [channel.name for channel in bundle.recipe.channels]
-    found = find_cases([source], n_channels=len(names), output=None, channel_names=names)
+    found = find_cases([Path(source)], n_channels=len(names), output=None, channel_names=names)
     for case in found.cases:
         if case.problem:
             raise InputError(case.problem)

@@ -256,8 +256,10 @@ def _source_and_settings(given: Mapping[str, Any]) -> "tuple[SourceData, PlanSet
         recipe_file=optional_path(given["recipe"]),
         plan_file=optional_path(given["plan"]),
     )
-    same = ("minutes", "epochs", "steps", "memory_gb", "threads", "slice_axis", "spacing_mm")
-    same += ("val_fraction", "deep_supervision", "seed")
+    same = (
+        *("minutes", "epochs", "steps", "memory_gb", "threads", "slice_axis", "spacing_mm"),
+        *("val_fraction", "deep_supervision", "seed"),
+    )
     name = "" if given["output"] is None else Path(given["output"]).name.removesuffix(".json")
     sizes, mirror = given["sizes"], given["mirror"]
     settings = PlanSettings(

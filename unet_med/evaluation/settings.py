@@ -93,8 +93,8 @@ class EvaluationSettings:
 
     def __post_init__(self) -> None:
         if self.slice_axis not in SLICE_AXIS_NAMES:
-            names = ", ".join(SLICE_AXIS_NAMES)
-            msg = f"slice axis {self.slice_axis!r} is unknown; use one of {names}"
+            known = ", ".join(SLICE_AXIS_NAMES)
+            msg = f"slice axis {self.slice_axis!r} is unknown; use one of {known}"
             raise GeometryError(msg)
         if self.labels is not None and len(set(self.labels)) != len(self.labels):
             msg = f"labels must be distinct, got {list(self.labels)}"
