@@ -51,6 +51,8 @@ def test_wrong_calls_are_errors(tmp_path):
     scan = write_scan(tmp_path / "a.nii.gz")
     with pytest.raises(TypeError, match="color"):
         unet_med.segment(scan, tmp_path / "out", color="red")
+    with pytest.raises(InputError, match="use one of all, counts"):
+        unet_med.evaluate(scan, scan, metrics="fast")
     with pytest.raises(BundleError):
         unet_med.segment(scan, tmp_path / "out", bundle=tmp_path / "none")
     with pytest.raises(InputError, match="does not exist"):

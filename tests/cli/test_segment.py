@@ -208,7 +208,7 @@ def test_the_summary_counts_reasons_stages_and_pace(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        (("--jobs", "0"), "jobs is a number of processes"),
+        (("--jobs", "0"), "is no number of processes; write 1 or more"),
         (("--jobs", "2", "--dask", "tcp://127.0.0.1:9"), "give only one of them"),
         (("--watch", "--dry-run"), "give only one of them"),
         (("--watch", "--limit", "3"), "a watch takes no --limit"),

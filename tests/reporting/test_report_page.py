@@ -11,7 +11,6 @@ import pytest
 from tests.browser import find_chromium, open_browser
 from tests.reporting.cohorts import NASTY, SHAPE, box, make_cohort, oblique, save
 from unet_med import api
-from unet_med.evaluation import LabelRegion, MetricSettings
 
 pytestmark = pytest.mark.skipif(
     find_chromium() is None,
@@ -39,7 +38,7 @@ def cohort(tmp_path_factory):
         output=root / "out",
         images=root / "i",
         label_names={1: "liver", 2: NASTY_LABEL},
-        metrics=MetricSettings(regions=(LabelRegion("whole", (1, 2)),)),
+        region={"whole": (1, 2)},
     )
     return root
 

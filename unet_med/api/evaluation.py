@@ -16,6 +16,7 @@ from unet_med.api.types import (
     SliceAxis,
     StrPath,
     Tolerances,
+    check_choice,
     optional_path,
 )
 
@@ -140,6 +141,8 @@ def evaluate(
     from unet_med.evaluation import compare_cohorts, evaluate_cohort
     from unet_med.metrics import EmptyPolicy
 
+    check_choice(metrics, MetricSet, "metrics")
+    check_choice(empty, Empty, "empty")
     if images is not None:
         scan_finder(images)  # a wrong path is told now, not after an hour of scoring
     options: dict[str, Any] = {

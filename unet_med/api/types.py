@@ -40,6 +40,25 @@ class Parse:
     repeat: bool = False
 
 
+def check_choice(value: object, choices: Any, name: str) -> None:  # noqa: ANN401 - a Literal
+    """Refuse a value that a `Literal` does not list.
+
+    Raises:
+        InputError: It is another one.
+
+    Example:
+        >>> check_choice("all", MetricSet, "metrics")
+        >>> check_choice("fast", MetricSet, "metrics")
+        Traceback (most recent call last):
+        ...
+        unet_med.errors.InputError: metrics is 'fast'; use one of all, counts
+    """
+    known = get_args(choices)
+    if value not in known:
+        msg = f"{name} is {value!r}; use one of {', '.join(known)}"
+        raise InputError(msg)
+
+
 def parse_names(text: str) -> tuple[str, ...]:
     """Parse names joined by commas.
 

@@ -68,6 +68,7 @@ def pair_cases(predictions: Path, references: Path) -> Pairing:
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     Path(folder, "a.nii.gz").touch()
         ...     [pair.case for pair in pair_cases(Path(folder), Path(folder)).pairs]

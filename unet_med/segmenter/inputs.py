@@ -12,7 +12,6 @@ from unet_med.volumes import (
     Volume,
     from_array,
     from_nibabel,
-    from_sitk,
     open_volume,
     select_channel,
     stack_volumes,
@@ -51,6 +50,8 @@ def _memory_volume(source: Any) -> Volume:  # noqa: ANN401 - see Segmenter
         return from_array(np.asarray(source[0]), np.asarray(source[1]))
     library = _library_of(source)
     if library == "SimpleITK":
+        from unet_med.volumes.simpleitk import from_sitk
+
         return from_sitk(source)
     if library == "nibabel":
         return from_nibabel(source)

@@ -21,7 +21,6 @@ from unet_med.volumes import (
     Volume,
     mask_image,
     quantize_map,
-    to_sitk,
     write_labels,
     write_map,
     write_mask,
@@ -237,6 +236,8 @@ class Segmentation(CaseReport):
         Raises:
             GeometryError: The scan's axes are not orthonormal, which ITK cannot express.
         """
+        from unet_med.volumes.simpleitk import to_sitk
+
         return to_sitk(self.labels, self.geometry)
 
     def _notes(self) -> dict[str, Any]:

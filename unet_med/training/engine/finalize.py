@@ -51,7 +51,7 @@ def run_training(
     Example:
         >>> from unet_med.bundle import default_bundle
         >>> config = (default_bundle() / "configs/train.yaml").read_text(encoding="utf-8")
-        >>> "training.run_training(@train#trainer, @train#epoch_handler" in config
+        >>> "run_training(@train#trainer, @train#epoch_handler" in config
         True
     """
     if is_main_process():
