@@ -28,6 +28,7 @@ extensions = [
 myst_enable_extensions = ["deflist", "colon_fence"]
 myst_heading_anchors = 3
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 napoleon_custom_sections = [("Source", "notes")]
 autodoc_typehints = "none"  # signatures carry them; resolving would import torch for each page
 autodoc_member_order = "bysource"

@@ -205,7 +205,7 @@ class Reliability:
     def errors(self) -> NDArray[np.float64]:
         """Return the expected calibration error per label, (n_labels,), NaN without voxels.
 
-        Σ over bins of |found - expected| / all voxels: the mean distance between how likely a
+        ``Σ over bins of |found - expected| / all voxels``: the mean distance between how likely a
         label was called and how often it was there.
         """
         apart = np.abs(self.found - self.expected).sum(axis=1)

@@ -54,12 +54,12 @@ def expected_dice(predicted: Table, expected_tp: Table, probability_sum: Table) 
 
     With S the voxels given to a label and p_x its probability at voxel x, the truth has
     Σ_x p_x voxels in expectation, and Σ_{x in S} p_x of S are right. Dice is
-    2 · right / (|S| + truth), and the ratio of the expectations
+    ``2 · right / (|S| + truth)``, and the ratio of the expectations
 
-        2 · Σ_{x in S} p_x / (|S| + Σ_x p_x)
+        ``2 · Σ_{x in S} p_x / (|S| + Σ_x p_x)``
 
     is its expectation up to terms of the size of the denominator's relative variance, which is
-    below 1 / |S| for independent voxels. It is right only as far as the probabilities are.
+    below ``1 / |S|`` for independent voxels. It is right only as far as the probabilities are.
 
     Source:
         Borges, Pacheco, Silva, Soft Dice Confidence: a near-optimal confidence estimator for

@@ -38,10 +38,10 @@ class AugmentationSettings:
         margin: Initial patches are this much larger than the patch, so that a turned or shrunk
             patch still finds pixels.
         rotate: Probability; angle up to ``rotation_degrees``.
-        scale: Probability; |log| of the scale up to ``scale_log``, each axis a third more.
+        scale: Probability; ``|log|`` of the scale up to ``scale_log``, each axis a third more.
         elastic: Probability; nodes moved by a standard deviation of ``elastic_pixels``.
         mirror: Probability per allowed axis.
-        gamma: Probability per channel; |log gamma| up to ``gamma_log``.
+        gamma: Probability per channel; ``|log gamma|`` up to ``gamma_log``.
         contrast: Probability per channel; factor e^±``contrast_log`` and shift ±``brightness``.
         noise: Probability; standard deviation up to ``noise_max`` of normalized units.
         blur: Probability; sigma 0.4 to ``blur_max`` pixels.
