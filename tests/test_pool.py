@@ -32,6 +32,12 @@ def test_errors_come_back_and_deaths_are_said():
     pool.shutdown()
 
 
+def test_a_child_starts_processes_as_its_parent_does():
+    with ProcessPool(1) as pool:
+        found = pool.submit(multiprocessing.get_start_method).result()
+    assert found == multiprocessing.get_start_method()
+
+
 def die_once(path):
     """End the process of the first call, and say in which process the next one runs."""
     if not path.exists():

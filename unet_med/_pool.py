@@ -177,6 +177,8 @@ class _PipeHandler(logging.Handler):
 def _serve(pipe: Connection, log_level: int) -> None:
     """Answer calls until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to children too
+    # Or data loaders would spawn their workers, too, seconds for each epoch.
+    multiprocessing.set_start_method(None, force=True)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     handler = _PipeHandler(pipe)
     logger = logging.getLogger(_PACKAGE)
