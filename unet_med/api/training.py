@@ -181,7 +181,8 @@ def train(
         plan: JSON file whose fields replace those of the plan.
         resume: Go on where the training of this bundle stopped.
         folds: Cross-validate by patient: this many bundles, every case scored by the one that has
-            not seen it; the time is divided among them.
+            not seen it; the time is divided among them. In Python a script then needs
+            ``if __name__ == "__main__":``.
         init: Bundle to start from its weights.
         precision: Arithmetic of the training.
         workers: Processes that prepare batches; 0 = this one.
