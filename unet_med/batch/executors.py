@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from unet_med._optional import import_optional
-from unet_med._pool import ProcessPool, WorkerDiedError
+from unet_med._process_pool import ProcessPool, WorkerDiedError
 from unet_med.batch.network_lock import NetworkLock
 from unet_med.batch.worker import load_worker, run_case, run_case_in_worker
 from unet_med.errors import BundleError, ClusterError, UnetMedError

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unet_med._pool import WorkerDiedError
+from unet_med._process_pool import WorkerDiedError
 from unet_med.batch.ledger import Ledger, LedgerEntry, Status
 from unet_med.batch.network_lock import RunStopped
 from unet_med.batch.report import KILLED, STOPPED, Failure, FailureReason, Outcome, failure_of

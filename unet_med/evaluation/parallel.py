@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
-from unet_med._pool import ProcessPool, WorkerDiedError
+from unet_med._process_pool import ProcessPool, WorkerDiedError
 from unet_med.errors import InputError, UnetMedError
 from unet_med.evaluation.case import evaluate_case
 from unet_med.evaluation.scores import CaseScores, FailedCase

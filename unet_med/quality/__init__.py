@@ -14,9 +14,9 @@ from unet_med.quality.calibration import (
 from unet_med.quality.connected_components import StreamingComponentCounter
 from unet_med.quality.estimator import REVIEW_BELOW, LabelQuality, Quality, QualityEstimator
 from unet_med.quality.flags import QualityFlag
-from unet_med.quality.label_statistics import expected_dice
 from unet_med.quality.out_of_distribution import intensity_warnings, scan_warnings, volume_warnings
 from unet_med.quality.probabilities import label_probabilities, probabilities_and_entropy
+from unet_med.quality.score import expected_dice
 
 __all__ = [
     "MAX_SAMPLE",

@@ -11,8 +11,8 @@ import numpy as np
 from unet_med._html import html_table
 from unet_med.geometry import slice_positions_mm
 from unet_med.quality.flags import QualityFlag, quality_flags
-from unet_med.quality.label_statistics import LabelStatisticsCollector, expected_dice
-from unet_med.quality.score import score_tables
+from unet_med.quality.label_statistics import LabelStatisticsCollector
+from unet_med.quality.score import expected_dice, score_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unet_med._pool import ProcessPool
+from unet_med._process_pool import ProcessPool
 from unet_med.backends.openvino_backend import is_installed
 from unet_med.bundle import RECIPE
 from unet_med.errors import InputError, UnetMedError

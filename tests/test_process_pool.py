@@ -14,7 +14,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from unet_med._pool import ProcessPool, WorkerDiedError
+from unet_med._process_pool import ProcessPool, WorkerDiedError
 
 
 def test_errors_come_back_and_deaths_are_said():
@@ -90,7 +90,7 @@ def test_children_end_with_a_killed_parent():
     """The child inherits the pipe that the parent prints to, so its end is the child's end."""
     code = """
         import os, signal
-        from unet_med._pool import ProcessPool
+        from unet_med._process_pool import ProcessPool
         if __name__ == "__main__":
             pool = ProcessPool(1)
             print(pool.submit(os.getpid).result(), flush=True)
